@@ -1,0 +1,174 @@
+"""Raspberry Pi Pico: two RS-485 buses on UART 0 and 1, the link on the built-in USB-CDC.
+
+Type-checked against the rp2 stubs; NOT yet run on hardware. Pins stand in board.toml.
+What the code rests on (MicroPython 1.24 to 1.29, rp2): UART.txdone() means that the last stop bit
+is out; the watchdog takes at most 8388 ms and cannot be stopped; reset_cause() calls
+machine.reset() a watchdog reset (issue 19409), so a scratch register that survives tells them
+apart; a write to USB-CDC blocks up to 500 ms unless POLLOUT was seen; Ctrl-C would end the
+program unless kbd_intr(-1). The port drops parity errors: the CRC finds them.
+"""
+
+import binascii
+import select
+import sys
+import time
+
+import machine
+import micropython
+
+TYPE = "pico"
+WATCHDOG_MS = 8000
+
+_SCRATCH = 0x4005800C  # WATCHDOG SCRATCH0, RP2040 datasheet 4.7.6
+_REQUESTED = 0x53575251
+_PINS = ((0, 1, 2), (4, 5, 6))  # by UART: TX, RX, DE
+_RX_SIZE = 512
+_TX_SIZE = 256
+
+_ports: "list[Port | UsbPort]" = []
+
+
+class Port:
+    """A UART with a driver enable pin."""
+
+    def __init__(self, uart: machine.UART, de: machine.Pin) -> None:
+        self._uart = uart
+        self._de = de
+
+    def any(self) -> int:
+        return self._uart.any()
+
+    def readinto(self, buf: bytearray, n: int) -> int:
+        return self._uart.readinto(buf, n) or 0
+
+    def write(self, buf: bytearray, n: int) -> int:
+        return self._uart.write(buf, n) or 0  # type: ignore[call-arg]  # the stub lacks n
+
+    def tx_idle(self) -> bool:
+        return self._uart.txdone()
+
+    def de(self, on: bool) -> None:
+        self._de.value(on)
+
+
+class UsbPort:
+    """The built-in USB-CDC, bytes as they are. Without a host it reads nothing, swallows writes."""
+
+    def __init__(self) -> None:
+        micropython.kbd_intr(-1)
+        self._poll = select.poll()
+        self._poll.register(sys.stdin, select.POLLIN)
+        self._out = select.poll()
+        self._out.register(sys.stdout, select.POLLOUT)
+        self._one = bytearray(1)
+        self._ring = micropython.RingIO(_RX_SIZE + 1)
+
+    def any(self) -> int:
+        # One byte at a time: readinto() of more would wait until all have come.
+        room = min(_RX_SIZE - self._ring.any(), 64)
+        while room > 0 and self._ready(self._poll, select.POLLIN):
+            sys.stdin.buffer.readinto(self._one)
+            self._ring.write(self._one)
+            room -= 1
+        return self._ring.any()
+
+    def readinto(self, buf: bytearray, n: int) -> int:
+        return self._ring.readinto(buf, n) or 0
+
+    def write(self, buf: bytearray, n: int) -> int:
+        if not self._ready(self._out, select.POLLOUT):
+            return 0
+        return sys.stdout.buffer.write(buf, n) or 0
+
+    def tx_idle(self) -> bool:
+        return True
+
+    def de(self, on: bool) -> None:
+        pass
+
+    def _ready(self, poll: select.poll, wanted: int) -> bool:
+        flags = 0
+        for _, found in poll.ipoll(0):
+            flags = found
+        return bool(flags & wanted)
+
+
+def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
+    """The UART as a field bus; ValueError if the board has no such UART."""
+    if uart >= len(_PINS):
+        raise ValueError("no such UART")
+    tx, rx, de = _PINS[uart]
+    driver = machine.Pin(de, machine.Pin.OUT, value=0)
+    line = machine.UART(
+        uart,
+        baud,
+        8,
+        (None, 0, 1)[parity],  # machine: 0 is even, 1 is odd
+        stop_bits,
+        tx=machine.Pin(tx),
+        rx=machine.Pin(rx),
+        txbuf=_TX_SIZE,
+        rxbuf=_RX_SIZE,
+    )
+    port = Port(line, driver)
+    _ports.append(port)
+    return port
+
+
+def open_link(settings: "dict[str, object]") -> UsbPort:
+    """The USB-CDC; the settings of board.json have nothing that it needs."""
+    port = UsbPort()
+    _ports.append(port)
+    return port
+
+
+def watchdog() -> machine.WDT:
+    return machine.WDT(timeout=WATCHDOG_MS)
+
+
+def idle(wait_us: int) -> None:
+    """Rests until the time has passed or a byte has come on any port."""
+    start_us = time.ticks_us()
+    before = _pending()
+    while time.ticks_diff(time.ticks_us(), start_us) < wait_us and _pending() == before:
+        # Wakes at an interrupt, and each UART byte is one.
+        machine.idle()
+
+
+def _pending() -> int:
+    total = 0
+    for port in _ports:
+        total += port.any()
+    return total
+
+
+def reset() -> None:
+    """Restarts the chip; the next boot knows that it was asked for."""
+    machine.mem32[_SCRATCH] = _REQUESTED
+    machine.reset()
+
+
+def _find_boot_reason() -> int:
+    asked = machine.mem32[_SCRATCH] == _REQUESTED
+    machine.mem32[_SCRATCH] = 0
+    if asked:
+        return 3
+    cause = machine.reset_cause()
+    if cause == machine.PWRON_RESET:
+        return 1
+    return 2 if cause == machine.WDT_RESET else 0
+
+
+_BOOT_REASON = _find_boot_reason()
+
+
+def boot_reason() -> int:
+    return _BOOT_REASON
+
+
+def unique_id() -> str:
+    return binascii.hexlify(machine.unique_id()).decode()
+
+
+def led(on: bool) -> None:
+    machine.Pin("LED", machine.Pin.OUT).value(on)

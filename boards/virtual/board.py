@@ -1,0 +1,199 @@
+"""A board without hardware: the MicroPython unix VM on ptys; its supervisor plays the hardware.
+
+Told by the environment: SHOREWATCH_LINK, SHOREWATCH_BUS0 and _BUS1 (paths of ttys; a link may
+vanish and come back as another), SHOREWATCH_UID, SHOREWATCH_BOOT_REASON. The watchdog is one "." on
+stdout at most each 100 ms: the supervisor kills a VM that misses it for WATCHDOG_MS. Exit code 70
+is a reset. A pty carries no speed and no parity: tx_idle() works out when a wire would be free.
+The VM must not lead a session: it would be hung up with the first pty that closes.
+"""
+
+import os
+import select
+import sys
+import termios
+import time
+
+import micropython
+
+TYPE = "virtual"
+WATCHDOG_MS = 8000
+
+_REOPEN_MS = 250
+_BEAT_MS = 100
+_GONE = select.POLLHUP | select.POLLERR
+_VTIME = 5
+_VMIN = 6
+_EXIT_RESET = 70
+_POLL_MIN_US = 1000
+
+_poller = select.poll()
+
+
+class Port:
+    """A tty that may be gone: then it reads nothing, swallows writes, and is looked for again."""
+
+    def __init__(self, path: str, char_ns: int) -> None:
+        self._path = path
+        self._char_ns = char_ns
+        self._file = None
+        self._own = select.poll()
+        self._scratch = bytearray(256)
+        self._ring = micropython.RingIO(1025)
+        self._tried_ms = 0
+        self._free_us = time.ticks_us()
+        self._sending = False
+        self._open()
+
+    def any(self) -> int:
+        if self._ready(select.POLLIN):
+            room = 1024 - self._ring.any()
+            if room > 0:
+                self._pull(min(room, 256))
+        return self._ring.any()
+
+    def readinto(self, buf: bytearray, n: int) -> int:
+        return self._ring.readinto(buf, n) or 0
+
+    def write(self, buf: bytearray, n: int) -> int:
+        now_us = time.ticks_us()
+        if not self._sending or time.ticks_diff(self._free_us, now_us) < 0:
+            self._free_us = now_us
+        self._free_us = time.ticks_add(self._free_us, (n * self._char_ns + 999) // 1000)
+        self._sending = True
+        # A pty that says POLLOUT takes 256 bytes without blocking (measured).
+        if self._ready(select.POLLOUT):
+            try:
+                self._file.write(buf, n)
+            except OSError:
+                self._close()
+        return n
+
+    def tx_idle(self) -> bool:
+        if self._sending and time.ticks_diff(time.ticks_us(), self._free_us) >= 0:
+            self._sending = False
+        return not self._sending
+
+    def de(self, on: bool) -> None:
+        pass
+
+    def _ready(self, wanted: int) -> bool:
+        if self._file is None:
+            if time.ticks_diff(time.ticks_ms(), self._tried_ms) < _REOPEN_MS:
+                return False
+            self._open()
+            if self._file is None:
+                return False
+        flags = 0
+        for _, found in self._own.ipoll(0):
+            flags = found
+        if flags & _GONE:
+            self._close()
+            return False
+        return bool(flags & wanted)
+
+    def _pull(self, n: int) -> None:
+        try:
+            got = self._file.readinto(self._scratch, n)
+        except OSError:
+            self._close()
+            return
+        if got:
+            self._ring.write(self._scratch, got)
+
+    def _open(self) -> None:
+        self._tried_ms = time.ticks_ms()
+        try:
+            file = open(self._path, "r+b")
+        except OSError:
+            return
+        try:
+            # VMIN = 0: with 1, readinto() would wait until the whole buffer is full.
+            termios.setraw(file.fileno())
+            attributes = termios.tcgetattr(file.fileno())
+            attributes[6][_VMIN] = 0
+            attributes[6][_VTIME] = 0
+            termios.tcsetattr(file.fileno(), termios.TCSANOW, attributes)
+        except OSError:
+            file.close()
+            return
+        self._own.register(file, select.POLLIN | select.POLLOUT)
+        _poller.register(file, select.POLLIN)
+        self._file = file
+
+    def _close(self) -> None:
+        self._tried_ms = time.ticks_ms()
+        self._own.unregister(self._file)
+        _poller.unregister(self._file)
+        self._file.close()
+        self._file = None
+
+
+class _Dog:
+    def __init__(self) -> None:
+        self._fed_ms = time.ticks_add(time.ticks_ms(), -_BEAT_MS)
+        self._out = select.poll()
+        self._out.register(sys.stdout, select.POLLOUT)
+
+    def feed(self) -> None:
+        now_ms = time.ticks_ms()
+        if time.ticks_diff(now_ms, self._fed_ms) < _BEAT_MS:
+            return
+        self._fed_ms = now_ms
+        flags = 0
+        for _, found in self._out.ipoll(0):
+            flags = found
+        if flags & select.POLLERR:
+            sys.exit(1)  # nobody holds the other end: this hardware is gone
+        if flags & select.POLLOUT:
+            try:
+                sys.stdout.buffer.write(b".")
+            except OSError:
+                sys.exit(1)
+
+
+def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
+    path = os.getenv("SHOREWATCH_BUS" + str(uart))
+    if not path:
+        raise ValueError("no such UART")
+    bits = 9 + (1 if parity else 0) + stop_bits
+    return Port(path, bits * 1000000000 // baud)
+
+
+def open_link(settings: dict) -> Port:
+    # A link is USB on most boards: no speed to keep.
+    return Port(os.getenv("SHOREWATCH_LINK") or "", 0)
+
+
+def watchdog() -> _Dog:
+    return _Dog()
+
+
+def idle(wait_us: int) -> None:
+    """Rests until the time has passed or a byte has come on any port."""
+    if wait_us < _POLL_MIN_US:
+        time.sleep_us(wait_us)
+        return
+    for _ in _poller.ipoll(wait_us // 1000):
+        pass
+
+
+def reset() -> None:
+    """Ends the VM with the code for a reset, after the stored crash text, if any, on stderr."""
+    try:
+        with open("crash.txt") as file:
+            sys.stderr.write(file.read())
+    except OSError:
+        pass
+    sys.exit(_EXIT_RESET)
+
+
+def boot_reason() -> int:
+    return int(os.getenv("SHOREWATCH_BOOT_REASON") or "0")
+
+
+def unique_id() -> str:
+    return (os.getenv("SHOREWATCH_UID") or "0").lower()
+
+
+def led(on: bool) -> None:
+    pass

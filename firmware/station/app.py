@@ -1,0 +1,184 @@
+"""Puts the board together and runs the superloop. Reads files and the board; decides nothing.
+
+board.json and plan.bin are read once, here. Nothing is written in normal running; a crash leaves
+its text in crash.txt, at most 512 bytes.
+"""
+
+import gc
+import io
+import json
+import os
+import sys
+
+from station import VERSION, image, plan
+from station.bus import Bus
+from station.client import Client
+from station.health import CRASH_STORED, NO_PLAN, PLAN_REFUSED, Health
+from station.image import Image
+from station.server import Server
+
+TYPE_CHECKING = False  # a board has no typing module
+if TYPE_CHECKING:
+    from typing import Any
+
+    from station.plan import Plan
+    from station.seams import Board, Dog, Machine, Port, Ticks
+
+PLAN_FILE = "plan.bin"
+BOARD_FILE = "board.json"
+CRASH_FILE = "crash.txt"
+CRASH_SIZE_MAX = 512
+REST_MAX_US = 50000
+IDENTITY_SIZE_MAX = 200
+PLAN_SIZE_MAX = 4096
+
+
+def read_file(name: str, size_max: int) -> "bytes | None":
+    """The file's bytes, or None if there is no such file."""
+    try:
+        with open(name, "rb") as file:
+            data: bytes = file.read(size_max)
+            return data
+    except OSError:
+        return None
+
+
+def load_settings() -> "dict[str, Any]":
+    """board.json, with defaults where it is missing or damaged: a board always answers."""
+    settings: dict[str, Any] = {}
+    try:
+        settings = json.loads(read_file(BOARD_FILE, 4096) or b"{}")
+    except ValueError:
+        pass
+    if not isinstance(settings, dict):
+        settings = {}
+    if not isinstance(settings.get("link"), dict):
+        settings["link"] = {"unit_id": 1}
+    return settings
+
+
+def load_plan() -> "tuple[Plan, int]":
+    """The plan and the health bits that tell what became of it."""
+    data = read_file(PLAN_FILE, PLAN_SIZE_MAX)
+    if data is None:
+        return plan.Plan(), NO_PLAN
+    loaded = plan.Plan()
+    if plan.parse(data, loaded) != plan.ACCEPTED:
+        return plan.Plan(), PLAN_REFUSED
+    return loaded, 0
+
+
+def open_ports(board: "Board", loaded: "Plan") -> "list[Port]":
+    """A port for each bus of the plan; ValueError if the board has no such UART."""
+    return [
+        board.open_bus(
+            loaded.bus_uart[i],
+            loaded.bus_baud[i],
+            loaded.bus_parity[i],
+            loaded.bus_stop_bits[i],
+        )
+        for i in range(len(loaded.bus_uart))
+    ]
+
+
+def store_crash(error: BaseException) -> None:
+    """Writes the end of the traceback to crash.txt, unless it is there already (flash wears)."""
+    gc.collect()
+    text = io.StringIO()
+    sys.print_exception(error, text)
+    data = text.getvalue().encode()[-CRASH_SIZE_MAX:]
+    if data != read_file(CRASH_FILE, CRASH_SIZE_MAX):
+        with open(CRASH_FILE, "wb") as file:
+            file.write(data)
+
+
+class App:
+    """All state machines of a board; step() is one pass of the superloop."""
+
+    def __init__(self, board: "Board", ticks: "Ticks", dog: "Dog") -> None:
+        self.ticks = ticks
+        settings = load_settings()
+        loaded, health_bits = load_plan()
+        try:
+            ports = open_ports(board, loaded)
+        except ValueError:
+            loaded, health_bits, ports = plan.Plan(), PLAN_REFUSED, []
+        img = Image(loaded, ticks)
+        crash = read_file(CRASH_FILE, CRASH_SIZE_MAX)
+        if crash:
+            health_bits |= CRASH_STORED
+            tail = crash[-len(img.crash) :]
+            img.crash[0 : len(tail)] = tail
+        fill_board(img, loaded, board, health_bits)
+        buses = []
+        for i in range(len(ports)):
+            # A character: start bit, 8 data bits, parity, stop bits.
+            bits = 9 + (1 if loaded.bus_parity[i] else 0) + loaded.bus_stop_bits[i]
+            char_us = bits * 1000000 // loaded.bus_baud[i] + 1
+            client = Client(ports[i], ticks, loaded.bus_t35_us[i], char_us)
+            buses.append(Bus(i, loaded, img, client, ticks))
+        link = settings["link"]
+        unit_id = link.get("unit_id", 1)
+        texts = (
+            "Shorewatch",
+            board.TYPE,
+            ".".join(str(number) for number in VERSION),
+            board.unique_id(),
+            str(settings.get("role", "")),
+        )
+        identity = [text.encode()[:IDENTITY_SIZE_MAX] for text in texts]
+        server = Server(board.open_link(link), ticks, img, unit_id, identity)
+        self.image = img
+        self.buses = tuple(buses)
+        self.health = Health(img, ticks, dog, self.buses)
+        self.machines: tuple[Machine, ...] = self.buses + (server, self.health)
+        self.health.machines = self.machines
+        gc.collect()
+        self.health.note_heap()
+
+    def step(self) -> int:
+        """One pass; returns the microseconds to rest."""
+        now_us = self.ticks.ticks_us()
+        now_ms = self.ticks.ticks_ms()
+        rest_us = REST_MAX_US
+        for machine in self.machines:
+            wait_us = machine.step(now_us, now_ms)
+            if wait_us < rest_us:
+                rest_us = wait_us
+        self.health.note_pass(self.ticks.ticks_diff(self.ticks.ticks_us(), now_us))
+        return rest_us
+
+
+def fill_board(img: "Image", loaded: "Plan", board: "Board", health_bits: int) -> None:
+    """The words of the board segment that stay as they are until the next boot."""
+    boot_id = os.urandom(4)
+    words = (
+        (0, image.MAGIC),
+        (1, image.MAP_VERSION),
+        (image.PLAN_CRC, loaded.crc_high),
+        (image.PLAN_CRC + 1, loaded.crc_low),
+        (image.FIRMWARE, VERSION[0] << 8 | VERSION[1]),
+        (image.FIRMWARE + 1, VERSION[2]),
+        (image.BOOT_ID, boot_id[0] << 8 | boot_id[1]),
+        (image.BOOT_ID + 1, boot_id[2] << 8 | boot_id[3]),
+        (image.BOOT_REASON, board.boot_reason()),
+        (image.HEALTH, health_bits),
+        (image.COUNTS, len(loaded.bus_uart)),
+        (image.COUNTS + 1, len(loaded.device_bus)),
+        (image.COUNTS + 2, len(loaded.block_image)),
+        (image.COUNTS + 3, loaded.area_registers()),
+        (image.WATCHDOG, board.WATCHDOG_MS),
+    )
+    for word, value in words:
+        image.put(img.board, word, value)
+
+
+def run(board: "Board", ticks: "Ticks") -> None:
+    """Runs until an exception ends it."""
+    app = App(board, ticks, board.watchdog())
+    gc.disable()
+    board.led(True)
+    while True:
+        rest_us = app.step()
+        if rest_us > 0:
+            board.idle(rest_us)

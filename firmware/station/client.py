@@ -1,0 +1,181 @@
+"""One transaction at a time on one field bus port. A state machine: step() never waits.
+
+IDLE -> SILENCE (t3.5 without a byte) -> SENDING (driver on) -> HEAD (5 bytes) -> BODY -> IDLE;
+a frame that is not the reply goes through FOREIGN, which listens until the line is silent so that
+damage (bad CRC) and another's frame (rejected) can be told apart.
+Bytes that nobody asked for are drained and counted, also those that come while we transmit: a
+device cannot answer a request that has not ended. t1.5 is not enforced.
+Every state has a limit; nothing here allocates. Source: MODBUS over Serial Line V1.02, 2.5.1.1.
+"""
+
+from station import frame
+from station.crc import copy
+
+TYPE_CHECKING = False  # a board has no typing module
+if TYPE_CHECKING:
+    from station.seams import Port, Ticks
+
+IDLE = 0
+SILENCE = 1
+SENDING = 2
+HEAD = 3
+BODY = 4
+FOREIGN = 5
+
+FAR_US = 60000000
+BABBLE_US = 500000  # a line that is never silent for t3.5 in this time is not usable
+TX_EXTRA_US = 100000  # past the end of the request, then the transmitter counts as stuck
+BUFFER_SIZE = 260
+
+
+class Client:
+    """start() a read, step() until state is IDLE again, then look at result, reply and times.
+
+    Attributes:
+        result: a code of frame.py; PENDING while under way.
+        reply: the whole reply, if result is GOOD or EXCEPTION.
+        asked_ms, sent_ms: when the request began and ended; valid if was_sent.
+        reply_us: from the end of the request to the end of the reply.
+        strays: bytes drained so far, wraps at 2^16.
+    """
+
+    def __init__(self, port: "Port", ticks: "Ticks", t35_us: int, char_us: int) -> None:
+        self.port = port
+        self.ticks = ticks
+        self.t35_us = t35_us
+        self.request_us = char_us * frame.REQUEST_SIZE
+        self.request = bytearray(frame.REQUEST_SIZE)
+        self.reply = bytearray(BUFFER_SIZE)
+        self.more = bytearray(BUFFER_SIZE)
+        self.state = IDLE
+        self.result = frame.PENDING
+        self.was_sent = False
+        self.asked_ms = self.sent_ms = self.reply_us = self.strays = 0
+        self.unit_id = self.function = self.count = self.timeout_us = 0
+        self._got = self._size = 0
+        self._since_us = ticks.ticks_us()  # start of the present state
+        self._heard_us = self._since_us  # last byte on the line
+        self._silent = False
+
+    def start(self, now_us: int, unit_id: int, function: int, address: int, count: int) -> None:
+        """Begins a read; timeout_us has been set, the state is IDLE."""
+        assert self.state == IDLE, "one transaction at a time"
+        frame.encode_read(self.request, unit_id, function, address, count)
+        self.unit_id = unit_id
+        self.function = function
+        self.count = count
+        self.result = frame.PENDING
+        self.was_sent = False
+        self.state = SILENCE
+        self._since_us = now_us
+
+    def step(self, now_us: int, now_ms: int) -> int:
+        """Advances; returns the microseconds it can wait if no byte comes."""
+        if self.state <= SILENCE:
+            return self._listen(now_us, now_ms)
+        if self.state == SENDING:
+            return self._send(now_us, now_ms)
+        waited_us = self.ticks.ticks_diff(now_us, self._since_us)
+        if self.state == FOREIGN:
+            return self._foreign(now_us, waited_us)
+        if self.state == HEAD and self.port.any() >= frame.HEAD_SIZE:
+            self._head(now_us, waited_us)
+        if self.state == BODY and self.port.any() >= self._size - self._got:
+            self._append(self._size - self._got)
+            if self._got == self._size:
+                self._finish(
+                    now_us,
+                    waited_us,
+                    frame.check_reply(
+                        self.reply, self._size, self.unit_id, self.function, self.count
+                    ),
+                )
+        if self.state == IDLE:
+            return 0
+        if waited_us >= self.timeout_us:
+            self._finish(now_us, waited_us, frame.TIMEOUT)
+            return 0
+        return self.t35_us if self.state == FOREIGN else self.timeout_us - waited_us
+
+    def _drain(self, now_us: int) -> bool:
+        if not self.port.any():
+            return False
+        self.strays = (self.strays + self.port.readinto(self.more, BUFFER_SIZE)) & 0xFFFF
+        self._heard_us = now_us
+        self._silent = False
+        return True
+
+    def _listen(self, now_us: int, now_ms: int) -> int:
+        left_us = 0
+        if self._drain(now_us):
+            left_us = self.t35_us
+        elif not self._silent:
+            # Remembered, since a difference of ticks means nothing after some minutes.
+            left_us = self.t35_us - self.ticks.ticks_diff(now_us, self._heard_us)
+            self._silent = left_us <= 0
+        if self.state == IDLE:
+            return FAR_US if self._silent else left_us
+        if self._silent:
+            self.port.de(True)
+            self.port.write(self.request, frame.REQUEST_SIZE)
+            self.asked_ms = now_ms
+            self.was_sent = True
+            self.state = SENDING
+            self._since_us = now_us
+            return self.request_us
+        if self.ticks.ticks_diff(now_us, self._since_us) > BABBLE_US:
+            self._finish(now_us, 0, frame.TIMEOUT)
+        return left_us
+
+    def _send(self, now_us: int, now_ms: int) -> int:
+        spent_us = self.ticks.ticks_diff(now_us, self._since_us)
+        self.sent_ms = now_ms
+        if self.port.tx_idle():
+            self.port.de(False)
+            self.state = HEAD
+            self._since_us = now_us
+            self._got = 0
+            return self.timeout_us
+        self._drain(now_us)
+        if spent_us > self.request_us + TX_EXTRA_US:
+            self.port.de(False)
+            self._finish(now_us, 0, frame.TIMEOUT)
+            return 0
+        return max(self.request_us - spent_us, 50)
+
+    def _head(self, now_us: int, waited_us: int) -> None:
+        self._got = self.port.readinto(self.reply, frame.HEAD_SIZE)
+        head = frame.check_head(self.reply, self.unit_id, self.function, self.count)
+        if head == frame.GOOD:
+            self._size = frame.reply_size(self.function, self.count)
+            self.state = BODY
+        elif head == frame.EXCEPTION and frame.has_crc(self.reply, 0, frame.HEAD_SIZE):
+            self._finish(now_us, waited_us, head)
+        else:
+            self.state = FOREIGN
+            self._heard_us = now_us
+
+    def _foreign(self, now_us: int, waited_us: int) -> int:
+        if self.port.any():
+            self._append(BUFFER_SIZE)
+            self._heard_us = now_us
+        elif self.ticks.ticks_diff(now_us, self._heard_us) >= self.t35_us:
+            intact = frame.has_crc(self.reply, 0, self._got)
+            self._finish(now_us, waited_us, frame.REJECTED if intact else frame.BAD_CRC)
+            return 0
+        if waited_us >= self.timeout_us + BABBLE_US:
+            self._finish(now_us, waited_us, frame.BAD_CRC)
+        return self.t35_us
+
+    def _append(self, size: int) -> None:
+        n = self.port.readinto(self.more, size)
+        n = min(n, BUFFER_SIZE - self._got)
+        copy(self.reply, self._got, self.more, 0, n)
+        self._got += n
+
+    def _finish(self, now_us: int, waited_us: int, result: int) -> None:
+        self.result = result
+        self.reply_us = waited_us
+        self.state = IDLE
+        self._heard_us = now_us
+        self._silent = False

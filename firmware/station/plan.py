@@ -1,0 +1,159 @@
+"""plan.bin, format 1: what a board reads, from which device, how often, and where it shows it.
+
+Parsed once at start into parallel arrays (objects would cost ten times the memory). Layout, all
+big-endian: 12 bytes of header (magic "SWPL", format u16, size u16, counts of buses, devices and
+blocks u8, zero), buses of 12 bytes, devices of 8, blocks of 12, three names, CRC-32.
+Limits: 2 buses, 32 devices, 120 blocks, image addresses 0x1000 to 0x7FFF.
+"""
+
+import binascii
+import struct
+from array import array
+
+from station import frame
+
+# Why a plan was refused.
+ACCEPTED = 0
+BAD_MAGIC = 1
+BAD_FORMAT = 2
+BAD_SIZE = 3
+BAD_CRC = 4
+BAD_COUNT = 5
+BAD_FUNCTION = 6
+BAD_IMAGE = 7
+BAD_REFERENCE = 8
+BAD_LIMIT = 9
+
+BUSES_MAX = 2
+DEVICES_MAX = 32
+BLOCKS_MAX = 120
+AREA_START = 0x1000
+AREA_END = 0x8000
+HEADER_REGISTERS = 4  # of a block in the image: generation, status, age (2)
+
+
+class Plan:
+    """An empty plan, until parse() fills it."""
+
+    def __init__(self) -> None:
+        self.crc_high = 0
+        self.crc_low = 0
+        self.bus_uart = bytearray()
+        self.bus_parity = bytearray()
+        self.bus_stop_bits = bytearray()
+        self.bus_baud: list[int] = []
+        self.bus_t35_us = array("H")
+        self.device_bus = bytearray()
+        self.device_unit = bytearray()
+        self.device_timeout_ms = array("H")
+        self.device_worst_ms = array("H")
+        self.device_retries = bytearray()
+        self.block_device = bytearray()
+        self.block_function = bytearray()
+        self.block_address = array("H")
+        self.block_count = array("H")
+        self.block_period_ms: list[int] = []
+        self.block_image = array("H")
+
+    def area_registers(self) -> int:
+        """Length of the block area of the image."""
+        blocks = len(self.block_image)
+        if not blocks:
+            return 0
+        return self.block_image[blocks - 1] + self.block_registers(blocks - 1) - AREA_START
+
+    def block_registers(self, block: int) -> int:
+        """Length of one block in the image, header included."""
+        return HEADER_REGISTERS + frame.registers(
+            self.block_function[block], self.block_count[block]
+        )
+
+
+def parse(data: bytes, plan: Plan) -> int:
+    """Fills an empty plan from the bytes of plan.bin; anything but ACCEPTED leaves it unusable."""
+    if len(data) < 12 or data[0:4] != b"SWPL":
+        return BAD_MAGIC
+    form, size, buses, devices, blocks, _ = struct.unpack_from(">HHBBBB", data, 4)
+    if form != 1:
+        return BAD_FORMAT
+    names_at = 12 + 12 * buses + 8 * devices + 12 * blocks
+    if size != len(data) or size < names_at + 3 + 4:
+        return BAD_SIZE
+    high, low = struct.unpack_from(">HH", data, size - 4)
+    crc = binascii.crc32(data[: size - 4])
+    if (high, low) != (crc >> 16 & 0xFFFF, crc & 0xFFFF):
+        return BAD_CRC
+    if buses > BUSES_MAX or devices > DEVICES_MAX or blocks > BLOCKS_MAX:
+        return BAD_COUNT
+    for _ in range(3):
+        if names_at >= size - 4:
+            return BAD_SIZE
+        names_at += 1 + data[names_at]
+    if names_at != size - 4:
+        return BAD_SIZE
+    fault = _parse_buses(data, 12, buses, plan)
+    if fault == ACCEPTED:
+        fault = _parse_devices(data, 12 + 12 * buses, devices, plan)
+    if fault == ACCEPTED:
+        fault = _parse_blocks(data, 12 + 12 * buses + 8 * devices, blocks, plan)
+    plan.crc_high = high
+    plan.crc_low = low
+    return fault
+
+
+def _parse_buses(data: bytes, at: int, count: int, plan: Plan) -> int:
+    for i in range(at, at + 12 * count, 12):
+        uart, parity, stop, _, baud, t35_us = struct.unpack_from(">BBBBIH", data, i)
+        if uart in list(plan.bus_uart):
+            return BAD_REFERENCE
+        if parity > 2 or not 1 <= stop <= 2 or not 300 <= baud <= 4000000:
+            return BAD_LIMIT
+        plan.bus_uart.append(uart)
+        plan.bus_parity.append(parity)
+        plan.bus_stop_bits.append(stop)
+        plan.bus_baud.append(baud)
+        plan.bus_t35_us.append(t35_us)
+    return ACCEPTED
+
+
+def _parse_devices(data: bytes, at: int, count: int, plan: Plan) -> int:
+    for i in range(at, at + 8 * count, 8):
+        bus, unit, timeout, worst, retries = struct.unpack_from(">BBHHB", data, i)
+        if bus >= len(plan.bus_uart):
+            return BAD_REFERENCE
+        if not 1 <= unit <= 247 or timeout == 0:
+            return BAD_LIMIT
+        plan.device_bus.append(bus)
+        plan.device_unit.append(unit)
+        plan.device_timeout_ms.append(timeout)
+        plan.device_worst_ms.append(max(worst, timeout))
+        plan.device_retries.append(retries)
+    return ACCEPTED
+
+
+def _parse_blocks(data: bytes, at: int, count: int, plan: Plan) -> int:
+    free_from = AREA_START
+    for i in range(at, at + 12 * count, 12):
+        device, function, address, amount, period, image = struct.unpack_from(">BBHHIH", data, i)
+        if device >= len(plan.device_bus):
+            return BAD_REFERENCE
+        if not 1 <= function <= 4:
+            return BAD_FUNCTION
+        if not 1 <= amount <= (frame.BITS_MAX if function <= 2 else frame.REGISTERS_MAX):
+            return BAD_COUNT
+        if address + amount > 0x10000:
+            return BAD_COUNT
+        if not 100 <= period <= 3600000:
+            return BAD_LIMIT
+        if image < free_from:
+            return BAD_IMAGE
+        free_from = image + HEADER_REGISTERS + frame.registers(function, amount)
+        if free_from > AREA_END:
+            return BAD_IMAGE
+        plan.block_device.append(device)
+        plan.block_function.append(function)
+        plan.block_address.append(address)
+        plan.block_count.append(amount)
+        plan.block_period_ms.append(period)
+        plan.block_image.append(image)
+    return ACCEPTED

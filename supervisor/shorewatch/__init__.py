@@ -1,0 +1,1 @@
+"""Shorewatch: the gateway of a submarine-cable landing station."""

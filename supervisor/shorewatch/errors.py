@@ -1,0 +1,69 @@
+"""What can go wrong that is nobody's bug.
+
+    ShorewatchError            a bad world or setup: caught in exactly one loop, or by the CLI
+    ├── ConfigError            a file is wrong: every problem at once, exit code 78
+    ├── LinkError              a board did not answer as it should (link.py's loop retries)
+    │   └── WrongBoardError    another board, or another plan, answers: no values
+    ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
+    ├── OutboxError            the outbox cannot be opened: newer schema, not a database
+    └── DemoError              the demo lacks a program or a port, or a child will not start
+
+A wrong value from the field is no error: it is a `Value` with quality and reason (model.py).
+A broken rule inside the program is an `assert`: the process ends and systemd restarts it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ShorewatchError(Exception):
+    """Base of all expected errors. Its text is one plain sentence with what to do next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in one file."""
+
+    file: str
+    line: int | None
+    key: str
+    value: str | None
+    rule: str
+
+    def __str__(self) -> str:
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        found = "" if self.value is None else f" (found {self.value})"
+        return f"{where}: {self.key}: {self.rule}{found}"
+
+
+class ConfigError(ShorewatchError):
+    """A station file, profile or board file that cannot be used; holds every problem found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        assert problems, "a ConfigError names at least one problem"
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class LinkError(ShorewatchError):
+    """A board is not reachable or answered something that must not be used."""
+
+
+class WrongBoardError(LinkError):
+    """Another board, another plan or another program answers: its values must not be used."""
+
+
+class UplinkError(ShorewatchError):
+    """A broker is unreachable, refused us, or dropped us; `state` is a short word for the page."""
+
+    def __init__(self, state: str, text: str) -> None:
+        super().__init__(text)
+        self.state = state
+
+
+class OutboxError(ShorewatchError):
+    """The outbox file cannot be used as it is."""
+
+
+class DemoError(ShorewatchError):
+    """The demo cannot start or go on: a missing program, a port in use."""

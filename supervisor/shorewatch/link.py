@@ -1,0 +1,284 @@
+"""The gateway's end of a link: one board, one port, one loop.
+
+`BoardLink.run` opens the port exclusively, makes sure that the right board with the right plan
+answers, then polls: header and generations, and of the block area what has changed. Blocks become
+values with the time the board says (age, counted back from the middle of the read) and go to the
+image; changes worth a record go to the outbox.
+
+pymodbus is imported here and nowhere else on the gateway. It matches RTU replies to requests by
+order alone, so a late reply would be taken for the next one's answer (measured). Hence: no retries
+of its own, and after any failure the port is closed and left quiet for longer than a board may
+take, so that late bytes meet no request (Promise 3). Nothing here can write: only functions 04 and
+2B/0E are called.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from pymodbus import FramerType
+from pymodbus.client import AsyncModbusSerialClient
+from pymodbus.exceptions import ModbusException
+from pymodbus.pdu.mei_message import ReadDeviceInformationResponse
+
+from shorewatch import decode
+from shorewatch.config import BoardConfig, Station
+from shorewatch.decode import BusCounters, DeviceCounters, Header, Moment
+from shorewatch.errors import LinkError, WrongBoardError
+from shorewatch.image import Image
+from shorewatch.model import Reason, Value, utc_now
+from shorewatch.plan import Block, BoardPlan
+from shorewatch.report import Reporter
+
+QUIET_S = 0.5
+CONFIG_RETRY_S = 2.0
+FAILURES_MAX = 2
+COUNTERS_EVERY_S = 1.0
+SETTLE_S = 0.05
+_OBJECT_UNIQUE_ID = 0x80
+
+_log = logging.getLogger("shorewatch.link")
+# What it would log is raised to us as well, and said once, in our words.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+
+class Records(Protocol):
+    """Where records go: the outbox."""
+
+    async def put(self, kind: str, at: datetime, body: dict[str, object]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BoardStatus:
+    """What is known of a board, for the page and the NOC. `reason` is None while it is up."""
+
+    up: bool
+    reason: str | None
+    since: datetime
+    header: Header | None = None
+    buses: tuple[BusCounters, ...] = ()
+    devices: Mapping[str, DeviceCounters] = field(default_factory=dict)
+    round_trip_s: float = 0.0
+
+
+class BoardLink:
+    """Polls one board for as long as it runs."""
+
+    def __init__(
+        self,
+        plan: BoardPlan,
+        state_dir: Path,
+        image: Image,
+        *,
+        reporter: Reporter,
+        records: Records,
+        on_status: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.plan = plan
+        self.status = BoardStatus(False, "not reached yet", utc_now())
+        self._station: Station = plan.station
+        self._board: BoardConfig = plan.station.boards[plan.board_id]
+        self._port = str(state_dir / self._board.link.port)
+        self._image = image
+        self._reporter = reporter
+        self._records = records
+        self._on_status = on_status
+        self._generations: list[int | None] = [None] * len(plan.blocks)
+        self._boot_id: int | None = None
+        self._failures = 0
+        self._counters_due_s = 0.0
+
+    async def run(self) -> None:
+        """Poll until cancelled; a board that fails is retried for ever."""
+        while True:
+            try:
+                async with self._opened() as client:
+                    await self._identify(client)
+                    while True:
+                        due_s = time.monotonic() + self._board.link.poll_s
+                        await self._poll(client)
+                        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            except WrongBoardError as error:
+                await self._set_down(str(error), Reason.CONFIG)
+                await asyncio.sleep(CONFIG_RETRY_S)
+            except LinkError as error:
+                self._failures += 1
+                if self._failures >= FAILURES_MAX:
+                    await self._set_down(str(error), Reason.LINK_DOWN)
+                await asyncio.sleep(QUIET_S)
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[AsyncModbusSerialClient]:
+        client = AsyncModbusSerialClient(
+            self._port,
+            framer=FramerType.RTU,
+            baudrate=self._board.link.baud,
+            bytesize=8,
+            parity="N",
+            stopbits=1,
+            handle_local_echo=False,
+            reconnect_delay=0,
+            reconnect_delay_max=0,
+            timeout=self._board.link.timeout_s,
+            retries=0,
+        )
+        try:
+            if not await client.connect():
+                raise LinkError(f"{self._port} cannot be opened: {_why_closed(self._port)}")
+            await asyncio.sleep(SETTLE_S)
+            yield client
+        except (ModbusException, OSError) as error:
+            raise LinkError(f"no answer on {self._port}") from error
+        finally:
+            client.close()
+
+    async def _identify(self, client: AsyncModbusSerialClient) -> None:
+        """Raise WrongBoardError unless this board, with this plan, is what answers."""
+        reply = await client.read_device_information(
+            read_code=4, object_id=_OBJECT_UNIQUE_ID, device_id=self._board.link.unit_id
+        )
+        if not isinstance(reply, ReadDeviceInformationResponse):
+            raise WrongBoardError(f"{self._port}: what answers there is no Shorewatch board")
+        found = reply.information.get(_OBJECT_UNIQUE_ID, b"").decode("ascii", "replace")
+        if found != self._board.unique_id:
+            text = (
+                f"{self._port}: board {found or 'without an id'} is plugged in where the station "
+                f"file has {self._board.unique_id} ({self._board.id}); plug in the right one, or "
+                f"correct unique_id"
+            )
+            raise WrongBoardError(text)
+        self._generations = [None] * len(self.plan.blocks)
+
+    async def _poll(self, client: AsyncModbusSerialClient) -> None:
+        words, moment = await self._read(client, decode.HEADER, decode.HEADER_SIZE)
+        header = decode.parse_header(words)
+        if header.plan_crc != self.plan.crc:
+            carried = f"plan {header.plan_crc:08x}" if header.plan_crc else "no valid plan"
+            text = (
+                f"board {self._board.id} carries {carried}, the station file compiles to "
+                f"{self.plan.crc:08x}; push the plan to it"
+            )
+            raise WrongBoardError(text)
+        await self._set_up(header, moment)
+        await self._poll_blocks(client)
+        if moment.mono_s >= self._counters_due_s:
+            self._counters_due_s = moment.mono_s + COUNTERS_EVERY_S
+            await self._poll_counters(client)
+
+    async def _poll_blocks(self, client: AsyncModbusSerialClient) -> None:
+        now, _ = await self._read(client, decode.GENERATIONS, len(self.plan.blocks))
+        changed = [b for b in self.plan.blocks if self._generations[b.index] != now[b.index]]
+        for group in self.plan.reads(changed):
+            start, last = group[0].image, group[-1]
+            words, moment = await self._read(client, start, last.image + last.size - start)
+            for block in group:
+                own = words[block.image - start : block.image - start + block.size]
+                if own[0] != self._generations[block.index]:
+                    self._generations[block.index] = own[0]
+                    await self._take(block, decode.decode_block(block, own, moment), moment)
+
+    async def _take(self, block: Block, values: Mapping[str, Value], moment: Moment) -> None:
+        device_id = block.device.id
+        self._image.put(device_id, values)
+        body = self._reporter.changes(device_id, values)
+        if body is not None:
+            times = [v.acquired_at for v in values.values() if v.value is not None]
+            await self._records.put("sample", (times and times[0]) or moment.at, body)
+
+    async def _poll_counters(self, client: AsyncModbusSerialClient) -> None:
+        bus_count = len(self._board.bus)
+        devices = self._station.of_board(self._board.id)
+        words, _ = await self._read(client, decode.BUSES, bus_count * decode.BUS_SIZE)
+        size = decode.BUS_SIZE
+        buses = tuple(decode.parse_bus(words[i * size : (i + 1) * size]) for i in range(bus_count))
+        size = decode.DEVICE_SIZE
+        counters: dict[str, DeviceCounters] = {}
+        step = 125 // size
+        for first in range(0, len(devices), step):
+            some = devices[first : first + step]
+            words, _ = await self._read(client, decode.DEVICES + first * size, len(some) * size)
+            for i, device in enumerate(some):
+                counters[device.id] = decode.parse_device(words[i * size : (i + 1) * size])
+        self.status = replace(self.status, buses=buses, devices=counters)
+
+    async def _read(
+        self, client: AsyncModbusSerialClient, address: int, count: int
+    ) -> tuple[list[int], Moment]:
+        """Read the image; raises LinkError if the answer is not exactly what was asked for."""
+        before_s = time.monotonic()
+        reply = await client.read_input_registers(
+            address, count=count, device_id=self._board.link.unit_id
+        )
+        after_s = time.monotonic()
+        if reply.isError():
+            answer = f"exception {reply.exception_code} at {address:#06x}"
+            raise WrongBoardError(f"{self._port}: the board answers {answer}")
+        if len(reply.registers) != count:
+            text = f"{self._port}: asked for {count} registers, {len(reply.registers)} came"
+            raise LinkError(text)
+        half_s = (after_s - before_s) / 2
+        moment = Moment(utc_now(), after_s - half_s, half_s + 0.001)
+        return list(reply.registers), replace(moment, at=decode.earlier(moment.at, half_s))
+
+    async def _set_up(self, header: Header, moment: Moment) -> None:
+        was = self.status
+        self._failures = 0
+        since = was.since if was.up else moment.at
+        self.status = replace(
+            was,
+            up=True,
+            reason=None,
+            since=since,
+            header=header,
+            round_trip_s=2 * moment.uncertainty_s,
+        )
+        rebooted = self._boot_id is not None and self._boot_id != header.boot_id
+        if rebooted:
+            self._generations = [None] * len(self.plan.blocks)
+        if not was.up or rebooted:
+            what = f"up; board started by {header.boot_reason}" if rebooted else "up"
+            await self._say(what, None, moment.at)
+        self._boot_id = header.boot_id
+
+    async def _set_down(self, text: str, reason: Reason) -> None:
+        was = self.status
+        if not was.up and was.reason == text:
+            return
+        at = utc_now()
+        self.status = replace(was, up=False, reason=text, since=at if was.up else was.since)
+        for device in self._station.of_board(self._board.id):
+            self._image.put_bad(device.id, reason)
+            body = self._reporter.changes(device.id, self._image.look(device.id))
+            if body is not None:
+                await self._records.put("sample", at, body)
+        await self._say("down", text, at)
+
+    async def _say(self, what: str, why: str | None, at: datetime) -> None:
+        """A board that comes or goes is logged once, recorded once, and shown at once."""
+        _log.log(
+            logging.INFO if why is None else logging.WARNING,
+            "board %s is %s%s", self._board.id, what, "" if why is None else f": {why}",
+        )  # fmt: skip
+        body: dict[str, object] = {"source": f"board/{self._board.id}", "what": what}
+        await self._records.put("event", at, body if why is None else body | {"why": why})
+        self._on_status()
+
+
+def _why_closed(port: str) -> str:
+    """What a technician can do about a port that does not open."""
+    path = Path(port)
+    if not path.exists():
+        return "there is no such port; is the board plugged in?"
+    try:
+        with path.open("rb", buffering=0):
+            return "another program holds it"
+    except PermissionError:
+        return "no permission; add this user to the group dialout"
+    except OSError as error:
+        return str(error.strerror)

@@ -1,0 +1,350 @@
+"""One MQTT 5 connection, with every way it can end made an UplinkError with a word for the page.
+
+The only importer of aiomqtt (and of paho below it), whose traps it hides: PUBACK and SUBACK reason
+codes are returned instead of dropped, a publish notices a lost connection at once instead of after
+its timeout, the reason of a DISCONNECT is kept, Nagle is off, the incoming queue is bounded, and a
+socket never outlives its connection. It knows no topics and never reconnects: that is uplink.py.
+
+Leaving `connected` by an error or by cancellation closes the socket without DISCONNECT, so that the
+broker publishes the Will; only `Connection.disconnect` takes an orderly leave.
+
+States: unreachable, refused, not-authorised, wrong-protocol, quota, lost, taken-over.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiomqtt
+from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.client import ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from shorewatch.errors import UplinkError
+
+KEEPALIVE_S: Final = 10
+TIMEOUT_S: Final = 10.0
+CONNECT_S_MAX: Final = 5.0
+IN_FLIGHT_MAX: Final = 16
+NO_SUBSCRIBERS: Final = 0x10
+_PACKET_BYTES_MAX = 268_435_455
+_STATES = {
+    0x82: "wrong-protocol", 0x84: "wrong-protocol",
+    0x86: "not-authorised", 0x87: "not-authorised", 0x8A: "not-authorised",
+    0x8C: "not-authorised",
+    0x8E: "taken-over",
+    0x93: "quota", 0x95: "quota", 0x96: "quota", 0x97: "quota", 0x9F: "quota",
+}  # fmt: skip
+_LOST = (0x00, 0x04, 0x80, 0x8B, 0x8D)
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says for us, retained, when we are gone without a word."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message received; `is_retained` if it was the broker's stored one."""
+
+    topic: str
+    payload: bytes
+    is_retained: bool
+
+
+class Connection:
+    """A live connection; every method raises UplinkError when it is gone."""
+
+    def __init__(self, client: "_Client", broker: str) -> None:
+        self._client = client
+        self._broker = broker
+        self.packet_bytes_max = client.packet_bytes_max
+        self.receive_max = client.receive_max
+        self._slots = asyncio.Semaphore(min(IN_FLIGHT_MAX, client.receive_max))
+
+    @property
+    def discarded(self) -> int:
+        """Messages thrown away, oldest first, since they came faster than they were taken."""
+        return self._client.inbox.discarded
+
+    async def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        is_retained: bool = False,
+        expiry_s: int | None = None,
+    ) -> int:
+        """Send a message; the broker's reason code: 0 taken, 0x10 nobody listens, 0x80.. refused.
+
+        With QoS 0 it returns 0 as soon as the message is written to the socket. With QoS 1 up to
+        `IN_FLIGHT_MAX` are in flight, or what the broker allows; they leave in the order of calls.
+        """
+        properties = _properties(PacketTypes.PUBLISH)
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
+        try:
+            if qos == 0:
+                return await self._client.send(topic, payload, 0, is_retained, properties)
+            async with self._slots:
+                return await self._client.send(topic, payload, qos, is_retained, properties)
+        except aiomqtt.MqttError as error:
+            raise self._ended(error) from error
+
+    async def subscribe(self, *topics: str) -> list[int]:
+        """Subscribe with QoS 1; the broker's reason code for each topic, 0x80 and up is refused."""
+        try:
+            codes = await self._client.subscribe([(topic, 1) for topic in topics])
+        except aiomqtt.MqttError as error:
+            raise self._ended(error) from error
+        return [code.value if isinstance(code, ReasonCode) else code for code in codes]
+
+    async def messages(self) -> AsyncGenerator[Message, None]:
+        """What arrives, until the connection ends (UplinkError)."""
+        try:
+            async for message in self._client.messages:
+                assert isinstance(message.payload, (bytes, bytearray)), "paho delivers bytes"
+                yield Message(message.topic.value, bytes(message.payload), message.retain)
+        except aiomqtt.MqttError as error:
+            raise self._ended(error) from error
+
+    async def disconnect(self) -> None:
+        """Leave in order: the broker drops the Will."""
+        await self._client.leave()
+
+    def _ended(self, error: aiomqtt.MqttError) -> UplinkError:
+        reason = self._client.ended_with
+        if reason is None:
+            text = f"{self._broker} did not answer within {TIMEOUT_S:g} s: it is stalled or cut off"
+            return UplinkError("lost", text)
+        if reason.value == 0x8E:
+            text = (
+                f"{self._broker} gave our connection to another client with our client id:"
+                " two gateways run with one identity, stop one or set another client_id"
+            )
+            return UplinkError("taken-over", text)
+        if reason.value in _LOST:
+            return UplinkError("lost", f"{self._broker} is gone: {str(reason).lower()}")
+        state = _STATES.get(reason.value, "refused")
+        return UplinkError(state, f"{self._broker} dropped us: {str(reason).lower()} ({error})")
+
+
+@asynccontextmanager
+async def connected(
+    host: str,
+    port: int,
+    *,
+    client_id: str,
+    will: Will | None = None,
+    incoming_bytes_max: int = 4096,
+    incoming_count_max: int = 256,
+) -> AsyncIterator[Connection]:
+    """A connection to the broker at `host`:`port` (clean start, no session kept).
+
+    Larger packets than `incoming_bytes_max` are not sent to us; more than `incoming_count_max`
+    waiting messages discard the oldest. Raises UplinkError if the broker cannot be had.
+    """
+    broker = f"{host}:{port}"
+    client = _Client(host, port, client_id, will, incoming_bytes_max, incoming_count_max)
+    try:
+        await _finish(client.__aenter__())
+    except aiomqtt.MqttError as error:
+        client.abort()
+        raise _not_connected(broker, client, error) from error
+    except BaseException:
+        client.abort()
+        raise
+    try:
+        yield Connection(client, broker)
+    finally:
+        client.abort()
+
+
+async def _finish(connecting: Coroutine[Any, Any, object]) -> None:
+    """Await `connecting` to its end even if cancelled: its thread cannot be, and opens a socket."""
+    task = asyncio.ensure_future(connecting)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
+
+
+def _not_connected(broker: str, client: "_Client", error: aiomqtt.MqttError) -> UplinkError:
+    if not client.was_opened:
+        text = f"{broker} cannot be reached: {error}"
+        return UplinkError("unreachable", text)
+    reason = client.refused_with or client.ended_with
+    if reason is None:
+        text = (
+            f"{broker} took the connection but did not answer: it is stalled, or no MQTT 5 broker"
+        )
+        return UplinkError("unreachable", text)
+    if reason.value in _LOST:
+        text = f"{broker} closed the connection without a word: does it speak MQTT 5, without TLS?"
+        return UplinkError("refused", text)
+    state = _STATES.get(reason.value, "refused")
+    hint = ": does it speak MQTT 5?" if state == "wrong-protocol" else ""
+    return UplinkError(state, f"{broker} refused the connection: {str(reason).lower()}{hint}")
+
+
+def _properties(packet_type: int) -> Properties:
+    return Properties(packet_type)  # type: ignore[no-untyped-call]
+
+
+class _Newest(asyncio.Queue[aiomqtt.Message]):
+    """A bounded queue that discards its oldest message instead of refusing the newest."""
+
+    discarded = 0
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        if self.full():
+            self.get_nowait()
+            self.discarded += 1
+        super().put_nowait(item)
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt's client, which keeps what aiomqtt throws away."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        client_id: str,
+        will: Will | None,
+        incoming_bytes_max: int,
+        incoming_count_max: int,
+    ) -> None:
+        connect = _properties(PacketTypes.CONNECT)
+        connect.MaximumPacketSize = incoming_bytes_max
+        super().__init__(
+            host,
+            port,
+            identifier=client_id,
+            protocol=aiomqtt.ProtocolVersion.V5,
+            clean_start=True,
+            keepalive=KEEPALIVE_S,
+            timeout=TIMEOUT_S,
+            will=None if will is None else aiomqtt.Will(will.topic, will.payload, 1, True),
+            properties=connect,
+            queue_type=_Newest,
+            max_queued_incoming_messages=incoming_count_max,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        self._client.connect_timeout = CONNECT_S_MAX
+        self._answers: dict[int, asyncio.Future[int]] = {}
+        self.pending_calls_threshold = 1000
+        self.refused_with: ReasonCode | None = None
+        self.ended_with: ReasonCode | None = None
+        self.packet_bytes_max = _PACKET_BYTES_MAX
+        self.receive_max = 65_535
+        self.was_opened = False
+
+    @property
+    def inbox(self) -> _Newest:
+        assert isinstance(self._queue, _Newest), "made with queue_type"
+        return self._queue
+
+    async def send(
+        self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties
+    ) -> int:
+        """Publish and wait: for the PUBACK's reason code, or with QoS 0 until it is written."""
+        info = self._client.publish(topic, payload, qos, retain, properties)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise aiomqtt.MqttCodeError(info.rc, "Could not publish")
+        if qos == 0 and info.is_published():
+            return 0
+        # No callback can run before this line: all of paho's reading is done by this event loop.
+        answer: asyncio.Future[int] = self._loop.create_future()
+        self._answers[info.mid] = answer
+        try:
+            await asyncio.wait(
+                (answer, self._disconnected),
+                timeout=self.timeout,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            self._answers.pop(info.mid, None)
+        if not answer.done():
+            raise aiomqtt.MqttError("The broker did not answer")
+        return answer.result()
+
+    async def leave(self) -> None:
+        """Send DISCONNECT; give up quietly if the broker does not take it."""
+        if self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            await asyncio.wait((self._disconnected,), timeout=1)
+
+    def abort(self) -> None:
+        """Close the socket now, without DISCONNECT, and let paho tidy up after it."""
+        sock = self._client.socket()
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):  # the peer may have been faster
+                sock.shutdown(socket.SHUT_RDWR)
+            self._client.loop_read()
+        # Nobody waits for these any more; unread exceptions would be logged.
+        for future in (self._disconnected, self._connected):
+            if future.done() and not future.cancelled():
+                future.exception()
+
+    def _on_socket_open(self, client: PahoClient, userdata: Any, sock: Any) -> None:
+        self.was_opened = True
+        super()._on_socket_open(client, userdata, sock)
+
+    def _on_connect(
+        self,
+        client: PahoClient,
+        userdata: Any,
+        flags: ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        if reason_code.is_failure:
+            self.refused_with = reason_code
+        if properties is not None:
+            self.packet_bytes_max = getattr(properties, "MaximumPacketSize", _PACKET_BYTES_MAX)
+            self.receive_max = getattr(properties, "ReceiveMaximum", 65_535)
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_disconnect(
+        self,
+        client: PahoClient,
+        userdata: Any,
+        flags: DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        if self.ended_with is None:
+            self.ended_with = reason_code
+        if not self._connected.done():
+            # Closed before CONNACK: aiomqtt would sit out its timeout.
+            self._connected.set_exception(aiomqtt.MqttError(str(reason_code)))
+        elif not self._disconnected.done() and not reason_code.is_failure:
+            # An orderly DISCONNECT by the broker is an end as any other.
+            self._disconnected.set_result(None)
+        else:
+            super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_publish(
+        self,
+        client: PahoClient,
+        userdata: Any,
+        mid: int,
+        reason_code: ReasonCode,
+        properties: Properties,
+    ) -> None:
+        answer = self._answers.get(mid)
+        if answer is not None and not answer.done():
+            answer.set_result(reason_code.value)

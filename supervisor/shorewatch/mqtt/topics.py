@@ -1,0 +1,243 @@
+"""Topic names and payloads of the JSON plane: pure, both ends use it.
+
+    shorewatch/v1/<cable>/<station>/
+        state              retained  online or offline (the Will), journal, counts, boards
+        birth/<device>     retained  every point of a device with its metadata
+        now/<device>       retained  the device's last values; expires with its shortest age
+        journal                      batches of numbered records, strictly ascending
+        ack/<consumer>     retained  to the station: {"journal", "seq"}
+
+Payloads are UTF-8 JSON objects; times are RFC 3339 UTC with milliseconds. A batch says `after`:
+every record the station still keeps in (after, last] is in it, so that a consumer can tell a batch
+it missed from records that were evicted before they were sent.
+Limits: an ack of 1 kB, a batch of `BATCH_BYTES_MAX`, or one record if that is longer.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from typing import Final, NamedTuple
+
+from shorewatch.config import Device, Station
+from shorewatch.model import Quality, Value, to_text
+from shorewatch.outbox import Record
+
+ROOT: Final = "shorewatch/v1"
+ACK_BYTES_MAX: Final = 1000
+BATCH_RECORDS_MAX: Final = 200
+BATCH_BYTES_MAX: Final = 128_000
+
+
+class Address(NamedTuple):
+    """A topic taken apart: whose, what, and of which device or consumer ("" if none)."""
+
+    prefix: str
+    kind: str
+    name: str
+
+
+class Batch(NamedTuple):
+    """One journal message: its payload, and the sequences it covers, (after, last]."""
+
+    after: int
+    last: int
+    payload: bytes
+
+
+def state_topic(prefix: str) -> str:
+    """Where the station says that it lives."""
+    return f"{prefix}/state"
+
+
+def birth_topic(prefix: str, device: str) -> str:
+    """Where a device's metadata stands."""
+    return f"{prefix}/birth/{device}"
+
+
+def now_topic(prefix: str, device: str) -> str:
+    """Where a device's last values stand."""
+    return f"{prefix}/now/{device}"
+
+
+def journal_topic(prefix: str) -> str:
+    """Where records go."""
+    return f"{prefix}/journal"
+
+
+def ack_topic(prefix: str, consumer: str) -> str:
+    """Where a consumer acknowledges; `+` for all of them."""
+    return f"{prefix}/ack/{consumer}"
+
+
+def parse_topic(topic: str) -> Address | None:
+    """A topic of ours taken apart, or None for anything else."""
+    parts = topic.split("/")
+    if "/".join(parts[:2]) != ROOT or len(parts) not in (5, 6) or "" in parts:
+        return None
+    kind, name = parts[4], "".join(parts[5:])
+    if (kind in ("state", "journal")) == bool(name):
+        return None
+    if kind not in ("state", "journal", "birth", "now", "ack"):
+        return None
+    return Address("/".join(parts[:4]), kind, name)
+
+
+def parse_object(payload: bytes) -> dict[str, object] | None:
+    """A payload as a JSON object, or None if it is none (also: too deep, no UTF-8, NaN)."""
+    try:
+        found = json.loads(payload, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def encode(body: Mapping[str, object]) -> bytes:
+    """A JSON object as it goes out."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def online(
+    station: Station,
+    *,
+    journal: tuple[str, int, int, int],
+    times: tuple[datetime, datetime],
+    boards: Mapping[str, Mapping[str, object]],
+    points: Mapping[Quality, int],
+    outbox: str | None,
+) -> dict[str, object]:
+    """The state of a living station.
+
+    `journal` is its identity, first kept, last committed and acknowledged sequence; `times` are now
+    and when this connection began.
+    """
+    identity, first, last, cursor = journal
+    at, since = times
+    return {
+        "online": True,
+        "station": station.id,
+        "name": station.file.station.name,
+        "cable": station.cable,
+        "version": version("shorewatch"),
+        "config": station.config_hash,
+        "journal": identity,
+        "first": first,
+        "last": last,
+        "cursor": cursor,
+        "at": to_text(at),
+        "since": to_text(since),
+        "boards": {board: dict(state) for board, state in boards.items()},
+        "points": {str(quality): count for quality, count in points.items()},
+        "outbox": outbox,
+    }
+
+
+def offline(
+    station: Station, *, reason: str, journal: str, since: datetime, at: datetime | None = None
+) -> dict[str, object]:
+    """The state of a station that is gone: the Will (no `at`), or its own last word."""
+    state: dict[str, object] = {
+        "online": False,
+        "reason": reason,
+        "station": station.id,
+        "journal": journal,
+        "since": to_text(since),
+    }
+    return state if at is None else state | {"at": to_text(at)}
+
+
+def birth(device: Device) -> dict[str, object]:
+    """Everything a NOC must know of a device to read its values."""
+    points = {
+        point.id: {
+            "name": point.name,
+            "unit": point.unit,
+            "type": point.type,
+            "table": point.table,
+            "address": point.address,
+            "scale": point.scale,
+            "range": point.range,
+            "labels": point.labels,
+            "period_s": point.period_s,
+            "age_s_max": point.age_max_s,
+            "deadband": point.deadband,
+            "digits": point.digits,
+        }
+        for point in device.points.values()
+    }
+    return {
+        "device": device.id,
+        "name": device.config.name,
+        "profile": device.profile.id,
+        "profile_name": device.profile.name,
+        "source": device.profile.source,
+        "synthetic": device.profile.synthetic,
+        "board": device.board.id,
+        "uart": device.bus.uart,
+        "unit_id": device.config.unit_id,
+        "points": points,
+    }
+
+
+def expiry_s(device: Device) -> int:
+    """Whole seconds after which a `now` message must vanish: the shortest maximum age, at least 1.
+
+    Rounded up; a consumer ages each value by itself, so the fraction shows nothing stale.
+    """
+    return max(1, math.ceil(min(point.age_max_s for point in device.points.values())))
+
+
+def now(device: str, values: Mapping[str, Value], at: datetime, now_s: float) -> dict[str, object]:
+    """The last values of a device, aged to monotonic `now_s`, which is wall clock `at`."""
+    return {
+        "device": device,
+        "at": to_text(at),
+        "points": {name: _point(value, now_s) for name, value in values.items()},
+    }
+
+
+def batch(
+    journal: str, after: int, records: Sequence[Record], *, bytes_max: int = BATCH_BYTES_MAX
+) -> Batch:
+    """A journal message with as many of `records` as fit `bytes_max`, at least one."""
+    assert records, "an empty batch says nothing"
+    texts: list[bytes] = []
+    size = 150
+    for record in records[:BATCH_RECORDS_MAX]:
+        numbered = {"seq": record.seq, "kind": record.kind, "at": to_text(record.at)}
+        text = encode(numbered | {k: v for k, v in record.body.items() if k not in numbered})
+        size += len(text) + 1
+        if texts and size > bytes_max:
+            break
+        texts.append(text)
+    first, last = records[0].seq, records[len(texts) - 1].seq
+    assert after < first, "sequences ascend"
+    head = encode({"journal": journal, "after": after, "first": first, "last": last})
+    payload = head[:-1] + b',"records":[' + b",".join(texts) + b"]}"
+    return Batch(after, last, payload)
+
+
+def ack(journal: str, seq: int) -> dict[str, object]:
+    """A consumer's acknowledgement of everything up to `seq`."""
+    return {"journal": journal, "seq": seq}
+
+
+def _point(value: Value, now_s: float) -> dict[str, object]:
+    age_s = value.age_s(now_s)
+    point: dict[str, object] = {
+        "value": value.value,
+        "quality": str(value.quality),
+        "reason": None if value.reason is None else str(value.reason),
+        "acquired_at": to_text(value.acquired_at),
+        "age_s": None if math.isinf(age_s) else round(age_s, 3),
+        "uncertainty_s": round(value.uncertainty_s, 4),
+    }
+    if value.quality is Quality.BAD:
+        point["last_good"] = value.last_good
+        point["last_good_at"] = to_text(value.last_good_at)
+    return point
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is no JSON")

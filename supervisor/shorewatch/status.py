@@ -1,0 +1,132 @@
+"""Everything a person wants to see of a running station, as one plain JSON-ready table.
+
+The page shows it, tools read it at /api/status. Pure: what is known goes in, a table comes out.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from shorewatch.config import Device, Station
+from shorewatch.decode import DeviceCounters
+from shorewatch.image import Image
+from shorewatch.link import BoardStatus
+from shorewatch.model import Quality, Value, to_text, utc_now
+from shorewatch.outbox import Outbox
+
+Snapshot = dict[str, Any]
+
+
+class UplinkStatus(Protocol):
+    """What mqtt/uplink.py says of itself."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def since(self) -> datetime: ...
+    @property
+    def published(self) -> int: ...
+    @property
+    def cursor(self) -> int: ...
+
+
+def snapshot(
+    station: Station,
+    image: Image,
+    outbox: Outbox,
+    *,
+    boards: Mapping[str, BoardStatus],
+    uplinks: Mapping[str, UplinkStatus],
+    started_at: datetime,
+) -> Snapshot:
+    """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
+    now_s = time.monotonic()
+    counters = {name: c for board in boards.values() for name, c in board.devices.items()}
+    return {
+        "station": station.id,
+        "name": station.file.station.name,
+        "cable": station.file.station.cable_name,
+        "at": to_text(utc_now()),
+        "started_at": to_text(started_at),
+        "version": version("shorewatch"),
+        "config": station.config_hash,
+        "points": {str(quality): count for quality, count in image.counts().items()},
+        "boards": {name: _board(status) for name, status in boards.items()},
+        "devices": {
+            device.id: _device(device, image.look(device.id), counters.get(device.id), now_s)
+            for device in station.devices.values()
+        },
+        "uplinks": {name: _uplink(status, outbox.last) for name, status in uplinks.items()},
+        "outbox": {
+            "journal": outbox.journal,
+            "first": outbox.first,
+            "last": outbox.last,
+            "written": outbox.written,
+            "health": outbox.health,
+        },
+    }
+
+
+def _board(status: BoardStatus) -> Snapshot:
+    header = status.header
+    return {
+        "up": status.up,
+        "reason": status.reason,
+        "since": to_text(status.since),
+        "round_trip_ms": round(status.round_trip_s * 1000, 1),
+        "firmware": header and header.firmware,
+        "boot_reason": header and header.boot_reason,
+        "running_s": header and header.clock_ms // 1000,
+        "plan": header and f"{header.plan_crc:08x}",
+        "heap_free_least": header and header.heap_free_least,
+        "buses": [asdict(bus) for bus in status.buses],
+    }
+
+
+def _device(
+    device: Device, values: Mapping[str, Value], counters: DeviceCounters | None, now_s: float
+) -> Snapshot:
+    return {
+        "name": device.config.name,
+        "profile": device.profile.name,
+        "synthetic": device.profile.synthetic,
+        "board": device.board.id,
+        "uart": device.bus.uart,
+        "unit_id": device.config.unit_id,
+        "counters": counters and asdict(counters),
+        "points": {name: _point(device, name, value, now_s) for name, value in values.items()},
+    }
+
+
+def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:
+    point = device.points[name]
+    row: Snapshot = {
+        "name": point.name,
+        "text": point.text(value.value),
+        "unit": point.unit,
+        "value": value.value,
+        "quality": str(value.quality),
+        "reason": value.reason and str(value.reason),
+        "age_s": None if value.acquired_s is None else round(value.age_s(now_s), 3),
+        "acquired_at": to_text(value.acquired_at),
+    }
+    if value.quality is Quality.BAD and value.last_good_at is not None:
+        row["last_good_text"] = point.text(value.last_good)
+        row["last_good_at"] = to_text(value.last_good_at)
+    return row
+
+
+def _uplink(status: UplinkStatus, last: int) -> Snapshot:
+    return {
+        "state": status.state,
+        "text": status.text,
+        "since": to_text(status.since),
+        "published": status.published,
+        "acknowledged": status.cursor,
+        "waiting": max(0, last - status.cursor),
+    }

@@ -1,0 +1,157 @@
+"""TOML files as validated tables, with every problem at its line.
+
+`load_toml` reads one file into a pydantic model; whatever is wrong (syntax, unknown key, type,
+range, a rule between keys) becomes a `Problem` with file, line, key, value and rule, all of them
+in one ConfigError. tomllib keeps no positions, so `locate` finds lines by scanning the text.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from shorewatch.errors import ConfigError, Problem
+
+Key = tuple[str | int, ...]
+_HEADER = re.compile(r"^\s*(\[\[|\[)\s*([^\]]+?)\s*\]")
+_ASSIGNMENT = re.compile(r"^\s*([A-Za-z0-9_\-.\"']+)\s*=")
+_FILE_SIZE_MAX = 1_000_000
+
+
+class Table(BaseModel):
+    """Base of everything read from TOML: unknown keys are errors, values are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+T = TypeVar("T", bound=Table)
+
+
+def load_toml(path: Path, shape: type[T], overrides: Sequence[tuple[str, Any]] = ()) -> T:
+    """Read `path` as `shape`; `overrides` are (dotted key, value) pairs laid over the file.
+
+    Raises ConfigError: the file cannot be read, is no TOML, or breaks rules (all are listed).
+    """
+    text = _read(path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"line (\d+)", str(error))
+        line = int(found.group(1)) if found else None
+        rule = f"is not TOML: {str(error).split(' (at')[0]}"
+        raise ConfigError([Problem(str(path), line, "syntax", None, rule)]) from error
+    for key, value in overrides:
+        _override(data, key, value)
+    try:
+        return shape.model_validate(data)
+    except ValidationError as error:
+        lines = text.splitlines()
+        raise ConfigError([_problem(path, lines, shape, e) for e in error.errors()]) from error
+
+
+def locate(lines: Sequence[str], key: Key) -> int | None:
+    """The 1-based line on which `key` (or, failing that, its nearest parent) stands."""
+    best: int | None = None
+    counts: dict[tuple[str, ...], int] = {}
+    wanted = _names_and_indices(key)
+    here: list[tuple[str, int]] = []
+    depth = -1
+    for number, line in enumerate(lines, 1):
+        if header := _HEADER.match(line):
+            path = tuple(_split(header.group(2)))
+            if header.group(1) == "[[":
+                counts[path] = counts.get(path, -1) + 1
+                for deeper in [p for p in counts if len(p) > len(path) and p[: len(path)] == path]:
+                    del counts[deeper]
+            here = [(name, counts.get(path[: i + 1], 0)) for i, name in enumerate(path)]
+            found = here
+        elif assignment := _ASSIGNMENT.match(line):
+            found = here + [(name, 0) for name in _split(assignment.group(1))]
+        else:
+            continue
+        if found == wanted[: len(found)] and len(found) > depth:
+            best, depth = number, len(found)
+    return best
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _FILE_SIZE_MAX:
+            rule = f"is larger than {_FILE_SIZE_MAX:,} bytes"
+            raise ConfigError([Problem(str(path), None, "file", None, rule)])
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        rule = f"cannot be read: {error.strerror}"
+        raise ConfigError([Problem(str(path), None, "file", None, rule)]) from error
+    except UnicodeDecodeError as error:
+        rule = f"is not UTF-8 text (byte {error.start})"
+        raise ConfigError([Problem(str(path), None, "file", None, rule)]) from error
+
+
+def _override(data: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    node: Any = data
+    for part in parents:
+        node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+    node[int(last) if isinstance(node, list) else last] = value
+
+
+def _problem(path: Path, lines: Sequence[str], shape: type[Table], error: ErrorDetails) -> Problem:
+    key = error["loc"]
+    rule = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        rule = "is no key of this table"
+        near = difflib.get_close_matches(str(key[-1]), _fields(shape, key[:-1]), 1)
+        rule += f"; did you mean {near[0]!r}?" if near else ""
+    elif error["type"] == "missing":
+        rule = "is missing"
+    value = None if error["type"] == "missing" else _short(error["input"])
+    return Problem(str(path), locate(lines, key), ".".join(map(str, key)) or "file", value, rule)
+
+
+def _short(value: Any) -> str | None:
+    if isinstance(value, (dict, list, BaseModel)):
+        return None
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields(shape: Any, key: Iterable[str | int]) -> list[str]:
+    """The keys allowed where an unknown one was found."""
+    for part in key:
+        if isinstance(part, int):
+            continue
+        field = getattr(shape, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        shape = _innermost(field.annotation)
+    return list(getattr(shape, "model_fields", {}))
+
+
+def _innermost(annotation: Any) -> Any:
+    """The table class inside list[...], dict[str, ...], Optional[...] or Annotated[...]."""
+    while not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        inner = [a for a in get_args(annotation) if a is not str and a is not type(None)]
+        if not inner:
+            return None
+        annotation = inner[0]
+    return annotation
+
+
+def _names_and_indices(key: Key) -> list[tuple[str, int]]:
+    pairs: list[tuple[str, int]] = []
+    for part in key:
+        if isinstance(part, int) and pairs:
+            pairs[-1] = (pairs[-1][0], part)
+        else:
+            pairs.append((str(part), 0))
+    return pairs
+
+
+def _split(dotted: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in dotted.split(".")]

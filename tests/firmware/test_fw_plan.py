@@ -1,0 +1,146 @@
+"""plan.bin: what is taken, and that each kind of damage is refused for its reason."""
+
+import random
+
+import pytest
+from fw_plan_file import block, blocks, bus, device, plan_file
+from hypothesis import given
+from hypothesis import strategies as st
+
+from station import plan
+
+BUSES = [bus(0), bus(1, parity=0, stop_bits=2, baud=9600, t35_us=4011)]
+DEVICES = [device(0, 5, 100, 300, 2), device(1, 247, 500, 2000, 0)]
+BLOCKS = blocks((0, 4, 0x10, 10, 200), (0, 1, 3, 20, 3600000), (1, 3, 65535, 1, 100))
+
+
+def parse(data):
+    loaded = plan.Plan()
+    return plan.parse(data, loaded), loaded
+
+
+def test_every_field_of_a_plan():
+    """Each field of the file is found again, and the area's length is that of its blocks."""
+    fault, loaded = parse(_file())
+    assert fault == plan.ACCEPTED
+    assert (bytes(loaded.bus_uart), loaded.bus_baud) == (b"\x00\x01", [19200, 9600])
+    assert (bytes(loaded.bus_parity), bytes(loaded.bus_stop_bits)) == (b"\x02\x00", b"\x01\x02")
+    assert list(loaded.bus_t35_us) == [2005, 4011]
+    assert (bytes(loaded.device_bus), bytes(loaded.device_unit)) == (b"\x00\x01", b"\x05\xf7")
+    assert list(loaded.device_timeout_ms) == [100, 500]
+    assert list(loaded.device_worst_ms) == [300, 2000]
+    assert bytes(loaded.device_retries) == b"\x02\x00"
+    assert bytes(loaded.block_device) == b"\x00\x00\x01"
+    assert bytes(loaded.block_function) == b"\x04\x01\x03"
+    assert list(loaded.block_address) == [0x10, 3, 65535]
+    assert list(loaded.block_count) == [10, 20, 1]
+    assert loaded.block_period_ms == [200, 3600000, 100]
+    assert list(loaded.block_image) == [0x1000, 0x100E, 0x1014]
+    assert loaded.area_registers() == 0x1014 + 5 - 0x1000
+    assert loaded.crc_high << 16 | loaded.crc_low == int.from_bytes(_file()[-4:], "big")
+
+
+def _file():
+    return plan_file(BUSES, DEVICES, BLOCKS)
+
+
+def test_a_plan_may_be_empty():
+    """A plan without buses, devices and blocks is a plan."""
+    assert parse(plan_file())[0] == plan.ACCEPTED
+
+
+def test_a_full_plan():
+    """2 buses, 32 devices and 120 blocks of 46 registers fit."""
+    devices = [device(i % 2, 1 + i) for i in range(32)]
+    rows = blocks(*((i % 32, 4, 0, 46, 1000) for i in range(120)))
+    fault, loaded = parse(plan_file(BUSES, devices, rows))
+    assert fault == plan.ACCEPTED
+    assert loaded.area_registers() == 6000
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        pytest.param(b"", plan.BAD_MAGIC, id="empty"),
+        pytest.param(plan_file(magic=b"SWPM"), plan.BAD_MAGIC, id="magic"),
+        pytest.param(plan_file(form=2), plan.BAD_FORMAT, id="format"),
+        pytest.param(plan_file(size=30), plan.BAD_SIZE, id="size"),
+        pytest.param(plan_file() + b"\x00", plan.BAD_SIZE, id="a byte too many"),
+        pytest.param(plan_file(counts=(0, 0, 1)), plan.BAD_SIZE, id="count beyond the file"),
+        pytest.param(plan_file(crc=1), plan.BAD_CRC, id="CRC"),
+        pytest.param(plan_file(texts=("a", "b")), plan.BAD_SIZE, id="two names"),
+        pytest.param(plan_file(texts=("a", "b", "c", "d")), plan.BAD_SIZE, id="four names"),
+        pytest.param(plan_file([bus(i) for i in range(3)]), plan.BAD_COUNT, id="three buses"),
+        pytest.param(
+            plan_file([bus()], [device()] * 33), plan.BAD_COUNT, id="thirty-three devices"
+        ),
+        pytest.param(
+            plan_file([bus()], [device()], blocks(*[(0, 4, 0, 1, 100)] * 121)),
+            plan.BAD_COUNT,
+            id="too many blocks",
+        ),
+        pytest.param(plan_file([bus(), bus()]), plan.BAD_REFERENCE, id="one UART twice"),
+        pytest.param(plan_file([bus(parity=3)]), plan.BAD_LIMIT, id="parity"),
+        pytest.param(plan_file([bus(stop_bits=3)]), plan.BAD_LIMIT, id="stop bits"),
+        pytest.param(plan_file([bus(baud=0)]), plan.BAD_LIMIT, id="no speed"),
+        pytest.param(plan_file([bus()], [device(1)]), plan.BAD_REFERENCE, id="no such bus"),
+        pytest.param(plan_file([bus()], [device(0, 0)]), plan.BAD_LIMIT, id="unit 0"),
+        pytest.param(plan_file([bus()], [device(0, 248)]), plan.BAD_LIMIT, id="unit 248"),
+    ],
+)
+def test_a_damaged_plan_is_refused(data, fault):
+    """A plan that breaks a rule is refused, with the rule's number."""
+    assert parse(data)[0] == fault
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        pytest.param({"device_index": 1}, plan.BAD_REFERENCE, id="no such device"),
+        pytest.param({"function": 0}, plan.BAD_FUNCTION, id="function 0"),
+        pytest.param({"function": 5}, plan.BAD_FUNCTION, id="write single coil"),
+        pytest.param({"function": 6}, plan.BAD_FUNCTION, id="write single register"),
+        pytest.param({"function": 16}, plan.BAD_FUNCTION, id="write multiple registers"),
+        pytest.param({"count": 0}, plan.BAD_COUNT, id="nothing to read"),
+        pytest.param({"count": 122}, plan.BAD_COUNT, id="more than a snapshot"),
+        pytest.param({"function": 2, "count": 1937}, plan.BAD_COUNT, id="too many bits"),
+        pytest.param({"address": 65535}, plan.BAD_COUNT, id="past the last register"),
+        pytest.param({"period_ms": 99}, plan.BAD_LIMIT, id="period too short"),
+        pytest.param({"period_ms": 3600001}, plan.BAD_LIMIT, id="period too long"),
+        pytest.param({"image": 0x0FFF}, plan.BAD_IMAGE, id="image too low"),
+        pytest.param({"image": 0x7FFB}, plan.BAD_IMAGE, id="image into the events"),
+    ],
+)
+def test_a_wrong_block_is_refused(row, fault):
+    """A block that breaks a rule is refused, with the rule's number."""
+    assert parse(plan_file([bus()], [device()], [block(**row)]))[0] == fault
+
+
+@pytest.mark.parametrize("image", [0x1000, 0x1005, 0x0000])
+def test_overlap_in_the_image_is_refused(image):
+    """A second block that begins before the first has ended is refused."""
+    rows = [block(image=0x1000, count=2), block(image=image)]
+    assert parse(plan_file([bus()], [device()], rows))[0] == plan.BAD_IMAGE
+
+
+def test_every_truncation_is_refused():
+    """A plan cut short at any byte is refused."""
+    data = _file()
+    assert all(parse(data[:n])[0] != plan.ACCEPTED for n in range(len(data)))
+
+
+def test_every_flipped_bit_is_refused():
+    """A plan with any one bit flipped is refused."""
+    data = _file()
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert parse(bytes(damaged))[0] != plan.ACCEPTED
+
+
+@given(st.binary(max_size=200), st.randoms(use_true_random=False))
+def test_no_bytes_crash_the_parser(noise, rng: random.Random):
+    """Any bytes, also those with a right head and CRC, give a verdict and no exception."""
+    parse(noise)
+    counts = (rng.randrange(4), rng.randrange(34), rng.randrange(122))
+    parse(plan_file([noise], counts=counts))

@@ -1,0 +1,94 @@
+"""config.py: station files, good and bad."""
+
+import pytest
+
+from shorewatch.config import load_station, parse_override
+from shorewatch.errors import ConfigError
+
+
+def problems(path):
+    with pytest.raises(ConfigError) as caught:
+        load_station(path)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("name", ["sumqayit", "aktau"])
+def test_the_shipped_stations_are_valid(name):
+    """Both stations of the demo load."""
+    from shorewatch.assets import asset_folder
+
+    station = load_station(asset_folder("stations") / f"{name}.toml")
+
+    assert station.id == name
+    assert list(station.devices) == ["pfe", "mains", "manhole", "room"]
+
+
+def test_what_only_the_whole_shows_is_found(write, station_text):
+    """Unknown profiles, unknown board types and repeated ids are all listed, with lines."""
+    text = (
+        station_text.replace('profile = "sdm630"', 'profile = "sdm999"')
+        .replace('type = "virtual"', 'type = "pico9"', 1)
+        .replace('id = "room"', 'id = "pfe"')
+    )
+    path = write("bad.toml", text)
+
+    found = problems(path)
+
+    assert len(found) == 3
+    assert any("board.0.type: is no board type" in line for line in found)
+    assert any("profile: is no profile" in line and "sdm999" in line for line in found)
+    assert any("device is used twice (first at board.0.bus.0.device.0.id)" in f for f in found)
+    lines = text.splitlines()
+    for problem in found:
+        number = int(problem.removeprefix(f"{path}:").split(":")[0])
+        assert any(word in lines[number - 1] for word in ("sdm999", "pico9", '"pfe"'))
+
+
+def test_two_devices_may_not_share_an_address(write, station_text):
+    """One unit id twice on a bus is refused."""
+    extra = '\n[[board.bus.device]]\nid = "x"\nname = "x"\nprofile = "xy-md02"\nunit_id = 1\n'
+
+    (found,) = problems(write("bad.toml", station_text + extra))
+
+    assert "unit id on this bus is used twice" in found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("baud = 19200", "baud = 19201", "baud"),
+        ("uart = 0", "uart = 5", "has UARTs 0, 1"),
+        ("mqtt://127.0.0.1:18830", "http://x", "must look like mqtt://"),
+        ("mqtt://127.0.0.1:18830", "mqtt://u:p@x", "must not contain a user"),
+        ('unique_id = "', 'unique_id = "Z', "unique_id"),
+        ("unit_id = 10", "unit_id = 248", "248"),
+    ],
+)
+def test_bad_values_are_named(write, station_text, old, new, words):
+    """A bad value is refused in words that name it."""
+    assert old in station_text
+    assert any(words in line for line in problems(write("b.toml", station_text.replace(old, new))))
+
+
+def test_the_configuration_hash_follows_the_content(write, station_text):
+    """Another value, another hash; comments and spaces do not matter."""
+    same = load_station(write("a.toml", station_text + "\n# a comment\n"))
+    other = load_station(write("b.toml", station_text.replace("unit_id = 10", "unit_id = 11")))
+    original = load_station(write("c.toml", station_text))
+
+    assert same.config_hash == original.config_hash != other.config_hash
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("page.port=81", ("page.port", 81)), ("uplink.0.url=mqtt://a", ("uplink.0.url", "mqtt://a"))],
+)
+def test_overrides_are_toml_or_text(text, expected):
+    """A value is read as TOML where it is TOML, else taken as it stands."""
+    assert parse_override(text) == expected
+
+
+def test_an_override_without_equals_is_refused():
+    """What is no key=value says how it should look."""
+    with pytest.raises(ConfigError, match=r"must look like page\.port=8101"):
+        parse_override("page.port")

@@ -1,0 +1,159 @@
+"""link.py against a board that behaves, and boards that do not."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import pytest
+from fake_board import FakeBoard, fake_board
+
+from shorewatch.config import load_station
+from shorewatch.image import Image
+from shorewatch.link import BoardLink
+from shorewatch.model import Quality, Reason
+from shorewatch.plan import compile_board
+from shorewatch.report import Reporter
+
+
+class Kept:
+    """Records, kept in a list."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, dict[str, object]]] = []
+
+    async def put(self, kind: str, at: datetime, body: dict[str, object]) -> None:
+        self.all.append((kind, body))
+
+
+@pytest.fixture
+def plan(write, station_text):
+    """The beach board's plan, polled fast."""
+    text = station_text.replace('port = "boards/beach.link"', 'port = "b.link"\ntimeout_s = 0.1')
+    return compile_board(load_station(write("s.toml", text)), "beach")
+
+
+@asynccontextmanager
+async def running(plan, tmp_path):
+    image, records = Image(plan.station), Kept()
+    link = BoardLink(plan, tmp_path, image, reporter=Reporter(plan.station), records=records)
+    task = asyncio.create_task(link.run())
+    try:
+        yield link, image, records
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def until(is_true: Callable[[], bool], limit_s: float = 20.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while not is_true():
+            await asyncio.sleep(0.01)
+
+
+def serve_room(board: FakeBoard, celsius_tenths: int) -> None:
+    (block,) = [b for b in board.plan.blocks if b.device.id == "room"]
+    board.set_block(block.index, status=1, age_ms=20, data=[celsius_tenths, 500])
+
+
+async def test_values_arrive_and_changes_are_recorded(plan, tmp_path):
+    """What the board serves becomes good values, and one record a changed block."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        serve_room(board, 215)
+        async with running(plan, tmp_path) as (link, image, records):
+            await until(lambda: image.look("room")["temperature"].value == 21.5)
+            serve_room(board, 230)
+            await until(lambda: image.look("room")["temperature"].value == 23.0)
+
+            assert link.status.up
+            samples = [b for k, b in records.all if k == "sample" and b["device"] == "room"]
+            assert [s["points"]["temperature"] for s in samples] == [21.5, 23.0]
+
+
+async def test_an_unchanged_image_is_not_read_again(plan, tmp_path):
+    """Blocks whose generation stands still cost no read of the block area."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        serve_room(board, 215)
+        async with running(plan, tmp_path) as (_, image, _):
+            await until(lambda: image.look("room")["temperature"].value == 21.5)
+            await until(lambda: len(board.requests) > 10)
+            board.requests.clear()
+            await until(lambda: len(board.requests) > 10)
+
+            assert all(int.from_bytes(r[2:4]) < 0x1000 for r in board.requests)
+
+
+async def test_another_board_gives_no_values(plan, tmp_path):
+    """A board with another unique id is named, and its values are not taken."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        board.unique_id = "feedfeedfeedfeed"
+        serve_room(board, 215)
+        async with running(plan, tmp_path) as (link, image, _):
+            await until(lambda: "feedfeedfeedfeed" in str(link.status.reason))
+
+            assert not link.status.up
+            assert image.look("room")["temperature"].reason is Reason.CONFIG
+            assert image.look("room")["temperature"].last_good is None
+
+
+async def test_another_plan_gives_no_values(plan, tmp_path):
+    """A board whose plan differs is told apart, with what to do."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        board.plan_crc ^= 1
+        serve_room(board, 215)
+        async with running(plan, tmp_path) as (link, image, _):
+            await until(lambda: "push the plan" in str(link.status.reason))
+
+            assert image.look("room")["temperature"].last_good is None
+
+
+async def test_a_silent_board_is_down_and_comes_back(plan, tmp_path):
+    """Silence makes every point bad (link-down) with its last good value; an answer heals it."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        serve_room(board, 215)
+        async with running(plan, tmp_path) as (link, image, records):
+            await until(lambda: image.look("room")["temperature"].value == 21.5)
+            board.delay_s = None
+            await until(lambda: image.look("room")["temperature"].reason is Reason.LINK_DOWN)
+            assert not link.status.up
+            assert image.look("room")["temperature"].last_good == 21.5
+
+            board.delay_s = 0.0
+            await until(lambda: image.look("room")["temperature"].value == 21.5)
+            whats = [b["what"] for k, b in records.all if k == "event"]
+            assert whats == ["up", "down", "up"]
+
+
+async def test_a_late_reply_is_never_taken_for_another(plan, tmp_path):
+    """A board that answers after the timeout gives no value at all, rather than a wrong one."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        serve_room(board, 215)
+        async with running(plan, tmp_path) as (link, image, _):
+            await until(lambda: image.look("room")["temperature"].value == 21.5)
+            board.delay_s = 0.15
+            serve_room(board, 999)
+            await until(lambda: not link.status.up)
+            for _ in range(3):
+                asked = len(board.requests)
+                await until(lambda asked=asked: len(board.requests) > asked)
+                value = image.look("room")["temperature"]
+                assert value.quality is Quality.BAD and value.last_good == 21.5
+
+
+async def test_a_restarted_board_is_noticed(plan, tmp_path):
+    """A new boot id is an event, and everything is read afresh."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        serve_room(board, 215)
+        async with running(plan, tmp_path) as (_, image, records):
+            await until(lambda: image.look("room")["temperature"].value == 21.5)
+            board.boot_id = 8
+            await until(lambda: any("started by" in str(b.get("what")) for _, b in records.all))
+
+
+async def test_a_port_that_is_not_there_says_so(plan, tmp_path):
+    """A missing port is told as such."""
+    async with running(plan, tmp_path) as (link, image, _):
+        await until(lambda: "no such port" in str(link.status.reason))
+
+        assert image.look("room")["temperature"].reason is Reason.LINK_DOWN

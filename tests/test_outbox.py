@@ -1,0 +1,422 @@
+"""outbox.py: durable before seen, numbered once, evicted in order, never silent about a loss."""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from shorewatch import outbox as outbox_module
+from shorewatch.errors import OutboxError
+from shorewatch.outbox import BODY_BYTES_MAX, SIZE_BYTES_MIN, Outbox, Record
+
+AT = datetime(2026, 11, 22, 16, 44, 0, 123000, tzinfo=UTC)
+SIZE = 4_000_000
+
+# Writes records until killed; says on stdout which sequence is committed, and re-reads the last.
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from shorewatch.model import utc_now
+from shorewatch.outbox import Outbox
+
+async def main():
+    async with Outbox.opened(Path(sys.argv[1]), size_bytes_max=int(sys.argv[2])) as outbox:
+        if len(sys.argv) > 3:
+            outbox.cursor(sys.argv[3])
+        print("open", outbox.journal, outbox.last, flush=True)
+        i = 0
+        while True:
+            for _ in range(1 + i % 37):
+                await outbox.put("event", utc_now(), {"number": i})
+                i += 1
+            await outbox.wait_beyond(outbox.last)
+            print(outbox.last, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def fill(outbox: Outbox, kind: str, count: int, size: int = 100) -> None:
+    """Commit `count` records of about `size` bytes each."""
+    target = outbox.last + count
+    for _ in range(count):
+        await outbox.put(kind, AT, {"text": "x" * size})
+    await outbox.wait_beyond(target - 1)
+
+
+async def read_all(outbox: Outbox) -> list[Record]:
+    records: list[Record] = []
+    while more := await outbox.read(records[-1].seq if records else 0, 1000):
+        records += more
+    return records
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes: any user's full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def until_sick(outbox: Outbox) -> str:
+    async with asyncio.timeout(20):
+        while outbox.health is None:
+            await asyncio.sleep(0.01)
+    return outbox.health
+
+
+async def test_a_record_comes_back_as_it_was_put(tmp_path: Path) -> None:
+    """Kind, time (in milliseconds), body and number survive a restart."""
+    body = {"device": "pfe", "points": {"current": 1.002, "on": True, "name": "Sumqayıt ⚡"}}
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        journal = outbox.journal
+        await outbox.put("sample", AT, body)
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        assert await outbox.read(0, 10) == [Record(1, "sample", AT, body)]
+        assert (outbox.journal, outbox.first, outbox.last) == (journal, 1, 1)
+
+
+async def test_a_new_database_has_a_new_journal(tmp_path: Path) -> None:
+    """Two databases never share a journal identity, which is 32 hex digits."""
+    async with (
+        Outbox.opened(tmp_path / "a.sqlite", size_bytes_max=SIZE) as a,
+        Outbox.opened(tmp_path / "b.sqlite", size_bytes_max=SIZE) as b,
+    ):
+        assert a.journal != b.journal
+        assert len(bytes.fromhex(a.journal)) == 16
+
+
+async def test_nothing_is_read_before_it_is_committed(tmp_path: Path) -> None:
+    """A record put but not committed is invisible, also to `last`."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await outbox.put("note", AT, {})
+        assert (outbox.last, outbox.queued) == (0, 1)
+        await outbox.wait_beyond(0)
+        assert (outbox.last, outbox.queued, outbox.written) == (1, 0, 1)
+
+
+async def test_leaving_flushes_what_is_queued(tmp_path: Path) -> None:
+    """An orderly end commits every record that was put."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        for number in range(2500):
+            await outbox.put("event", AT, {"number": number})
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        records = await read_all(outbox)
+    assert [r.seq for r in records] == list(range(1, 2501))
+    assert [r.body["number"] for r in records] == list(range(2500))
+
+
+async def test_reading_starts_after_a_sequence_and_stops_at_a_count(tmp_path: Path) -> None:
+    """`read(after, count)` gives the records after `after`, ascending, at most `count`."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 20)
+        assert [r.seq for r in await outbox.read(5, 4)] == [6, 7, 8, 9]
+        assert await outbox.read(20, 4) == []
+
+
+async def test_reading_large_records_is_bounded_in_bytes(tmp_path: Path) -> None:
+    """Fewer records than asked for come when they are large, but always at least one."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=20_000_000) as outbox:
+        await fill(outbox, "note", 40, BODY_BYTES_MAX - 100)
+        got = await outbox.read(0, 40)
+    assert 1 <= len(got) <= outbox_module.READ_BYTES_MAX // (BODY_BYTES_MAX - 100)
+
+
+async def test_the_cursor_is_durable_and_never_goes_back(tmp_path: Path) -> None:
+    """A cursor survives a restart, belongs to one uplink, and only grows."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 10)
+        assert outbox.cursor("noc") == 0
+        await outbox.acknowledge("noc", 7)
+        await outbox.acknowledge("noc", 3)
+        assert outbox.cursor("noc") == 7
+        assert outbox.cursor("other") == 0
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        assert (outbox.cursor("noc"), outbox.cursor("other")) == (7, 0)
+
+
+@pytest.mark.parametrize("round_", range(6))
+def test_kill_9_loses_nothing_that_was_reported(tmp_path: Path, round_: int) -> None:
+    """After SIGKILL at any time every reported record is there, in order, under its number."""
+    path = tmp_path / "o.sqlite"
+    reported, journal = 0, ""
+    for generation in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), str(SIZE)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            word, identity, last = process.stdout.readline().split()
+            assert word == "open"
+            assert journal in ("", identity)
+            assert int(last) >= reported
+            journal = identity
+            for _ in range(1 + 3 * round_ + generation):
+                reported = int(process.stdout.readline())
+            os.kill(process.pid, signal.SIGKILL)
+            for line in process.stdout:
+                reported = int(line) if line.endswith("\n") else reported
+    with sqlite3.connect(path) as db:
+        seqs = [row[0] for row in db.execute("SELECT seq FROM record ORDER BY seq")]
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        (last_used,) = db.execute("SELECT last FROM journal").fetchone()
+    db.close()
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert reported <= len(seqs) == last_used
+
+
+def test_kill_9_while_evicting_leaves_every_number_kept_or_named_as_lost(tmp_path: Path) -> None:
+    """After SIGKILL in the middle of evictions, what is gone stands in a loss record."""
+    path = tmp_path / "o.sqlite"
+    for count in (60, 150, 250):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), str(SIZE_BYTES_MIN), "noc"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(count):
+                process.stdout.readline()
+            os.kill(process.pid, signal.SIGKILL)
+    with sqlite3.connect(path) as db:
+        kept = {row[0] for row in db.execute("SELECT seq FROM record")}
+        losses = [json.loads(r[0]) for r in db.execute("SELECT body FROM record WHERE kind='loss'")]
+        (last,) = db.execute("SELECT last FROM journal").fetchone()
+    db.close()
+    lost = {seq for loss in losses for seq in range(loss["from"], loss["to"] + 1)}
+    assert losses, "the cap was reached"
+    assert kept | lost == set(range(1, last + 1))
+
+
+async def test_a_sequence_is_not_used_twice_after_everything_was_evicted(tmp_path: Path) -> None:
+    """Numbers go on from the last one ever used, also when no record of it is kept."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 50)
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM record")
+    db.close()
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        assert (outbox.first, outbox.last) == (0, 50)
+        await fill(outbox, "event", 1)
+        assert [r.seq for r in await read_all(outbox)] == [51]
+
+
+async def test_acknowledged_records_go_first_and_without_a_loss_record(tmp_path: Path) -> None:
+    """Over the cap, what every uplink acknowledged is evicted before anything else, silently."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        outbox.cursor("noc")
+        await fill(outbox, "event", 4000)
+        await outbox.acknowledge("noc", 4000)
+        await fill(outbox, "sample", 8000)
+        records = await read_all(outbox)
+    assert outbox.first > 1
+    assert not [r for r in records if r.kind == "loss"]
+    assert {r.seq for r in records} >= set(range(4001, 12001))
+
+
+async def test_samples_go_before_the_rest_and_are_named_as_lost(tmp_path: Path) -> None:
+    """Unacknowledged samples are evicted before unacknowledged events, and loss records say so."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        outbox.cursor("noc")
+        await fill(outbox, "event", 1000)
+        await fill(outbox, "sample", 30_000)
+        records = await read_all(outbox)
+        last = outbox.last
+    losses = [r.body for r in records if r.kind == "loss"]
+    assert len([r for r in records if r.kind == "event"]) == 1000
+    assert {(loss["uplink"], loss["what"]) for loss in losses} == {("noc", "sample")}
+    lost = {seq for loss in losses for seq in range(loss["from"], loss["to"] + 1)}
+    assert {r.seq for r in records} | lost == set(range(1, last + 1))
+    assert sum(loss["count"] for loss in losses) == last - len(records)
+
+
+async def test_an_evicted_loss_record_is_folded_into_the_next(tmp_path: Path) -> None:
+    """However long an outage, every lost number stays named, in a bounded file."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE_BYTES_MIN) as outbox:
+        outbox.cursor("noc")
+        for _ in range(20):
+            await fill(outbox, "event", 4000)
+        records = await read_all(outbox)
+        last = outbox.last
+        size = sum(p.stat().st_size for p in tmp_path.iterdir())
+    losses = [r.body for r in records if r.kind == "loss"]
+    lost = {seq for loss in losses for seq in range(loss["from"], loss["to"] + 1)}
+    assert {r.seq for r in records} | lost == set(range(1, last + 1))
+    assert size <= SIZE_BYTES_MIN
+
+
+async def test_without_uplinks_nothing_is_called_lost(tmp_path: Path) -> None:
+    """A station with no uplink keeps what fits and writes no loss records."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE_BYTES_MIN) as outbox:
+        await fill(outbox, "event", 20_000)
+        assert not [r for r in await read_all(outbox) if r.kind == "loss"]
+
+
+async def test_a_loss_names_only_the_uplink_that_had_not_acknowledged(tmp_path: Path) -> None:
+    """Two uplinks have their own cursors, and their own losses."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE_BYTES_MIN) as outbox:
+        outbox.cursor("slow")
+        for _ in range(20):
+            await fill(outbox, "event", 1000)
+            await outbox.acknowledge("fast", outbox.last)
+        losses = [r.body for r in await read_all(outbox) if r.kind == "loss"]
+    assert {loss["uplink"] for loss in losses} == {"slow"}
+
+
+async def test_a_newer_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """A database written by a newer version is left alone, and the error says so."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE):
+        pass
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(OutboxError, match="newer Shorewatch.*schema 99"):
+        async with Outbox.opened(path, size_bytes_max=SIZE):
+            pass
+
+
+async def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    """A file of something else gives one clear sentence and stays as it is."""
+    path = tmp_path / "o.sqlite"
+    path.write_bytes(b"station = 'sumqayit'\n" * 500)
+    with pytest.raises(OutboxError, match="is no database: move it away"):
+        async with Outbox.opened(path, size_bytes_max=SIZE):
+            pass
+    assert path.read_bytes().startswith(b"station")
+
+
+async def test_another_programs_database_is_refused(tmp_path: Path) -> None:
+    """A SQLite file without our mark is not taken over."""
+    path = tmp_path / "o.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE t (x)")
+    db.close()
+    with pytest.raises(OutboxError, match="another program's"):
+        async with Outbox.opened(path, size_bytes_max=SIZE):
+            pass
+
+
+async def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    """A database whose pages are overwritten is reported, not believed."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 2000)
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * 16384)
+    with pytest.raises(OutboxError, match="is damaged"):
+        async with Outbox.opened(path, size_bytes_max=SIZE):
+            pass
+
+
+async def test_one_outbox_has_one_owner(tmp_path: Path) -> None:
+    """A second opener is refused while the first lives."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE):
+        with pytest.raises(OutboxError, match="in use by another process"):
+            async with Outbox.opened(path, size_bytes_max=SIZE):
+                pass
+
+
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """An outbox in a missing folder gives an error that names the path."""
+    with pytest.raises(OutboxError, match=r"missing/o\.sqlite"):
+        async with Outbox.opened(tmp_path / "missing" / "o.sqlite", size_bytes_max=SIZE):
+            pass
+
+
+async def test_a_full_disk_is_told_and_survived_in_order(tmp_path: Path) -> None:
+    """While files cannot grow health says so; afterwards every record is there, in order."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 10)
+        with files_limited_to(100_000):
+            for number in range(3000):
+                await outbox.put("event", AT, {"number": number, "text": "x" * 100})
+            health = await until_sick(outbox)
+            assert str(tmp_path / "o.sqlite") in health
+            assert outbox.last < 3010
+        async with asyncio.timeout(30):
+            await outbox.wait_beyond(3009)
+        assert outbox.health is None
+        numbers = [r.body.get("number") for r in await read_all(outbox)]
+    assert numbers == [None] * 10 + list(range(3000))
+
+
+async def test_a_full_queue_makes_put_wait_for_all_but_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a sick disk and a full queue events wait, and samples are dropped and named as lost."""
+    monkeypatch.setattr(outbox_module, "QUEUE_RECORDS_MAX", 1500)
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        with files_limited_to(100_000):
+            for _ in range(1500):
+                await outbox.put("event", AT, {"text": "x" * 200})
+            await until_sick(outbox)
+            while not outbox._is_full:
+                await outbox.put("event", AT, {"text": "x" * 200})
+            for second in range(5):
+                await outbox.put("sample", AT + timedelta(seconds=second), {})
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(outbox.put("event", AT, {}), 0.2)
+        before = outbox.last + outbox.queued
+        async with asyncio.timeout(30):
+            await outbox.wait_beyond(before)
+        records = await read_all(outbox)
+    (loss,) = [r.body for r in records if r.kind == "loss"]
+    assert loss["count"] == 5
+    assert (loss["from_at"], loss["to_at"]) == (
+        "2026-11-22T16:44:00.123Z",
+        "2026-11-22T16:44:04.123Z",
+    )
+    assert not [r for r in records if r.kind == "sample"]
+
+
+async def test_a_sick_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Leaving with a disk that takes nothing ends all the same; what was committed stays."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 10)
+        with files_limited_to(60_000):
+            for _ in range(2000):
+                await outbox.put("event", AT, {"text": "x" * 200})
+            await until_sick(outbox)
+            async with asyncio.timeout(20):
+                await outbox._close()
+                committed = outbox.last
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        assert outbox.last == committed >= 10
+
+
+async def test_a_record_that_is_no_json_is_a_bug(tmp_path: Path) -> None:
+    """NaN in a body is refused at the door, before anything is queued."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        with pytest.raises(ValueError, match="JSON"):
+            await outbox.put("sample", AT, {"value": float("nan")})
+        assert outbox.queued == 0
+
+
+async def test_a_smaller_cap_shrinks_the_file(tmp_path: Path) -> None:
+    """A file larger than a newly lowered cap comes down to it."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=12_000_000) as outbox:
+        await fill(outbox, "event", 40_000, 150)
+    assert path.stat().st_size > 5_000_000
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        for _ in range(30):
+            await fill(outbox, "event", 10)
+    assert path.stat().st_size <= SIZE

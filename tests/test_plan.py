@@ -1,0 +1,157 @@
+"""plan.py: what a board reads, at the least cost, in a form it accepts."""
+
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shorewatch.config import BoardConfig, BusConfig, Device, DeviceConfig, load_station
+from shorewatch.errors import ConfigError
+from shorewatch.plan import _merge, _run_count, _wire_s, compile_board, compile_station
+from shorewatch.profile import Point, Profile
+
+
+def device(addresses: dict[int, int], baud: int = 19200, **keys) -> Device:
+    """A device whose points stand at {address: registers}."""
+    kinds = {1: "u16", 2: "u32", 4: "u64"}
+    points = [
+        {"id": f"p{a}", "name": "p", "table": "input", "address": a, "type": kinds[n]}
+        for a, n in addresses.items()
+    ]
+    profile = Profile.model_validate(
+        {"id": "x", "name": "x", "source": "x", "point": points} | keys
+    )
+    config = DeviceConfig(id="d", name="d", profile="x", unit_id=1)
+    bus = BusConfig.model_validate({"uart": 0, "baud": baud, "device": [config.model_dump()]})
+    board = BoardConfig.model_validate(
+        {
+            "id": "b",
+            "type": "virtual",
+            "unique_id": "00000000",
+            "link": {"port": "p"},
+            "bus": [bus.model_dump()],
+        }
+    )
+    return Device(config, profile, board, bus)
+
+
+def cost(runs: list[list[Point]], d: Device) -> float:
+    counts = [_run_count(run, d.profile) for run in runs]
+    assert all(count is not None for count in counts)
+    return sum(_wire_s(d.bus, 4, count) for count in counts if count is not None)
+
+
+def cuts(points: list[Point]) -> Iterator[list[list[Point]]]:
+    """Every way to cut a sorted list into runs."""
+    for marks in itertools.product([False, True], repeat=len(points) - 1):
+        runs = [[points[0]]]
+        for mark, p in zip(marks, points[1:], strict=True):
+            if mark:
+                runs.append([p])
+            else:
+                runs[-1].append(p)
+        yield runs
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.dictionaries(st.integers(0, 150), st.sampled_from([1, 2]), min_size=1, max_size=8),
+    st.sampled_from([1200, 9600, 19200, 115200]),
+    st.sampled_from([8, 40, 121]),
+    st.booleans(),
+)
+def test_merging_is_the_cheapest_of_all_cuts(addresses, baud, most, merge):
+    """No other way to cut the points into requests takes less wire time (against brute force)."""
+    d = device(addresses, baud, registers_max=most, merge=merge)
+    points = sorted(d.profile.point, key=lambda p: (p.address, p.count))
+    allowed = [runs for runs in cuts(points) if all(_run_count(run, d.profile) for run in runs)]
+
+    chosen = list(_merge(points, d))
+
+    assert [p for run in chosen for p in run] == points
+    assert cost(chosen, d) == pytest.approx(min(cost(runs, d) for runs in allowed))
+
+
+def test_a_device_that_refuses_holes_gets_none():
+    """With merge = false no request runs across an unused register."""
+    runs = list(
+        _merge(device({0: 1, 2: 1}, merge=False).profile.point, device({0: 1}, merge=False))
+    )
+
+    assert [len(run) for run in runs] == [1, 1]
+
+
+def test_the_pfe_is_read_whole(sumqayit):
+    """Registers 0 to 63 of the PFE are one request, so that they are one snapshot."""
+    plan = compile_board(sumqayit, "pfe-room")
+
+    (block,) = [b for b in plan.blocks if b.device.id == "pfe"]
+    assert (block.function, block.address, block.count) == (4, 0, 64)
+    assert len(block.points) == len(sumqayit.devices["pfe"].points)
+
+
+def test_every_point_is_read_exactly_once(sumqayit):
+    """The plans of a station cover each point once, inside its block."""
+    seen = []
+    for plan in compile_station(sumqayit).values():
+        for block in plan.blocks:
+            for name, offset in block.points:
+                point = block.device.points[name]
+                assert offset >= 0 and offset + point.count <= block.count
+                assert block.address + offset == point.address
+                seen.append((block.device.id, name))
+    assert sorted(seen) == sorted((d.id, n) for d in sumqayit.devices.values() for n in d.points)
+
+
+def test_the_binary_plan_is_as_its_table_says(sumqayit):
+    """plan.bin has the documented head, sizes and CRC, and the names that make it unique."""
+    plan = compile_board(sumqayit, "beach")
+    data = plan.data
+
+    assert data[:4] == b"SWPL"
+    assert struct.unpack(">HH", data[4:8]) == (1, len(data))
+    assert tuple(data[8:12]) == (2, 2, len(plan.blocks), 0)
+    assert int.from_bytes(data[-4:]) == zlib.crc32(data[:-4]) == plan.crc
+    assert data[:-4].endswith(b"\x0dtrans-caspian\x08sumqayit\x05beach")
+    # 19200 8E1 on UART 0: 3.5 characters of 11 bits are 2,005 us.
+    head = struct.pack(">BBBBIHH", 0, 1, 1, 0, 19200, 2005, 0)
+    assert data[12:24] == head
+
+
+def test_blocks_do_not_overlap_in_the_image(sumqayit):
+    """Blocks are packed from 0x1000 without gap or overlap."""
+    address = 0x1000
+    for block in compile_board(sumqayit, "beach").blocks:
+        assert block.image == address
+        address += block.size
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_reads_hold_whole_blocks_only(data):
+    """Reads of the image never exceed 125 registers nor cut a block."""
+    from shorewatch.assets import asset_folder
+
+    station = load_station(asset_folder("stations") / "sumqayit.toml")
+    plan = compile_board(station, data.draw(st.sampled_from(["beach", "pfe-room"])))
+    wanted = [b for b in plan.blocks if data.draw(st.booleans())]
+
+    groups = list(plan.reads(wanted))
+
+    read = [block for group in groups for block in group]
+    assert {b.index for b in wanted} <= {b.index for b in read}
+    for group in groups:
+        assert group[-1].image + group[-1].size - group[0].image <= 125
+        assert [b.index for b in group] == list(range(group[0].index, group[-1].index + 1))
+
+
+def test_a_bus_that_cannot_keep_its_periods_is_refused(write, station_text):
+    """At 1,200 baud the PFE's bus is too slow; the error says by how much and what to do."""
+    path = write("slow.toml", station_text.replace("baud = 19200", "baud = 1200", 1))
+
+    with pytest.raises(ConfigError, match=r"bus would be busy 1\d\d%.*raise the baud rate"):
+        compile_station(load_station(path))

@@ -1,0 +1,124 @@
+"""profile.py: registers to values and back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shorewatch.errors import ConfigError
+from shorewatch.model import Quality, Reason
+from shorewatch.profile import Point, load_profile, load_profiles
+
+
+def point(**keys) -> Point:
+    given_keys = {"id": "p", "name": "p", "table": "input", "address": 0, "type": "u16"}
+    return Point.model_validate(given_keys | keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words", "value"),
+    [
+        # XY-MD02: 0x0131 = 30.5 degC, and below zero. Source: XY-MD02 manual's example frame.
+        ({"type": "s16", "scale": 0.1}, [0x0131], 30.5),
+        ({"type": "s16", "scale": 0.1}, [0xFFF6], -1.0),
+        # SDM630: 0x43663333 is 230.2 V as float32, high word first. Source: IEEE 754.
+        ({"type": "f32"}, [0x4366, 0x3333], pytest.approx(230.2, abs=1e-4)),
+        ({"type": "f32", "order": "CDAB"}, [0x3333, 0x4366], pytest.approx(230.2, abs=1e-4)),
+        ({"type": "f32", "order": "BADC"}, [0x6643, 0x3333], pytest.approx(230.2, abs=1e-4)),
+        ({"type": "f32", "order": "DCBA"}, [0x3333, 0x6643], pytest.approx(230.2, abs=1e-4)),
+        ({"type": "s32", "scale": 0.1}, [0xFFFF, 0xF4FC], -282.0),
+        ({"type": "u64"}, [0, 0, 1, 2], 65538.0),
+        ({"type": "bits"}, [0x8001], 0x8001),
+        ({"type": "enum", "labels": {"1": "run"}}, [1], "run"),
+        ({"type": "enum", "labels": {"1": "run"}}, [9], "unknown (9)"),
+        ({"type": "bit", "table": "discrete"}, [1], True),
+    ],
+)
+def test_registers_become_values(keys, words, value):
+    """Golden vectors decode to the values their sources give."""
+    assert point(**keys).decode(words) == (value, Quality.GOOD, None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words", "reason"),
+    [
+        ({"type": "s16", "sentinels": [-32768]}, [0x8000], Reason.SENTINEL),
+        ({"type": "u16", "range": [0, 100]}, [101], Reason.OUT_OF_RANGE),
+        ({"type": "f32"}, [0x7FC0, 0], Reason.SENTINEL),
+        ({"type": "f32"}, [0xFF80, 0], Reason.SENTINEL),
+    ],
+)
+def test_what_is_no_measurement_is_no_number(keys, words, reason):
+    """Sentinels, NaN, infinities and values out of range become bad values without a number."""
+    assert point(**keys).decode(words) == (None, Quality.BAD, reason)
+
+
+@given(
+    st.sampled_from(["u16", "s16", "u32", "s32", "u64", "s64"]),
+    st.sampled_from(["ABCD", "CDAB", "BADC", "DCBA"]),
+    st.data(),
+)
+def test_encoding_is_the_inverse_of_decoding(kind, order, data):
+    """Any registers decode and encode to themselves, in any word order."""
+    p = point(type=kind, order=order)
+    words = data.draw(st.lists(st.integers(0, 0xFFFF), min_size=p.count, max_size=p.count))
+    value, quality, _ = p.decode(words)
+
+    assert quality is Quality.GOOD
+    if abs(value) < 2**53:
+        assert p.encode(value) == words
+
+
+def test_text_is_what_people_read():
+    """Bits, enums and numbers print as words and with their digits."""
+    assert point(type="bits", labels={"0": "a", "3": "b"}).text(9) == "a, b"
+    assert point(digits=2, scale=0.01).text(1.5) == "1.50"
+    assert point(type="bit", table="coil", labels={"1": "open"}).text(True) == "open"
+    assert point().text(None) == "—"
+
+
+def test_the_shipped_profiles_are_valid():
+    """All shipped profiles load, and each names its source."""
+    profiles = load_profiles()
+
+    assert {"pfe-synthetic", "bmh-unit", "xy-md02", "sdm630"} <= set(profiles)
+    assert all(profile.source for profile in profiles.values())
+
+
+PROFILE = """
+id = "x"
+name = "x"
+source = "x"
+[[point]]
+id = "a"
+name = "a"
+table = "input"
+address = 0
+type = "u16"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ('type = "u16"', 'type = "bit"', "type bit belongs to tables"),
+        ('type = "u16"', 'type = "u17"', "'u17'"),
+        ('type = "u16"', 'type = "u16"\nrange = [5, 1]', "low <= high"),
+        ('type = "u16"', 'type = "u16"\nage_s_max = 0.5', "longer than period_s"),
+        ("address = 0", "adress = 0", "did you mean 'address'?"),
+        ('source = "x"', 'source = "x"\ntimeout_ms = 900', "worst_ms must not be shorter"),
+    ],
+)
+def test_a_bad_profile_says_what_is_wrong(write, old, new, rule):
+    """Rules between keys are reported in words."""
+    with pytest.raises(ConfigError) as caught:
+        load_profile(write("x.toml", PROFILE.replace(old, new, 1)))
+
+    assert rule in str(caught.value)
+
+
+def test_a_users_profile_may_not_hide_a_shipped_one(write, tmp_path):
+    """A profile with the id of a shipped one is refused."""
+    write("sdm630.toml", PROFILE.replace('"x"', '"sdm630"', 1))
+
+    with pytest.raises(ConfigError, match="is already a shipped profile"):
+        load_profiles(tmp_path)

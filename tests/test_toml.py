@@ -1,0 +1,112 @@
+"""toml.py: every problem, at its line."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from shorewatch.errors import ConfigError
+from shorewatch.toml import Table, load_toml, locate
+
+
+class Wheel(Table):
+    size: Annotated[int, Field(ge=1, le=9)]
+    colour: str = "grey"
+
+
+class Car(Table):
+    name: str
+    wheel: list[Wheel] = []
+
+
+CAR = """\
+name = "a"
+
+[[wheel]]
+size = 3
+
+[[wheel]]
+size = 4
+colour = "red"
+"""
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_toml(path, Car)
+    return [str(problem).replace(str(path), "car.toml") for problem in caught.value.problems]
+
+
+def test_a_good_file_loads(write):
+    """A valid file becomes its model."""
+    assert load_toml(write("car.toml", CAR), Car).wheel[1].colour == "red"
+
+
+def test_all_problems_are_listed_with_their_lines(write):
+    """Three mistakes are three problems, each with line, key and value."""
+    text = CAR.replace('"a"', "7").replace("size = 4", "size = 40").replace("colour", "color")
+
+    found = problems(write("car.toml", text))
+
+    assert len(found) == 3
+    assert found[0].startswith("car.toml:1: name: ")
+    assert found[1].startswith("car.toml:7: wheel.1.size: ") and "found 40" in found[1]
+    assert found[2].startswith("car.toml:8: wheel.1.color: is no key")
+    assert "did you mean 'colour'?" in found[2]
+
+
+def test_a_missing_key_points_at_its_table(write):
+    """What is not there is reported where it belongs."""
+    found = problems(write("car.toml", CAR.replace("size = 4\n", "")))
+
+    assert found == ["car.toml:6: wheel.1.size: is missing"]
+
+
+def test_broken_syntax_names_the_line(write):
+    """A file that is no TOML is one problem with its line."""
+    (found,) = problems(write("car.toml", 'name = "a"\n[[wheel]\n'))
+
+    assert re.match(r"car\.toml:2: syntax: is not TOML: ", found)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b'name = "\xc3\x28"'])
+def test_what_is_no_text_is_said_so(tmp_path, data):
+    """Bytes that are no UTF-8 give a clear error."""
+    path = tmp_path / "car.toml"
+    path.write_bytes(data)
+
+    assert "is not UTF-8" in problems(path)[0]
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path):
+    """A missing file is a problem with the system's reason."""
+    assert "cannot be read: No such file" in problems(tmp_path / "car.toml")[0]
+
+
+@given(st.integers(1, 5), st.integers(0, 4), st.integers(0, 3))
+def test_locate_finds_any_key_of_nested_tables(count, index, blanks):
+    """A key in the n-th table of a nested array is found at its own line."""
+    index %= count
+    lines = []
+    for outer in range(count):
+        lines += ["[[bus]]", f"n = {outer}", "", "[[bus.device]]", "a = 1"]
+        lines += ["", "[[bus.device]]", *[""] * blanks, "a = 2"]
+
+    found = locate(lines, ("bus", index, "device", 1, "a"))
+
+    assert found is not None
+    assert lines[found - 1] == "a = 2"
+    assert sum(line == "[[bus]]" for line in lines[:found]) == index + 1
+
+
+def test_overrides_are_laid_over_the_file(write):
+    """An override replaces the file's value and is validated like it."""
+    path = write("car.toml", CAR)
+
+    assert load_toml(path, Car, [("wheel.0.size", 9)]).wheel[0].size == 9
+    with pytest.raises(ConfigError, match=r"wheel.0.size: .*found 10"):
+        load_toml(path, Car, [("wheel.0.size", 10)])

@@ -1,0 +1,170 @@
+"""model.py, decode.py, image.py, report.py: from registers to values that can be trusted."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from shorewatch import decode
+from shorewatch.decode import Moment, decode_block, parse_header
+from shorewatch.errors import WrongBoardError
+from shorewatch.image import Image
+from shorewatch.model import NEVER, Quality, Reason, Value, from_text, to_text
+from shorewatch.plan import compile_board
+from shorewatch.report import Reporter
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+MOMENT = Moment(NOW, 1000.0, 0.002)
+
+
+def good(value: float, at_s: float = 1000.0) -> Value:
+    return Value(Quality.GOOD, None, value, NOW, at_s)
+
+
+@pytest.fixture
+def room(sumqayit):
+    """The block of the room sensor."""
+    (block,) = [b for b in compile_board(sumqayit, "beach").blocks if b.device.id == "room"]
+    return block
+
+
+def served(block, status: int, age_ms: int, data: list[int]) -> list[int]:
+    return [7, status, age_ms >> 16, age_ms & 0xFFFF, *data]
+
+
+def test_a_good_block_becomes_good_values_with_their_time(room):
+    """Values are acquired the served age before the read."""
+    values = decode_block(room, served(room, 1, 250, [235, 481]), MOMENT)
+
+    assert values["temperature"].value == 23.5
+    assert values["humidity"].value == 48.1
+    assert values["humidity"].acquired_at == NOW - timedelta(milliseconds=250)
+    assert values["humidity"].acquired_s == 999.75
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (2, Reason.DEVICE_TIMEOUT),
+        (3, Reason.DEVICE_GARBLED),
+        (4, Reason.DEVICE_GARBLED),
+        (0x0205, Reason.DEVICE_EXCEPTION),
+        (99, Reason.DEVICE_GARBLED),
+    ],
+)
+def test_a_failed_block_keeps_its_last_good_values_apart(room, status, reason):
+    """After a failed read the values are bad, and say what they last were and when."""
+    value = decode_block(room, served(room, status, 60_000, [235, 481]), MOMENT)["temperature"]
+
+    assert (value.quality, value.reason, value.value) == (Quality.BAD, reason, None)
+    assert (value.last_good, value.last_good_at) == (23.5, NOW - timedelta(seconds=60))
+
+
+def test_a_block_never_read_has_no_values(room):
+    """Without data there is neither a value nor a last good one."""
+    value = decode_block(room, served(room, 0, decode.AGE_NEVER, [0, 0]), MOMENT)["temperature"]
+
+    assert value == NEVER
+
+
+def test_bits_are_unpacked_from_the_first_one(sumqayit):
+    """Bit 0 of the first register is the first contact."""
+    (block,) = [b for b in compile_board(sumqayit, "beach").blocks if b.function == 2]
+
+    values = decode_block(block, served(block, 1, 0, [0b10]), MOMENT)
+
+    assert (values["lid"].value, values["water"].value) == (False, True)
+
+
+def test_a_header_is_parsed_and_a_strange_one_refused():
+    """The header's words become facts; another magic or map version is no board of ours."""
+    words = [0] * decode.HEADER_SIZE
+    words[0:9] = [0x5357, 1, 0xDEAD, 0xBEEF, 0x0102, 3, 0, 9, 2]
+    words[10:13] = [1, 0, 5]
+
+    header = parse_header(words)
+
+    assert header.plan_crc == 0xDEADBEEF
+    assert header.firmware == "1.2.3"
+    assert header.boot_reason == "watchdog"
+    assert header.clock_ms == (1 << 32) + 5
+    with pytest.raises(WrongBoardError, match="no Shorewatch board"):
+        parse_header([0] * decode.HEADER_SIZE)
+    with pytest.raises(WrongBoardError, match="image map 2"):
+        parse_header([0x5357, 2, *words[2:]])
+
+
+def test_values_age_out_whoever_looks(sumqayit):
+    """A good value is bad (stale) once it is older than its maximum age; its number moves aside."""
+    now_s = 1000.0
+    image = Image(sumqayit, clock=lambda: now_s)
+    image.put("room", {"temperature": good(21.0)})
+
+    now_s = 1000.0 + sumqayit.devices["room"].points["temperature"].age_max_s
+    assert image.look("room")["temperature"].quality is Quality.GOOD
+    now_s += 0.001
+    value = image.look("room")["temperature"]
+
+    assert (value.quality, value.reason, value.value) == (Quality.BAD, Reason.STALE, None)
+    assert value.last_good == 21.0
+
+
+def test_the_last_good_value_survives_a_value_that_never_was_one(sumqayit):
+    """A sentinel after a good value is bad, and still tells the good one."""
+    image = Image(sumqayit, clock=lambda: 1000.0)
+    image.put("room", {"temperature": good(21.0)})
+    image.put("room", {"temperature": Value(Quality.BAD, Reason.SENTINEL, None, NOW, 1001.0)})
+
+    value = image.look("room")["temperature"]
+
+    assert (value.reason, value.last_good) == (Reason.SENTINEL, 21.0)
+
+
+async def test_changes_are_heard_once(sumqayit):
+    """A watcher takes each changed device once, however often it changed."""
+    image = Image(sumqayit)
+    changes = image.watch()
+    image.put("room", {"temperature": good(21.0)})
+    image.put("room", {"temperature": good(22.0)})
+    image.put_bad("pfe", Reason.LINK_DOWN)
+
+    assert await changes.take() == {"room", "pfe"}
+    changes.close()
+    image.put("room", {"temperature": good(23.0)})
+
+
+def test_only_changes_beyond_the_deadband_are_recorded(sumqayit):
+    """Small moves are left out, quality changes never."""
+    reporter = Reporter(sumqayit)
+
+    def recorded(value: Value) -> dict[str, object] | None:
+        return reporter.changes("room", {"temperature": value})
+
+    assert recorded(good(21.0)) is not None
+    assert recorded(good(21.1)) is None
+    assert recorded(good(21.2)) == {
+        "device": "room",
+        "uncertainty_s": 0.0,
+        "points": {"temperature": 21.2},
+    }
+    bad = recorded(good(21.2).made_bad(Reason.STALE))
+    assert bad is not None and bad["bad"] == {"temperature": "stale"}
+    assert recorded(good(21.2).made_bad(Reason.STALE)) is None
+    assert recorded(good(21.2)) is not None
+
+
+def test_times_are_written_in_one_way():
+    """Times are UTC with milliseconds, and read back as themselves."""
+    at = datetime(2026, 11, 22, 16, 44, 0, 123000, tzinfo=UTC)
+
+    assert to_text(at) == "2026-11-22T16:44:00.123Z"
+    assert from_text("2026-11-22T16:44:00.123Z") == at
+    with pytest.raises(ValueError, match="zone"):
+        from_text("2026-11-22T16:44:00")
+
+
+def test_a_bad_value_with_a_number_is_a_bug():
+    """The type refuses a bad value that carries a number, and a good one with a reason."""
+    with pytest.raises(AssertionError):
+        Value(Quality.BAD, Reason.STALE, 1.0)
+    with pytest.raises(AssertionError):
+        Value(Quality.GOOD, Reason.STALE, 1.0)
