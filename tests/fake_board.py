@@ -1,4 +1,4 @@
-"""A board's end of a link, played by the test: serves an image on a pty and misbehaves on demand."""
+"""A board's end of a link, played by the test: serves an image on a pty, misbehaves on demand."""
 
 import asyncio
 import os

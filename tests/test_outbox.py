@@ -37,7 +37,7 @@ async def main():
         i = 0
         while True:
             for _ in range(1 + i % 37):
-                await outbox.put("event", utc_now(), {"number": i})
+                await outbox.put("event", utc_now(), {"number": i, "text": "x" * 300})
                 i += 1
             await outbox.wait_beyond(outbox.last)
             print(outbox.last, flush=True)
@@ -219,13 +219,13 @@ async def test_acknowledged_records_go_first_and_without_a_loss_record(tmp_path:
     """Over the cap, what every uplink acknowledged is evicted before anything else, silently."""
     async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
         outbox.cursor("noc")
-        await fill(outbox, "event", 4000)
-        await outbox.acknowledge("noc", 4000)
-        await fill(outbox, "sample", 8000)
+        await fill(outbox, "event", 10_000)
+        await outbox.acknowledge("noc", 10_000)
+        await fill(outbox, "sample", 10_000)
         records = await read_all(outbox)
     assert outbox.first > 1
     assert not [r for r in records if r.kind == "loss"]
-    assert {r.seq for r in records} >= set(range(4001, 12001))
+    assert {r.seq for r in records} >= set(range(10_001, 20_001))
 
 
 async def test_samples_go_before_the_rest_and_are_named_as_lost(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ async def test_a_newer_schema_is_refused_with_what_to_do(tmp_path: Path) -> None
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(OutboxError, match="newer Shorewatch.*schema 99"):
+    with pytest.raises(OutboxError, match=r"newer Shorewatch.*schema 99"):
         async with Outbox.opened(path, size_bytes_max=SIZE):
             pass
 

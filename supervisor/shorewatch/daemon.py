@@ -9,6 +9,7 @@ alone. A board, broker or browser that fails is expected, and handled in exactly
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -40,7 +41,8 @@ async def run_station(station: Station, state_dir: Path) -> None:
     has started; afterwards only programmer errors end it.
     """
     plans = compile_station(station)
-    page_socket = _listen(station.file.page)
+    page = station.file.page
+    listener = None if page is None else _listen(page)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -93,9 +95,9 @@ async def run_station(station: Station, state_dir: Path) -> None:
                 tasks.create_task(uplink.run(), name=f"uplink {uplink.status.id}")
                 for uplink in uplinks
             ]
-            page = None
-            if page_socket is not None:
-                page = tasks.create_task(_serve_page(look, page_socket, stop), name="page")
+            serving = None
+            if page is not None and listener is not None:
+                serving = tasks.create_task(_serve_page(look, page, listener, stop), name="page")
             await stop.wait()
             for task in acquiring:
                 task.cancel()
@@ -104,8 +106,8 @@ async def run_station(station: Station, state_dir: Path) -> None:
             await asyncio.gather(*(uplink.stop() for uplink in uplinks))
             for task in publishing:
                 task.cancel()
-            if page is not None:
-                await page
+            if serving is not None:
+                await serving
     _log.info("station %s: stopped", station.id)
 
 
@@ -119,31 +121,33 @@ async def _record_stale(station: Station, image: Image, reporter: Reporter, outb
                 await outbox.put("sample", utc_now(), body)
 
 
-async def _serve_page(look: web.Look, page_socket: socket.socket, stop: asyncio.Event) -> None:
+async def _serve_page(
+    look: web.Look, page: PageConfig, listener: socket.socket, stop: asyncio.Event
+) -> None:
     """Serve the page; if it breaks, log it and start it again, slower each time."""
     delay_s, delay_s_max = PAGE_RESTART_S
     while not stop.is_set():
         try:
-            await web.serve(look, page_socket, stop)
+            await web.serve(look, listener, stop)
         except (OSError, RuntimeError, ValueError, TypeError, LookupError) as error:
             _log.exception("the page failed (%s); it starts again in %.1f s", error, delay_s)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, delay_s_max)
+            with contextlib.suppress(OSError):
+                listener = _listening(page)
 
 
-def _listen(page: PageConfig | None) -> socket.socket | None:
+def _listen(page: PageConfig) -> socket.socket:
     """The page's listening socket, so that a port in use is said before anything starts."""
-    if page is None:
-        return None
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((page.host, page.port))
+        return _listening(page)
     except OSError as error:
-        listener.close()
         rule = f"the page cannot listen there: {error.strerror}; stop what does, or choose another"
         problem = Problem("station file", None, "page.port", f"{page.host}:{page.port}", rule)
         raise ConfigError([problem]) from error
-    listener.listen(64)
+
+
+def _listening(page: PageConfig) -> socket.socket:
+    listener = socket.create_server((page.host, page.port), backlog=64)
     listener.setblocking(False)
     return listener

@@ -210,6 +210,7 @@ async def _running(demo: Demo, stop: asyncio.Event) -> AsyncIterator[None]:
             asyncio.create_task(_read_pages(demo), name="pages"),
         ]
         yield
+        await _read_pages_once(demo)
     finally:
         await _end(stations, keepers, STOP_STATIONS_S)
         await asyncio.sleep(0.1)
@@ -287,14 +288,20 @@ def _field_parts(demo: Demo, name: str) -> Iterator[Part]:
 async def _read_pages(demo: Demo) -> None:
     """Keep the newest snapshot of each station's page; none while it does not answer."""
     while True:
-        for name in STATIONS:
-            page = await asyncio.to_thread(_fetch, demo.page_port(name))
-            if page is None:
-                demo.pages.pop(name, None)
-            else:
-                demo.pages[name] = demo.last_pages[name] = page
-                _note_read(demo.read_devices.setdefault(name, set()), page)
+        await _read_pages_once(demo)
         await asyncio.sleep(REFRESH_S)
+
+
+async def _read_pages_once(demo: Demo) -> None:
+    pages = await asyncio.gather(
+        *(asyncio.to_thread(_fetch, demo.page_port(name)) for name in STATIONS)
+    )
+    for name, page in zip(STATIONS, pages, strict=True):
+        if page is None:
+            demo.pages.pop(name, None)
+        else:
+            demo.pages[name] = demo.last_pages[name] = page
+            _note_read(demo.read_devices.setdefault(name, set()), page)
 
 
 def _note_read(read: set[str], page: dict[str, Any]) -> None:
@@ -423,6 +430,7 @@ def _station_report(demo: Demo, name: str) -> dict[str, Any]:
         "points_good": page["points"]["good"],
         "points_uncertain": page["points"]["uncertain"],
         "points_bad": page["points"]["bad"],
+        "not_good": _not_good(page),
         "records_written": page["outbox"]["last"],
         "records_published": page["uplinks"]["noc"]["published"],
         "records_acknowledged": page["uplinks"]["noc"]["acknowledged"],
@@ -438,6 +446,16 @@ def _missing(followed: FollowedStation) -> int:
     last = followed.state.get("last")
     behind = max(0, last - (followed.received_to or 0)) if isinstance(last, int) else 0
     return max(behind, followed.sequence_gaps)
+
+
+def _not_good(page: dict[str, Any]) -> dict[str, str]:
+    """Why each point that is not good is not, by device.point."""
+    return {
+        f"{device}.{name}": point["reason"]
+        for device, found in page["devices"].items()
+        for name, point in found["points"].items()
+        if not _is_good(point)
+    }
 
 
 def _is_good(point: dict[str, Any]) -> bool:

@@ -24,7 +24,7 @@ import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -448,6 +448,7 @@ class _Store:
             raise
         self.first, self.last = first, last
         self._cursors.update(cursors)
+        self._shrink()
         return _Done(len(rows), first, last)
 
     def read(self, after: int, count: int) -> list[Record]:
@@ -493,8 +494,6 @@ class _Store:
         losses: dict[tuple[str, str], _Loss] = {}
         while self._used_pages() > self._pages_high and self._evict_chunk(acked, known, losses):
             pass
-        if self._number("PRAGMA page_count") > self._pages_max:
-            self._db.execute("PRAGMA incremental_vacuum(1024)").fetchall()
         return [
             {
                 "uplink": uplink, "what": what, "from": loss.first, "to": loss.last,
@@ -536,6 +535,13 @@ class _Store:
                 _account(losses, uplink, what, [row for row in taken if row[0] > cursor])
             return True
         return False
+
+    def _shrink(self) -> None:
+        """Give pages back to a file system when the cap was lowered below the file."""
+        if self._number("PRAGMA page_count") > self._pages_max:
+            # The batch is committed: what fails here is tried again after the next one.
+            with suppress(sqlite3.OperationalError):
+                self._db.executescript("PRAGMA incremental_vacuum(1024)")
 
     def _used_pages(self) -> int:
         return self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")

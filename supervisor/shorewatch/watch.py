@@ -72,7 +72,7 @@ def _lines(console: Console, follower: Follower, url: str):  # type: ignore[no-u
     def refresh() -> None:
         texts = {"broker": f"{url}: {follower.broker_state} {follower.broker_text}".strip()}
         for prefix, station in follower.stations.items():
-            bad = [f"{d}.{p} {s.quality} ({s.reason})" for d, p, s in _not_good(station)]
+            bad = [f"{row[1]} {row[2]} ({row[3]})" for row in _bad_rows(station)]
             values = f"{len(bad)} not good: {', '.join(bad[:6])}" if bad else "all values good"
             gaps = f"{station.sequence_gaps} records missing"
             texts[prefix] = f"{station.id}: {_life(station)}; {values}; {gaps}"
@@ -110,19 +110,38 @@ def screen(follower: Follower, url: str) -> Group:
 
 
 def _bad_table(follower: Follower) -> Table | Text:
-    rows = [(s.id, *row) for s in follower.stations.values() for row in _not_good(s)]
+    rows = [row for s in follower.stations.values() for row in _bad_rows(s)]
     if not rows:
         return Text("Every value is good." if follower.stations else "No station heard of yet.")
     table = Table(title="Values that are not good")
     for column in ("station", "point", "quality", "why", "age", "last good"):
         table.add_column(column)
-    for station_id, device, point, seen in rows[:BAD_ROWS_MAX]:
-        age = "never" if seen.age_s == float("inf") else f"{seen.age_s:.0f} s"
-        last = "" if seen.last_good is None else f"{seen.last_good} at {seen.last_good_at}"
-        table.add_row(station_id, f"{device}.{point}", seen.quality, seen.reason or "", age, last)
+    for row in rows[:BAD_ROWS_MAX]:
+        table.add_row(*row)
     if len(rows) > BAD_ROWS_MAX:
         table.caption = f"and {len(rows) - BAD_ROWS_MAX} more"
     return table
+
+
+def _bad_rows(station: FollowedStation) -> Iterator[tuple[str, ...]]:
+    """A row a point, or one for all points of a device that share their fate."""
+    mono_s = time.monotonic()
+    for device in station.devices:
+        points = station.look(device, mono_s)
+        bad = {name: seen for name, seen in points.items() if seen.quality != "good"}
+        if len(bad) > 1 and len(bad) == len(points) and len({s.reason for s in bad.values()}) == 1:
+            oldest = max(bad.values(), key=lambda seen: seen.age_s)
+            name = f"{device}: all {len(bad)} points"
+            yield station.id, name, oldest.quality, oldest.reason or "", _age(oldest), ""
+            continue
+        for name, seen in bad.items():
+            last = "" if seen.last_good is None else f"{seen.last_good} at {seen.last_good_at}"
+            point = f"{device}.{name}"
+            yield station.id, point, seen.quality, seen.reason or "", _age(seen), last
+
+
+def _age(seen: Seen) -> str:
+    return "never read" if seen.age_s == float("inf") else f"{seen.age_s:.0f} s"
 
 
 def _not_good(station: FollowedStation) -> Iterator[tuple[str, str, Seen]]:

@@ -12,6 +12,7 @@ States: unreachable, refused, not-authorised, wrong-protocol, quota, lost, taken
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -42,6 +43,9 @@ _STATES = {
     0x93: "quota", 0x95: "quota", 0x96: "quota", 0x97: "quota", 0x9F: "quota",
 }  # fmt: skip
 _LOST = (0x00, 0x04, 0x80, 0x8B, 0x8D)
+# paho logs as errors what we raise as errors.
+_SILENT = logging.getLogger(f"{__name__}.paho")
+_SILENT.setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,7 @@ class _Client(aiomqtt.Client):
             host,
             port,
             identifier=client_id,
+            logger=_SILENT,
             protocol=aiomqtt.ProtocolVersion.V5,
             clean_start=True,
             keepalive=KEEPALIVE_S,
@@ -302,6 +307,14 @@ class _Client(aiomqtt.Client):
     def _on_socket_open(self, client: PahoClient, userdata: Any, sock: Any) -> None:
         self.was_opened = True
         super()._on_socket_open(client, userdata, sock)
+
+    def _on_socket_register_write(self, client: PahoClient, userdata: Any, sock: Any) -> None:
+        def register() -> None:
+            # Called a turn later: by then the socket may be closed, and its number another's.
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock.fileno(), client.loop_write)
+
+        self._loop.call_soon_threadsafe(register)
 
     def _on_connect(
         self,

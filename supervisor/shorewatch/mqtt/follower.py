@@ -171,6 +171,7 @@ class FollowedStation:
     _tail_s: float | None = None
     _newest: int = 0
     _has_acked: bool = False
+    _is_greeted: bool = False
 
     @property
     def id(self) -> str:
@@ -280,17 +281,23 @@ class Follower:
             self._refuse(topic, str(error))
         return None
 
+    def connected(self) -> None:
+        """The broker is (again) there: what stations sent meanwhile is unknown, so greet them."""
+        for station in self.stations.values():
+            station._is_greeted = False
+
     def ack_due(self, prefix: str, mono_s: float) -> tuple[str, int] | None:
         """(journal, seq) to acknowledge to a station now, or None.
 
-        Due when more has come without a gap than was acknowledged, and, at most every `ASK_S`,
-        again when something is missing: the station then sends what follows once more.
+        Due when more has come without a gap than was acknowledged; once after each connection; and,
+        at most every `ASK_S`, when something is missing. A station that sees an ack repeated while
+        it has sent more sends that again.
         """
         station = self.stations[prefix]
         if station.journal is None or station.received_to is None:
             return None
         due = station.journal, station.received_to
-        if due != station._acked:
+        if due != station._acked or not station._is_greeted:
             return due
         is_behind = bool(station.gaps) or station.tail_s(mono_s) > TAIL_ASK_S
         is_time = mono_s - self._asked_s.get(prefix, -math.inf) >= ASK_S
@@ -299,7 +306,7 @@ class Follower:
     def note_acked(self, prefix: str, journal: str, seq: int, mono_s: float) -> None:
         """An ack was sent."""
         station = self.stations[prefix]
-        station._acked, station._has_acked = (journal, seq), True
+        station._acked, station._has_acked, station._is_greeted = (journal, seq), True, True
         self._asked_s[prefix] = mono_s
 
     def _take(

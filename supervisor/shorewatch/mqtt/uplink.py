@@ -28,7 +28,7 @@ from typing import Final
 from shorewatch.config import Device, Station, UplinkConfig
 from shorewatch.errors import UplinkError
 from shorewatch.image import Image
-from shorewatch.model import utc_now
+from shorewatch.model import to_text, utc_now
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.client import NO_SUBSCRIBERS, Connection, Message, Will, connected
 from shorewatch.mqtt.journal import WINDOW, Acks, Flight, Refusals, Refused, Sender
@@ -42,6 +42,8 @@ BACKOFF_S_MIN: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
 STEADY_S: Final = 10.0
 STOP_S_MAX: Final = 2.0
+RIVAL_S: Final = 60.0
+SHORT_LIVED_MAX: Final = 3
 _REFUSED = 0x80
 
 Boards = Callable[[], Mapping[str, Mapping[str, object]]]
@@ -161,6 +163,9 @@ class Uplink:
         self._trouble: tuple[str, datetime] | None = None
         self._attempts = 0
         self._online_s: float | None = None
+        self._rival_s = float("-inf")
+        self._short_lived = 0
+        self._since_before: datetime | None = None
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._is_running = False
@@ -220,8 +225,14 @@ class Uplink:
             pass
         except* UplinkError as group:
             if not self._stopping.is_set():
+                self._count_short_lived()
                 self._fail(_first(group))
         return 0.0 if self._online_s is None else self._clock() - self._online_s
+
+    def _count_short_lived(self) -> None:
+        if self._online_s is not None:
+            is_short = self._clock() - self._online_s < STEADY_S
+            self._short_lived = self._short_lived + 1 if is_short else 0
 
     async def _session(self) -> None:
         since = utc_now()
@@ -236,6 +247,9 @@ class Uplink:
                 await _Session(self, connection, since).run()
         except (UplinkError, _StopSession) as error:
             raise ExceptionGroup("uplink", [error]) from error
+        finally:
+            if self._online_s is not None:
+                self._since_before = since
 
     @property
     def _client_id(self) -> str:
@@ -247,10 +261,26 @@ class Uplink:
         return f"connecting to {self._config.host}:{self._config.port}"
 
     def _fail(self, error: UplinkError) -> None:
+        if error.state == "lost" and self._clock() - self._rival_s < RIVAL_S:
+            error = self._rival  # it took the connection
+        elif error.state == "lost" and self._short_lived >= SHORT_LIVED_MAX:
+            error = UplinkError(
+                "lost",
+                f"{error}; this keeps happening right after connecting, as it does when"
+                f" another client has our client id {self._client_id}",
+            )
         if (error.state, str(error)) != (self._state, self._text):
             _LOG.warning("uplink %s: %s: %s", self._config.id, error.state, error)
         self._trouble = str(error), utc_now()
         self._become(error.state, str(error))
+
+    @property
+    def _rival(self) -> UplinkError:
+        return UplinkError(
+            "taken-over",
+            f"another gateway publishes as {self._station.prefix} at {self._config.host}:"
+            f"{self._config.port}: two run with one identity, stop one of them",
+        )
 
     def _become(self, state: str, text: str) -> None:
         if state != self._state:
@@ -283,8 +313,9 @@ class _Session:
         """Publish everything, then keep it so; ends by an exception group only."""
         up = self._up
         try:
-            await self._publish_state()
             up._refused_topics.clear()
+            await self._subscribe()
+            await self._publish_state()
             up._online_s = up._clock()
             self._show()
             _LOG.info("uplink %s: online at %s", up._config.id, up._config.url)
@@ -295,7 +326,6 @@ class _Session:
                 tasks.create_task(self._write_audits())
                 tasks.create_task(self._keep_state())
                 tasks.create_task(self._keep_now())
-                await self._subscribe()
                 await self._publish_births()
                 await self._publish_journal(tasks)
         finally:
@@ -315,9 +345,10 @@ class _Session:
         raise _StopSession
 
     async def _subscribe(self) -> None:
-        topic = topics.ack_topic(self._prefix, "+")
-        (code,) = await self._connection.subscribe(topic)
-        self._hears_acks = self._judge(topic, code, "a subscription to")
+        """Hear acks, and our own state: what stands there and is not ours is a rival's."""
+        acks = topics.ack_topic(self._prefix, "+")
+        code, _ = await self._connection.subscribe(acks, topics.state_topic(self._prefix))
+        self._hears_acks = self._judge(acks, code, "a subscription to")
 
     async def _keep_state(self) -> None:
         """Repeat the state every `STATE_S`, and when boards or the outbox's health change."""
@@ -333,6 +364,7 @@ class _Session:
                 await self._publish_births()
                 if not self._hears_acks:
                     await self._subscribe()
+                self._show()
 
     def _health(self) -> object:
         return self._up._boards(), self._up._outbox.health
@@ -355,11 +387,16 @@ class _Session:
         if code >= _REFUSED:
             raise _refusal(topic, code)
 
-    async def _publish_kept(self, topic: str, body: Mapping[str, object]) -> int:
+    async def _publish_kept(
+        self, topic: str, body: Mapping[str, object], *, qos: int = 1, expiry_s: int | None = None
+    ) -> int:
+        """Publish a retained message; 0x95 without sending what the broker would choke on."""
         payload = topics.encode(body)
         if len(payload) + len(topic) + 64 > self._connection.packet_bytes_max:
             return 0x95
-        return await self._connection.publish(topic, payload, qos=1, is_retained=True)
+        return await self._connection.publish(
+            topic, payload, qos=qos, is_retained=True, expiry_s=expiry_s
+        )
 
     async def _publish_births(self) -> None:
         """Publish every birth; what is refused is tried again while the rest goes on."""
@@ -386,12 +423,11 @@ class _Session:
             for name in pace.due(up._clock()):
                 now_s = up._clock()
                 body = topics.now(name, up._image.look(name), utc_now(), now_s)
-                await self._connection.publish(
+                topic, expiry_s = (
                     topics.now_topic(self._prefix, name),
-                    topics.encode(body),
-                    is_retained=True,
-                    expiry_s=topics.expiry_s(devices[name]),
+                    topics.expiry_s(devices[name]),
                 )
+                self._judge(topic, await self._publish_kept(topic, body, qos=0, expiry_s=expiry_s))
                 pace.sent(name, now_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pace.wait_s(up._clock())):
@@ -452,6 +488,8 @@ class _Session:
                 address = topics.parse_topic(message.topic)
                 if address is not None and address[:2] == (self._prefix, "ack"):
                     self._judge_ack(address.name, message)
+                elif address == (self._prefix, "state", ""):
+                    self._judge_state(message)
 
     def _judge_ack(self, consumer: str, message: Message) -> None:
         up = self._up
@@ -468,6 +506,22 @@ class _Session:
         if verdict.resend_after is not None and verdict.resend_after < self._sender.after:
             self._sender.rewind(verdict.resend_after)
             self._answered.set()
+
+    def _judge_state(self, message: Message) -> None:
+        """Notice another gateway with our identity, also where no broker tells us (0x8E).
+
+        It is one if it says online while we are here, or if what is retained began after our own
+        last connection did. An older state of another journal was our own, before a new database.
+        """
+        up = self._up
+        body = topics.parse_object(message.payload) or {}
+        if body.get("journal") in (None, up._outbox.journal):
+            return
+        before = to_text(up._since_before)
+        is_later = before is not None and str(body.get("since")) > before
+        if is_later if message.is_retained else body.get("online") is True:
+            up._rival_s = up._clock()
+            self._show()
 
     def _want_cursor(self, seq: int) -> None:
         self._up._cursor_wanted = max(seq, self._up._cursor_wanted)
@@ -504,11 +558,14 @@ class _Session:
     def _show(self) -> None:
         """Make the status say online, or what the broker refuses."""
         up = self._up
-        for error in up._refused_topics.values():
-            up._trouble = str(error), utc_now()
-            up._become(error.state, str(error))
+        troubles = [*up._refused_topics.values()]
+        if up._clock() - up._rival_s < RIVAL_S:
+            troubles.insert(0, up._rival)
+        if not troubles:
+            up._become("online", f"connected to {up._config.host}:{up._config.port}")
             return
-        up._become("online", f"connected to {up._config.host}:{up._config.port}")
+        up._trouble = str(troubles[0]), utc_now()
+        up._become(troubles[0].state, str(troubles[0]))
 
 
 def _refusal(topic: str, code: int, what: str = "a publish to") -> UplinkError:
@@ -516,7 +573,10 @@ def _refusal(topic: str, code: int, what: str = "a publish to") -> UplinkError:
         return UplinkError(
             "not-authorised", f"the broker refuses {what} {topic}: allow it in its access rules"
         )
-    state = "quota" if code in (0x95, 0x97) else "refused"
+    if code == 0x95:
+        text = f"{topic} is longer than the broker takes: raise its maximum packet size"
+        return UplinkError("quota", text)
+    state = "quota" if code == 0x97 else "refused"
     return UplinkError(state, f"the broker refuses {what} {topic} with code 0x{code:02x}")
 
 

@@ -76,6 +76,7 @@ async def _session(
     if refused := [kind for kind, code in zip(kinds, codes, strict=True) if code >= 0x80]:
         text = f"the broker refuses a subscription to {', '.join(refused)}: allow it"
         raise UplinkError("not-authorised", text)
+    follower.connected()
     follower.broker_state, follower.broker_text = "online", "connected"
     on_change()
     async with asyncio.TaskGroup() as tasks:

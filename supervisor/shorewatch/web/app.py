@@ -109,7 +109,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(look: Look, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve the page on an open socket until `stop` is set."""
+    """Serve the page on an open socket, which is closed at the end, until `stop` is set."""
     config = uvicorn.Config(
         make_app(look, stop),
         lifespan="off",
@@ -132,3 +132,4 @@ async def serve(look: Look, listener: socket.socket, stop: asyncio.Event) -> Non
         await server.serve(sockets=[listener])
     finally:
         ending.cancel()
+        listener.close()

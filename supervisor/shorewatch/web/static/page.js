@@ -83,6 +83,17 @@ function deviceCard([id, device]) {
   return make("article", `card ${bad ? "is-bad" : ""}`, title, make("p", "", where), table);
 }
 
+function deviceFault(device) {
+  const points = Object.values(device.points);
+  const bad = points.filter((point) => point.quality === "bad");
+  if (!bad.length) return [];
+  const what = bad.length === points.length ? "no values" : `${bad.length} bad`;
+  const reasons = [...new Set(bad.map((point) => point.reason))].join(", ");
+  const oldest = Math.max(...bad.map((point) => point.age_s ?? Infinity));
+  const age = Number.isFinite(oldest) ? `, last read ${span(oldest)} ago` : "";
+  return [`${device.name}: ${what} (${reasons}${age})`];
+}
+
 function verdict(s) {
   const faults = [];
   for (const [id, board] of Object.entries(s.boards)) if (!board.up) faults.push(`board ${id} down`);
@@ -90,7 +101,11 @@ function verdict(s) {
     if (uplink.state !== "online") faults.push(`uplink ${id} ${uplink.state}`);
   }
   if (s.outbox.health) faults.push("outbox fault");
-  if (s.points.bad) faults.push(`${plural(s.points.bad, "point")} bad`);
+  const downBoards = Object.keys(s.boards).filter((id) => !s.boards[id].up);
+  for (const device of Object.values(s.devices)) {
+    if (!downBoards.includes(device.board)) faults.push(...deviceFault(device));
+  }
+  if (s.points.bad) faults.push(`${s.points.bad} of ${Object.values(s.points).reduce((a, b) => a + b)} points bad`);
   if (faults.length) return [`✕ ${faults.join(", ")}`, "is-bad"];
   if (s.points.uncertain) return [`? ${plural(s.points.uncertain, "point")} uncertain`, "is-warn"];
   return [`All ${s.points.good} points good`, ""];

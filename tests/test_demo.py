@@ -1,0 +1,227 @@
+"""The whole product: the demo runs, its parts are killed, and nothing is lost or left behind."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import need
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` neighbouring free TCP ports."""
+    for base in range(20000 + os.getpid() % 5000 * 5, 60000, count):
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for i in range(count):
+                held.enter_context(socket.create_server(("127.0.0.1", base + i)))
+            return base
+    raise AssertionError("no free ports")
+
+
+class RunningDemo:
+    """A demo in its own process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path, port: int) -> None:
+        self.process = process
+        self.folder = folder
+        self.mqtt_port = port
+        self.page_ports = {"sumqayit": port + 1, "aktau": port + 2}
+
+    async def page(self, station: str) -> dict[str, Any] | None:
+        def fetch() -> dict[str, Any] | None:
+            try:
+                url = f"http://127.0.0.1:{self.page_ports[station]}/api/status"
+                with urllib.request.urlopen(url, timeout=2) as reply:
+                    return json.load(reply)
+            except (OSError, ValueError):
+                return None
+
+        return await asyncio.to_thread(fetch)
+
+    async def until(self, is_true: Callable[[dict[str, Any]], bool], station: str) -> None:
+        """Wait for something to be on a station's page; the test's timeout is the limit."""
+        while True:
+            page = await self.page(station)
+            if page is not None and is_true(page):
+                return
+            assert self.process.returncode is None, "the demo ended"
+            await asyncio.sleep(0.1)
+
+    def children(self, *words: str) -> list[int]:
+        """Pids of this demo's processes whose command line has all the words."""
+        return [pid for pid, line in processes(self.folder) if all(w in line for w in words)]
+
+    async def end(self, signum: int = signal.SIGINT) -> int:
+        self.process.send_signal(signum)
+        return await self.process.wait()
+
+
+def processes(folder: Path) -> list[tuple[int, str]]:
+    """(pid, command line) of every process that works in the demo's folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (
+                (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if entry.name.isdecimal()
+                else ""
+            )
+            place = str((entry / "cwd").readlink()) if line else ""
+        except OSError:
+            continue
+        if (str(folder) in line or place.startswith(str(folder))) and int(
+            entry.name
+        ) != os.getpid():
+            found.append((int(entry.name), line))
+    return found
+
+
+@asynccontextmanager
+async def running_demo(folder: Path, *more: str) -> AsyncIterator[RunningDemo]:
+    port = free_ports(3)
+    command = [sys.executable, "-m", "shorewatch", "demo", "--headless", "--keep", str(folder)]
+    command += ["--mqtt-port", str(port), "--page-port", str(port + 1), "--restart-after", "4"]
+    command += ["--report", str(folder / "report.json"), *more]
+    process = await asyncio.create_subprocess_exec(*command)
+    demo = RunningDemo(process, folder, port)
+    try:
+        yield demo
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        for pid, _ in processes(folder):
+            os.kill(pid, signal.SIGKILL)
+
+
+def all_good(page: dict[str, Any]) -> bool:
+    return page["points"]["good"] == sum(page["points"].values())
+
+
+def all_acknowledged(page: dict[str, Any]) -> bool:
+    return page["uplinks"]["noc"]["acknowledged"] >= 5
+
+
+async def test_the_demo_runs_and_leaves_nothing_behind(tmp_path):
+    """Ctrl-C ends every process, the report says that all was read and nothing lost."""
+    async with running_demo(tmp_path) as demo:
+        for station in demo.page_ports:
+            await demo.until(all_good, station)
+            await demo.until(all_acknowledged, station)
+        assert await demo.end() == 0
+        assert processes(tmp_path) == []
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["ok"]
+    for station in report["stations"].values():
+        assert station["boards_up"] == station["boards"] == 2
+        assert station["devices_up"] == station["devices"] == 4
+        assert station["not_good"] == {}
+        assert station["sequence_gaps"] == 0
+        assert station["records_written"] >= station["records_acknowledged"] > 0
+    assert not list(tmp_path.rglob("*.tty")) and not list(tmp_path.rglob("*.link"))
+
+
+async def test_a_killed_demo_takes_its_children_with_it(tmp_path):
+    """kill -9 of the demo itself leaves no process running."""
+    async with running_demo(tmp_path) as demo:
+        await demo.until(all_good, "aktau")
+        assert len(processes(tmp_path)) > 10
+        await demo.end(signal.SIGKILL)
+        while processes(tmp_path):
+            await asyncio.sleep(0.1)
+
+
+KILLS = {
+    "a board's VM": (("micropython",), None),
+    "a board": (
+        ("plant board", "sumqayit", "pfe-room"),
+        lambda page: (
+            not page["boards"]["pfe-room"]["up"]
+            and page["devices"]["pfe"]["points"]["line_voltage"]["reason"] == "link-down"
+            and page["devices"]["room"]["points"]["temperature"]["quality"] == "good"
+        ),
+    ),
+    "a line": (
+        ("plant line", "sumqayit", "beach 0"),
+        lambda page: (
+            page["devices"]["manhole"]["points"]["water_level"]["reason"] == "device-timeout"
+            and page["devices"]["room"]["points"]["temperature"]["quality"] == "good"
+        ),
+    ),
+    "a gateway": (("shorewatch run", "sumqayit"), None),
+    "the broker": (
+        ("plant broker",),
+        lambda page: page["uplinks"]["noc"]["state"] != "online" and all_good(page),
+    ),
+}
+
+
+@pytest.mark.parametrize("part", KILLS)
+async def test_killing_a_part_is_seen_and_loses_nothing(tmp_path, part):
+    """The others go on and say what is wrong; after the restart no record is missing."""
+    words, is_seen = KILLS[part]
+    async with running_demo(tmp_path) as demo:
+        for station in demo.page_ports:
+            await demo.until(all_good, station)
+            await demo.until(all_acknowledged, station)
+        (victim, *_) = demo.children(*words)
+        os.kill(victim, signal.SIGKILL)
+        if is_seen is not None:
+            await demo.until(is_seen, "sumqayit")
+        await demo.until(all_good, "aktau")
+        before = (await demo.page("aktau"))["outbox"]["last"]
+        for station in demo.page_ports:
+            await demo.until(all_good, station)
+            await demo.until(lambda p: p["uplinks"]["noc"]["acknowledged"] > before, station)
+        assert await demo.end() == 0
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["ok"], report
+    assert all(station["sequence_gaps"] == 0 for station in report["stations"].values())
+
+
+async def test_a_client_nobody_here_wrote_sees_both_stations(tmp_path):
+    """mosquitto_sub gets state, birth, now and journal of both stations."""
+    subscribe = need("mosquitto_sub")
+    async with running_demo(tmp_path) as demo:
+        await demo.until(all_good, "aktau")
+        process = await asyncio.create_subprocess_exec(
+            *(subscribe, "-p", str(demo.mqtt_port), "-V", "5", "-t", "shorewatch/v1/#", "-v"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        wanted = {
+            f"shorewatch/v1/trans-caspian/{station}/{topic}"
+            for station in demo.page_ports
+            for topic in ("state", "birth/pfe", "now/manhole", "journal")
+        }
+        assert process.stdout is not None
+        while wanted:
+            topic, payload = (await process.stdout.readline()).split(b" ", 1)
+            assert isinstance(json.loads(payload), dict)
+            wanted.discard(topic.decode())
+        process.terminate()
+        await process.communicate()
+
+
+async def test_a_demo_that_runs_for_a_time_removes_its_folder(tmp_path, monkeypatch):
+    """Without --keep the temporary folder is gone at the end."""
+    port = free_ports(3)
+    command = [sys.executable, "-m", "shorewatch", "demo", "--headless", "--for", "6"]
+    command += ["--mqtt-port", str(port), "--page-port", str(port + 1)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(*command, env=environment)
+
+    assert await process.wait() in (0, 1)
+    assert list(tmp_path.iterdir()) == []
