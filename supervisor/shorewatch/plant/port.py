@@ -49,10 +49,6 @@ class Port:
         count = fcntl.ioctl(self.far_fd, termios.FIONREAD, bytes(4))
         return int(struct.unpack("i", count)[0])
 
-    def flush(self) -> None:
-        """Forget what is under way in either direction."""
-        termios.tcflush(self.far_fd, termios.TCIOFLUSH)
-
 
 @contextmanager
 def open_port(link: Path | None = None) -> Iterator[Port]:

@@ -14,7 +14,6 @@ played: time (a PC's VM is some hundred times faster than a microcontroller) and
 the heap is the size of a small board's.
 """
 
-import ctypes
 import json
 import logging
 import os
@@ -28,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +38,7 @@ from shorewatch.plan import compile_board
 from shorewatch.plant.port import Port, open_port
 from shorewatch.plant.run import line_path
 from shorewatch.plant.stop import Stop, stop_signals
+from shorewatch.process import die_with
 
 _EXIT_RESET = 70
 _HEAP = "190k"
@@ -45,8 +46,6 @@ _RESTART_S = 0.3
 _RESTART_S_MAX = 5.0
 _LOOP_S = 10.0  # a shorter life than this is part of a crash loop
 _CRASH_SIZE_MAX = 2048
-_NOT_ON_FLASH = ("__pycache__", "*.md", "*.pyi", ".*")
-_PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
 
@@ -106,22 +105,20 @@ def run_board(
     with (
         stop_signals() as stop,
         flash_folder(folder, station, board_id, hardware),
-        open_port() as inside,
         open_port(state_dir / "boards" / f"{board_id}.link") as outside,
     ):
-        environment = {
-            "MICROPYPATH": ":.frozen",
-            "SHOREWATCH_LINK": inside.far_path,
-            "SHOREWATCH_UID": board.unique_id,
-        }
+        environment = {"MICROPYPATH": ":.frozen", "SHOREWATCH_UID": board.unique_id}
         for bus in board.bus:
             path = line_path(state_dir, board_id, bus.uart)
             environment[f"SHOREWATCH_BUS{bus.uart}"] = str(path)
         machine = Machine(f"{station.id}/{board_id}", vm, folder, environment, hardware)
-        try:
-            _play(machine, inside, outside, stop)
-        finally:
-            machine.cut_power()
+        while not stop.is_set:
+            if machine.is_due(time.monotonic()):
+                # A new pty for each life: whatever was under way to the last one is gone with it.
+                with open_port() as inside:
+                    _live(machine, inside, outside, stop)
+            else:
+                _lie_dead(machine, outside, stop)
 
 
 @contextmanager
@@ -133,8 +130,7 @@ def flash_folder(
     role = f"{station.cable}/{station.id}/{board_id}"
     link = {"unit_id": station.boards[board_id].link.unit_id}
     _remove(folder)
-    ignore = shutil.ignore_patterns(*_NOT_ON_FLASH)
-    shutil.copytree(hardware.firmware, folder, ignore=ignore)
+    shutil.copytree(hardware.firmware, folder, ignore=_not_on_flash)
     try:
         shutil.copyfile(hardware.board / "board.py", folder / "board.py")
         (folder / "board.json").write_text(json.dumps({"role": role, "link": link}), "utf-8")
@@ -199,11 +195,13 @@ class Machine:
         """Whether it is time to start the VM."""
         return not self.is_running and now_s >= self._start_s
 
-    def start(self, now_s: float) -> None:
-        """Switch on; raises DemoError if the VM cannot be started."""
+    def start(self, now_s: float, link: str) -> None:
+        """Switch on, with the path of the link's tty; raises DemoError if there is no VM there."""
         assert not self.is_running, "a board is switched on once"
-        environment = self._environment | {"SHOREWATCH_BOOT_REASON": str(int(self._reason))}
-        parent_pid = os.getpid()
+        environment = self._environment | {
+            "SHOREWATCH_LINK": link,
+            "SHOREWATCH_BOOT_REASON": str(int(self._reason)),
+        }
         try:
             self._process = subprocess.Popen(
                 self._argv,
@@ -214,7 +212,7 @@ class Machine:
                 stderr=subprocess.PIPE,
                 # Not a new session: its leader would take a pty it opens as controlling terminal.
                 process_group=0,
-                preexec_fn=lambda: die_with(parent_pid),
+                preexec_fn=partial(die_with, os.getpid(), signal.SIGKILL),
             )
         except OSError as error:
             raise DemoError(f"{self._argv[0]} cannot be started: {error.strerror}") from error
@@ -289,35 +287,33 @@ class Machine:
         self._process = None
 
 
-def die_with(parent_pid: int) -> None:
-    """Between fork and exec: make the kernel end this child when its parent ends, even by SIGKILL.
+def _live(machine: Machine, inside: Port, outside: Port, stop: Stop) -> None:
+    """One life of the VM, from its start to its end or ours."""
+    machine.start(time.monotonic(), inside.far_path)
+    try:
+        while machine.is_running and not stop.is_set:
+            rest_s = max(0.0, machine.wake_s - time.monotonic())
+            wanted = [inside.near_fd, outside.near_fd, stop.fd, *machine.fds]
+            readable, _, _ = select.select(wanted, [], [], rest_s)
+            if inside.near_fd in readable:
+                outside.send(inside.receive())
+            if outside.near_fd in readable:
+                inside.send(outside.receive())
+            if stop.fd in readable:
+                stop.drain()
+            machine.step(time.monotonic())
+    finally:
+        machine.cut_power()
 
-    Linux only; elsewhere the VM notices its closed stdout.
-    """
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:
-            os._exit(1)
 
-
-def _play(machine: Machine, inside: Port, outside: Port, stop: Stop) -> None:
-    while not stop.is_set:
-        now_s = time.monotonic()
-        machine.step(now_s)
-        if machine.is_due(now_s):
-            inside.flush()
-            machine.start(now_s)
-        rest_s = max(0.0, machine.wake_s - time.monotonic())
-        wanted = [inside.near_fd, outside.near_fd, stop.fd, *machine.fds]
-        readable, _, _ = select.select(wanted, [], [], rest_s)
-        if inside.near_fd in readable:
-            outside.send(inside.receive())
-        if outside.near_fd in readable:
-            data = outside.receive()
-            if machine.is_running:
-                inside.send(data)
-        if stop.fd in readable:
-            stop.drain()
+def _lie_dead(machine: Machine, outside: Port, stop: Stop) -> None:
+    """Until the next start, or something else to see to: nobody hears the gateway."""
+    rest_s = max(0.0, machine.wake_s - time.monotonic())
+    readable, _, _ = select.select([outside.near_fd, stop.fd], [], [], rest_s)
+    if outside.near_fd in readable:
+        outside.receive()
+    if stop.fd in readable:
+        stop.drain()
 
 
 def _drained(pipe: IO[bytes]) -> bytes:
@@ -331,9 +327,16 @@ def _drained(pipe: IO[bytes]) -> bytes:
     return found
 
 
+def _not_on_flash(folder: str, names: list[str]) -> list[str]:
+    """What of a firmware folder is for people and tools: all but MicroPython's files."""
+    return [
+        name
+        for name in names
+        if name == "__pycache__"
+        or (not name.endswith((".py", ".mpy")) and not (Path(folder) / name).is_dir())
+    ]
+
+
 def _remove(folder: Path) -> None:
     with suppress(FileNotFoundError):
         shutil.rmtree(folder)
-
-
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
