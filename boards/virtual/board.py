@@ -15,6 +15,10 @@ import time
 
 import micropython
 
+TYPE_CHECKING = False  # a board has no typing module
+if TYPE_CHECKING:
+    from typing import Any
+
 TYPE = "virtual"
 WATCHDOG_MS = 8000
 
@@ -35,12 +39,12 @@ class Port:
     def __init__(self, path: str, char_ns: int) -> None:
         self._path = path
         self._char_ns = char_ns
-        self._file = None
+        self._file: Any = None
         self._own = select.poll()
         self._scratch = bytearray(256)
         self._ring = micropython.RingIO(1025)
-        self._tried_ms = 0
-        self._free_us = time.ticks_us()
+        self._tried_ms: Any = 0
+        self._free_us: Any = time.ticks_us()
         self._sending = False
         self._open()
 
@@ -98,7 +102,7 @@ class Port:
             self._close()
             return
         if got:
-            self._ring.write(self._scratch, got)
+            self._ring.write(self._scratch, got)  # type: ignore[call-arg]  # the stub lacks n
 
     def _open(self) -> None:
         self._tried_ms = time.ticks_ms()
@@ -130,7 +134,7 @@ class Port:
 
 class _Dog:
     def __init__(self) -> None:
-        self._fed_ms = time.ticks_add(time.ticks_ms(), -_BEAT_MS)
+        self._fed_ms: Any = time.ticks_add(time.ticks_ms(), -_BEAT_MS)
         self._out = select.poll()
         self._out.register(sys.stdout, select.POLLOUT)
 
@@ -159,7 +163,7 @@ def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
     return Port(path, bits * 1000000000 // baud)
 
 
-def open_link(settings: dict) -> Port:
+def open_link(settings: "dict[str, Any]") -> Port:
     # A link is USB on most boards: no speed to keep.
     return Port(os.getenv("SHOREWATCH_LINK") or "", 0)
 

@@ -31,6 +31,7 @@ CRASH_SIZE_MAX = 512
 REST_MAX_US = 50000
 IDENTITY_SIZE_MAX = 200
 PLAN_SIZE_MAX = 4096
+UNIT_ID = 1  # of a board that has not been told
 
 
 def read_file(name: str, size_max: int) -> "bytes | None":
@@ -52,8 +53,11 @@ def load_settings() -> "dict[str, Any]":
         pass
     if not isinstance(settings, dict):
         settings = {}
-    if not isinstance(settings.get("link"), dict):
-        settings["link"] = {"unit_id": 1}
+    link = settings.get("link")
+    settings["link"] = link = link if isinstance(link, dict) else {}
+    unit_id = link.get("unit_id")
+    if not isinstance(unit_id, int) or not 1 <= unit_id <= 247:
+        link["unit_id"] = UNIT_ID
     return settings
 
 
@@ -118,7 +122,6 @@ class App:
             client = Client(ports[i], ticks, loaded.bus_t35_us[i], char_us)
             buses.append(Bus(i, loaded, img, client, ticks))
         link = settings["link"]
-        unit_id = link.get("unit_id", 1)
         texts = (
             "Shorewatch",
             board.TYPE,
@@ -127,7 +130,7 @@ class App:
             str(settings.get("role", "")),
         )
         identity = [text.encode()[:IDENTITY_SIZE_MAX] for text in texts]
-        server = Server(board.open_link(link), ticks, img, unit_id, identity)
+        server = Server(board.open_link(link), ticks, img, link["unit_id"], identity)
         self.image = img
         self.buses = tuple(buses)
         self.health = Health(img, ticks, dog, self.buses)

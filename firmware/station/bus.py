@@ -1,8 +1,8 @@
 """The scheduler of one field bus: which block next, when to ask again, whom to leave alone.
 
-The block that is late by the largest part of its period goes first: fast blocks do not wait for slow
-ones, slow ones still get their turn, and on an overloaded bus all fall back in proportion. A block
-that is a whole period late slips, counted.
+The block that is late by the largest part of its period goes first: fast blocks do not wait for
+slow ones, slow ones still get their turn, and on an overloaded bus all fall back in proportion. A
+block that is a whole period late slips, counted.
 Quarantine: after a request without a proper answer, that device is not asked again until its worst
 reply time has passed, so that a late reply never meets another request to the same unit.
 Breaker: after 3 failures in a row a device is down. One probe at a time asks a down device; a
@@ -30,6 +30,7 @@ FAILURES_MAX = 3
 PROBE_PAUSE = 19  # times the cost of a failed probe: 1 / (1 + 19) = 5 %
 SWEEP_BLOCKS = 16
 LATE_MAX_MS = (1 << 21) - 1  # shifted by 8 it is still a small integer on a 32-bit board
+STUCK_US = 2000000  # past its timeout, a transaction that has not ended is a fault of ours
 NONE = -1
 
 # The counter of each result, by the codes of frame.py.
@@ -104,7 +105,8 @@ class Bus:
                 self._complete(now_us, now_ms)
                 wait_us = 0
         self._last_us = now_us
-        self.progress = True
+        if self.asked == NONE or self._spent_us(now_us) < self.client.timeout_us + STUCK_US:
+            self.progress = True
         if self.client.strays != self._strays:
             self._count(image.STRAYS, (self.client.strays - self._strays) & 0xFFFF)
             self._strays = self.client.strays
@@ -114,6 +116,9 @@ class Bus:
             return wait_us
         self._sweep(now_ms)
         return 0
+
+    def _spent_us(self, now_us: int) -> int:
+        return self.ticks.ticks_diff(now_us, self._started_us)
 
     def _is_swept(self) -> bool:
         return self._position >= len(self.blocks)
@@ -267,7 +272,7 @@ class Bus:
         self._failed(device, result)
         if self.state[device] == DOWN and (self.is_probe or not was_down):
             # The failure that takes a device down counts as its first probe.
-            cost_ms = self.ticks.ticks_diff(now_us, self._started_us) // 1000 + 1
+            cost_ms = self._spent_us(now_us) // 1000 + 1
             self.probe_paused = True
             self.probe_end_ms = self.ticks.ticks_add(now_ms, PROBE_PAUSE * cost_ms)
         elif self.tries[position] < self.plan.device_retries[device]:

@@ -337,3 +337,14 @@ def test_wrap_changes_nothing(before_wrap_us):
         field.run(60)
         times.append(field.requests())
     assert times[0] == times[1]
+
+
+def test_a_stuck_transaction_is_no_progress():
+    """A client that does not end its transaction in time keeps the bus from reporting progress."""
+    field = Field([device(0, 1)], [(0, 4, 0, 2, 100)])
+    field.run(1)
+    field.client.step = lambda now_us, now_ms: 1000
+    field.run(3)
+    field.bus.progress = False
+    field.run(1)
+    assert not field.bus.progress

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from fw_plan_file import block, blocks, bus, device, plan_file
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from station import plan
@@ -138,6 +138,7 @@ def test_every_flipped_bit_is_refused():
         assert parse(bytes(damaged))[0] != plan.ACCEPTED
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.randoms(use_true_random=False))
 def test_no_bytes_crash_the_parser(noise, rng: random.Random):
     """Any bytes, also those with a right head and CRC, give a verdict and no exception."""
