@@ -1,7 +1,5 @@
-"""Shared fixtures: the demo's stations, and programs that may be missing."""
+"""Shared fixtures: a shipped station, whole or as text to damage."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -20,17 +18,6 @@ def sumqayit() -> Station:
 def station_text() -> str:
     """The text of a shipped station file, to be damaged by tests."""
     return (asset_folder("stations") / "sumqayit.toml").read_text()
-
-
-def need(program: str) -> str:
-    """The path of `program`; skips the test if it is missing, or fails it where CI wants all."""
-    path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
-    if path is not None:
-        return path
-    reason = f"{program} is not installed"
-    if os.environ.get("SHOREWATCH_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import need
+from programs import need
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from browser import opened
-from conftest import need
+from programs import need
 
 from shorewatch.web.app import VIEWERS_MAX, serve
 
