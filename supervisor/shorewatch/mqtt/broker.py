@@ -10,7 +10,6 @@ of 8 MiB a topic.
 import asyncio
 import ctypes
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -45,8 +44,8 @@ max_queued_bytes 67108864
 log_dest stderr
 log_type error
 log_type warning
-# Started by root it would change to a user of its own, and the kernel then forgets to end it with us.
-user {user}
+# Started by root it would change its user, and the kernel then forgets to end it with us.
+user root
 """
 _RUMQTTD_TOML = """\
 id = 0
@@ -114,9 +113,7 @@ def _run_mosquitto(port: int, folder: Path) -> None:
     if program is None:
         raise DemoError("mosquitto is not installed here")
     conf = folder / "mosquitto.conf"
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    text = _MOSQUITTO_CONF.format(port=port, packet_bytes_max=PACKET_BYTES_MAX, user=user)
-    conf.write_text(text)
+    conf.write_text(_MOSQUITTO_CONF.format(port=port, packet_bytes_max=PACKET_BYTES_MAX))
     log = folder / "mosquitto.log"
     with _stop_signal() as stop, log.open("wb") as out:
         child = subprocess.Popen(

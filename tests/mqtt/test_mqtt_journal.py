@@ -1,0 +1,203 @@
+"""journal.py: what is sent next, what counts as taken, whose acknowledgement is believed."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shorewatch.mqtt.journal import (
+    AUDIT_S_MIN,
+    BATCH_BYTES_MIN,
+    PAUSE_S_MAX,
+    REWIND_S_MIN,
+    WINDOW,
+    Accepted,
+    Acks,
+    Flight,
+    Refusals,
+    Refused,
+    Sender,
+)
+from shorewatch.mqtt.topics import BATCH_BYTES_MAX
+
+JOURNAL = "5" * 32
+
+
+def ack(seq: object, journal: object = JOURNAL) -> bytes:
+    return json.dumps({"journal": journal, "seq": seq}).encode()
+
+
+def test_a_window_is_filled_and_no_more() -> None:
+    """At most `WINDOW` batches are in flight."""
+    sender = Sender(0)
+    for i in range(WINDOW):
+        assert sender.has_room
+        sender.send(i * 10, i * 10 + 10, 0.0)
+    assert not sender.has_room
+
+
+def test_a_batch_counts_when_all_before_it_were_taken() -> None:
+    """A PUBACK that overtakes another moves nothing until the earlier one is there."""
+    sender = Sender(0)
+    first, second = sender.send(0, 10, 0.0), sender.send(10, 20, 0.0)
+    assert sender.taken(second, 0.1) == 0
+    assert sender.taken(first, 0.1) == 20
+
+
+def test_a_refused_batch_is_sent_again_after_a_growing_pause() -> None:
+    """A refusal goes back to that batch and waits longer each time, up to a maximum."""
+    sender = Sender(100)
+    pauses = []
+    for _ in range(10):
+        flight = sender.send(100, 110, 0.0)
+        sender.refused(flight, 50.0)
+        assert (sender.after, sender.published) == (100, 100)
+        pauses.append(sender.wait_s(50.0))
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == PAUSE_S_MAX
+    sender.taken(sender.send(100, 110, 0.0), 0.1)
+    flight = sender.send(110, 120, 60.0)
+    sender.refused(flight, 60.0)
+    assert sender.wait_s(60.0) == pauses[0]
+
+
+def test_what_followed_a_refused_batch_does_not_count() -> None:
+    """Batches behind a refused one are sent again too, so that order is kept."""
+    sender = Sender(0)
+    first, second = sender.send(0, 10, 0.0), sender.send(10, 20, 0.0)
+    sender.refused(first, 0.0)
+    assert sender.taken(second, 0.1) == 0
+    sender.refused(second, 0.1)
+    assert sender.after == 0
+
+
+def test_batches_shrink_on_a_slow_line_and_grow_on_a_fast_one() -> None:
+    """A slow PUBACK halves the next batches, a quick one doubles them, within limits."""
+    sender = Sender(0)
+    for i in range(20):
+        sender.taken(sender.send(i, i + 1, 0.0), 5.0)
+    assert sender.batch_bytes_max == BATCH_BYTES_MIN
+    for i in range(20, 40):
+        sender.taken(sender.send(i, i + 1, 0.0), 0.01)
+    assert sender.batch_bytes_max == BATCH_BYTES_MAX
+
+
+@given(st.lists(st.tuples(st.sampled_from("stxw"), st.integers(0, 9)), max_size=200))
+def test_published_never_covers_what_was_not_taken(steps: list[tuple[str, int]]) -> None:
+    """Whatever the order of sends, PUBACKs, refusals and rewinds, no untaken batch is counted."""
+    sender = Sender(0)
+    flying: list[Flight] = []
+    taken: set[int] = set()
+    for step, number in steps:
+        if step == "s" and sender.has_room:
+            flying.append(sender.send(sender.after, sender.after + 1 + number, 0.0))
+        elif step in "tx" and flying:
+            flight = flying.pop(number % len(flying))
+            if step == "t":
+                taken |= set(range(flight.after + 1, flight.last + 1))
+                sender.taken(flight, 0.1)
+            else:
+                sender.refused(flight, 0.1)
+        elif step == "w":
+            sender.rewind(min(sender.sent, sender.after * number // 10))
+        assert set(range(1, sender.published + 1)) <= taken
+        assert sender.after <= sender.sent
+
+
+def test_a_valid_ack_moves_the_cursor() -> None:
+    """A configured consumer acknowledges this journal between the cursor and what was sent."""
+    acks = Acks(JOURNAL, ["noc"], cursor=10, sent=20)
+    assert acks.decide("noc", ack(15), 0.0) == Accepted("noc", 15, 15)
+    acks.note_sent(30)
+    assert acks.decide("noc", ack(30), 0.0) == Accepted("noc", 30, 30)
+
+
+@pytest.mark.parametrize(
+    ("consumer", "payload", "why"),
+    [
+        ("spy", ack(15), "is no configured consumer"),
+        ("noc", ack(15, "0" * 32), "another journal"),
+        ("noc", ack(9), "before the cursor 10"),
+        ("noc", ack(21), "only 20 was sent"),
+        ("noc", ack(-1), "before the cursor"),
+        ("noc", ack(10**400), "of which only 20"),
+        ("noc", ack(15.0), "sent no"),
+        ("noc", ack("15"), "sent no"),
+        ("noc", ack(True), "sent no"),
+        ("noc", ack(None), "sent no"),
+        ("noc", ack(15, 7), "sent no"),
+        ("noc", b"", "sent no"),
+        ("noc", b"\xff", "sent no"),
+        ("noc", b"[1]", "sent no"),
+        ("noc", b"[" * 999, "sent no"),
+        ("noc", ack(15) + b" " * 1000, "more than 1000"),
+    ],
+)
+def test_any_other_ack_is_refused_and_moves_nothing(
+    consumer: str, payload: bytes, why: str
+) -> None:
+    """A forged, foreign, old, garbled or oversized acknowledgement is refused, with its reason."""
+    acks = Acks(JOURNAL, ["noc"], cursor=10, sent=20)
+    verdict = acks.decide(consumer, payload, 0.0)
+    assert isinstance(verdict, Refused)
+    assert why in verdict.why
+    assert len(verdict.why) < 600
+    assert acks.decide("noc", ack(10), 0.0, is_retained=True) == Accepted("noc", 10, 10)
+
+
+@given(st.binary(max_size=1200))
+def test_no_bytes_break_the_judge(payload: bytes) -> None:
+    """Any bytes at all on an ack topic are judged, and garbage is refused."""
+    acks = Acks(JOURNAL, ["noc"], cursor=10, sent=20)
+    assert isinstance(acks.decide("noc", payload, 0.0), Refused)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abx"), st.integers(-5, 60), st.integers(0, 5)), max_size=99)
+)
+def test_the_cursor_never_passes_any_consumer_nor_goes_back(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    """With several consumers the cursor is what every one of them has, and it only grows."""
+    acks = Acks(JOURNAL, ["a", "b"], cursor=5, sent=10)
+    best = {"a": 5, "b": 5}
+    cursor, sent = 5, 10
+    for consumer, seq, more in steps:
+        sent += more
+        acks.note_sent(sent)
+        verdict = acks.decide(consumer, ack(seq), 0.0)
+        if isinstance(verdict, Accepted):
+            assert cursor <= seq <= sent
+            best[consumer] = max(best[consumer], seq)
+            assert cursor <= verdict.cursor <= min(best.values())
+            cursor = verdict.cursor
+
+
+def test_a_repeated_ack_asks_for_what_follows_but_not_too_often() -> None:
+    """A consumer that repeats its position while more was sent is sent that again, at times."""
+    acks = Acks(JOURNAL, ["noc"], cursor=10, sent=20)
+    assert acks.decide("noc", ack(12), 0.0) == Accepted("noc", 12, 12)
+    assert acks.decide("noc", ack(12), 1.0) == Accepted("noc", 12, 12, resend_after=12)
+    assert acks.decide("noc", ack(12), 2.0) == Accepted("noc", 12, 12)
+    later_s = 1.0 + REWIND_S_MIN
+    assert acks.decide("noc", ack(12), later_s) == Accepted("noc", 12, 12, resend_after=12)
+
+
+def test_a_retained_or_complete_ack_asks_for_nothing() -> None:
+    """An ack that lay on the broker, or has all that was sent, is no request."""
+    acks = Acks(JOURNAL, ["noc"], cursor=10, sent=20)
+    assert acks.decide("noc", ack(10), 0.0, is_retained=True) == Accepted("noc", 10, 10)
+    acks.decide("noc", ack(20), 0.0)
+    assert acks.decide("noc", ack(20), 9.0) == Accepted("noc", 20, 20)
+
+
+def test_refusals_are_counted_and_audited_rarely() -> None:
+    """A thousand refused acks make one audit record a minute, with their count."""
+    refusals = Refusals()
+    refused = Refused("spy" * 100, "is no configured consumer")
+    audits = [refusals.audit("t" * 5000, refused, i * AUDIT_S_MIN / 500) for i in range(1000)]
+    bodies = [body for body in audits if body is not None]
+    assert refusals.count == 1000
+    assert [body["count"] for body in bodies] == [1, 500]
+    assert len(json.dumps(bodies[0])) < 500

@@ -1,0 +1,108 @@
+"""topics.py: names and payloads as both ends know them."""
+
+import json
+import math
+from collections.abc import Callable
+from datetime import datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shorewatch.config import Station
+from shorewatch.model import NEVER, Quality, Reason, Value
+from shorewatch.mqtt import topics
+from shorewatch.outbox import Record
+
+At = Callable[[float], datetime]
+
+
+def test_every_topic_is_taken_apart_as_it_was_made(station: Station) -> None:
+    """`parse_topic` undoes each of the builders."""
+    prefix = station.prefix
+    assert topics.parse_topic(topics.state_topic(prefix)) == (prefix, "state", "")
+    assert topics.parse_topic(topics.journal_topic(prefix)) == (prefix, "journal", "")
+    assert topics.parse_topic(topics.birth_topic(prefix, "pfe")) == (prefix, "birth", "pfe")
+    assert topics.parse_topic(topics.now_topic(prefix, "pfe")) == (prefix, "now", "pfe")
+    assert topics.parse_topic(topics.ack_topic(prefix, "noc")) == (prefix, "ack", "noc")
+
+
+@given(st.text(alphabet="/abvshorewt1state", max_size=60))
+def test_no_text_breaks_the_parser(text: str) -> None:
+    """Any topic is either ours, with five or six levels, or None."""
+    found = topics.parse_topic(text)
+    assert found is None or text == "/".join([p for p in found if p])
+
+
+def test_foreign_topics_are_none_of_ours(station: Station) -> None:
+    """Another version, a missing device, a level too many: not ours."""
+    prefix = station.prefix
+    other = prefix.replace("v1", "v2")
+    for topic in ("", "shorewatch", prefix, f"{prefix}/now", f"{prefix}/state/x",
+                  f"{prefix}/now/pfe/x", f"{prefix}/request/x", f"{other}/state",
+                  "shorewatch/v1//sumqayit/state"):  # fmt: skip
+        assert topics.parse_topic(topic) is None, topic
+
+
+def test_a_now_message_says_age_and_quality(station: Station, at: At) -> None:
+    """A good value has its age at publication; a bad one has no value but its last good one."""
+    good = Value(Quality.GOOD, value=1.5, acquired_at=at(0), acquired_s=100.0, uncertainty_s=0.01)
+    body = topics.now(
+        "pfe", {"a": good, "b": good.made_bad(Reason.DEVICE_TIMEOUT), "c": NEVER}, at(2), 102.0
+    )
+    points = json.loads(topics.encode(body))["points"]
+    assert points["a"] == {
+        "value": 1.5, "quality": "good", "reason": None, "uncertainty_s": 0.01, "age_s": 2.0,
+        "acquired_at": "2026-11-22T16:44:00.000Z",
+    }  # fmt: skip
+    assert (points["b"]["value"], points["b"]["last_good"]) == (None, 1.5)
+    assert (points["b"]["quality"], points["b"]["reason"]) == ("bad", "device-timeout")
+    assert (points["c"]["age_s"], points["c"]["acquired_at"]) == (None, None)
+
+
+def test_now_expires_with_its_shortest_maximum_age(station: Station) -> None:
+    """The expiry is the shortest maximum age, rounded up to a second, at least one."""
+    for device in station.devices.values():
+        shortest = min(point.age_max_s for point in device.points.values())
+        assert topics.expiry_s(device) == max(1, math.ceil(shortest))
+
+
+def test_a_birth_has_every_point_with_its_age(station: Station) -> None:
+    """A consumer needs no second source: each point has unit, range and maximum age."""
+    for device in station.devices.values():
+        body = json.loads(topics.encode(topics.birth(device)))
+        assert body["points"].keys() == device.points.keys()
+        for point in body["points"].values():
+            assert point["age_s_max"] > point["period_s"]
+
+
+def test_a_batch_covers_what_it_says(at: At) -> None:
+    """A batch holds as many records as fit, and says after which sequence it begins."""
+    records = [Record(seq, "sample", at(seq), {"text": "x" * 100}) for seq in range(11, 400, 2)]
+    batch = topics.batch("j" * 32, 9, records, bytes_max=5000)
+    body = json.loads(batch.payload)
+    assert len(batch.payload) <= 5000
+    assert (body["after"], body["first"], body["last"]) == (9, 11, batch.last)
+    assert [record["seq"] for record in body["records"]] == list(range(11, batch.last + 1, 2))
+    assert body["records"][0]["text"] == "x" * 100
+
+
+def test_a_batch_has_at_least_one_record_and_a_limited_count(at: At) -> None:
+    """A record longer than the limit goes alone; short ones stop at the count."""
+    long = [Record(seq, "note", at(0), {"text": "x" * 9000}) for seq in (1, 2)]
+    assert topics.batch("j" * 32, 0, long, bytes_max=5000).last == 1
+    short = [Record(seq, "note", at(0), {}) for seq in range(1, 999)]
+    assert topics.batch("j" * 32, 0, short).last == topics.BATCH_RECORDS_MAX
+
+
+def test_a_body_cannot_forge_the_numbering(at: At) -> None:
+    """A body with keys of its own named seq, kind or at does not replace ours."""
+    record = Record(7, "note", at(0), {"seq": 99, "kind": "alarm", "at": "never", "text": "hello"})
+    body = json.loads(topics.batch("j" * 32, 6, [record]).payload)["records"][0]
+    assert body == {"seq": 7, "kind": "note", "at": "2026-11-22T16:44:00.000Z", "text": "hello"}
+
+
+def test_only_objects_of_honest_json_are_parsed() -> None:
+    """NaN, deep nesting, lists and broken UTF-8 are none."""
+    assert topics.parse_object(b'{"a": 1}') == {"a": 1}
+    for payload in (b"", b"1", b"[]", b'{"a": NaN}', b'{"a": Infinity}', b"\xff", b"[" * 99_999):
+        assert topics.parse_object(payload) is None, payload[:20]
