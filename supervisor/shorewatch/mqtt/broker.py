@@ -8,30 +8,29 @@ of 8 MiB a topic.
 """
 
 import asyncio
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
 from shorewatch.errors import DemoError, UplinkError
 from shorewatch.mqtt.client import connected
+from shorewatch.process import die_with
 
 PACKET_BYTES_MAX: Final = 1_048_576
 START_S_MAX: Final = 10.0
 STOP_S_MAX: Final = 3.0
 Kind = Literal["mosquitto", "rumqttd"]
 
-_PR_SET_PDEATHSIG = 1
 _MOSQUITTO_CONF = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -118,8 +117,11 @@ def _run_mosquitto(port: int, folder: Path) -> None:
     with _stop_signal() as stop, log.open("wb") as out:
         child = subprocess.Popen(
             [program, "-c", str(conf)],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=_die_with(os.getpid()),
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            preexec_fn=partial(die_with, os.getpid(), signal.SIGKILL),
+        )
         try:
             while child.poll() is None and not stop.wait(0.1):
                 pass
@@ -175,20 +177,6 @@ def _stop_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)
-
-
-def _die_with(parent: int) -> Callable[[], None] | None:
-    """What makes a child of ours die with us, where the system can (Linux)."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)  # the parent died before we asked
-
-    return in_child
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

@@ -371,6 +371,8 @@ def _take_state(
     first, last, cursor = (_whole(body.get(name)) for name in ("first", "last", "cursor"))
     station.highest = max(station.highest, last)
     if station.received_to is None:
+        if not is_consumer:
+            return  # who only listens begins with the first batch: nothing before it was for them
         # What was acknowledged before, or is no longer kept, never comes: begin after it.
         station.received_to = max(cursor, _own(station), first - 1)
         station._acked = journal, station.received_to

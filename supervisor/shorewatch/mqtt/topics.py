@@ -134,9 +134,17 @@ def online(
 
 
 def offline(
-    station: Station, *, reason: str, journal: str, since: datetime, at: datetime | None = None
+    station: Station,
+    *,
+    reason: str,
+    journal: str,
+    since: datetime,
+    last: tuple[datetime, int] | None = None,
 ) -> dict[str, object]:
-    """The state of a station that is gone: the Will (no `at`), or its own last word."""
+    """The state of a station that is gone: the Will, or its own last word.
+
+    `last` is when it said that, and the last sequence of its journal: the Will knows neither.
+    """
     state: dict[str, object] = {
         "online": False,
         "reason": reason,
@@ -144,7 +152,7 @@ def offline(
         "journal": journal,
         "since": to_text(since),
     }
-    return state if at is None else state | {"at": to_text(at)}
+    return state if last is None else state | {"at": to_text(last[0]), "last": last[1]}
 
 
 def birth(device: Device) -> dict[str, object]:

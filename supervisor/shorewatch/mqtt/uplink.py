@@ -42,6 +42,7 @@ BACKOFF_S_MIN: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
 STEADY_S: Final = 10.0
 STOP_S_MAX: Final = 2.0
+DRAIN_S_MAX: Final = 0.5
 RIVAL_S: Final = 60.0
 SHORT_LIVED_MAX: Final = 3
 _REFUSED = 0x80
@@ -334,15 +335,24 @@ class _Session:
     async def _until_stopped(self) -> None:
         await self._up._stopping.wait()
         up = self._up
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S_MAX):
+                await self._drain()
         last_word = topics.offline(
             up._station, reason="stopped", journal=up._outbox.journal,
-            since=self._since, at=utc_now(),
+            since=self._since, last=(utc_now(), up._outbox.last),
         )  # fmt: skip
         with suppress(UplinkError, TimeoutError):
             async with asyncio.timeout(STOP_S_MAX):
                 await self._publish_kept(topics.state_topic(self._prefix), last_word)
                 await self._connection.disconnect()
         raise _StopSession
+
+    async def _drain(self) -> None:
+        """Wait until the broker has the journal's tail; what it lacks stays in the outbox."""
+        outbox = self._up._outbox
+        while outbox.queued or self._sender.published < outbox.last:
+            await _either(self._answered.wait(), outbox.wait_beyond(outbox.last))
 
     async def _subscribe(self) -> None:
         """Hear acks, and our own state: what stands there and is not ours is a rival's."""
