@@ -28,11 +28,11 @@ async def plant(path: Path, *arguments: str) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def mbpoll(path: Path, *arguments: str) -> dict[int, str]:
+async def mbpoll(path: Path, arguments: str) -> dict[int, str]:
     """What mbpoll reads, by reference; asked again until the device answers."""
     while True:
         process = await asyncio.create_subprocess_exec(
-            *(need("mbpoll"), "-m", "rtu", *arguments, "-1", str(path)),
+            *(need("mbpoll"), "-m", "rtu", *arguments.split(), "-1", str(path)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
@@ -52,10 +52,10 @@ async def test_mbpoll_reads_a_boards_image_over_its_link(tmp_path):
         plant(line, "line", STATION, "pfe-room", "0", *state),
         plant(link, "board", STATION, "pfe-room", *state),
     ):
-        header = await mbpoll(link, *"-a 1 -b 115200 -P none -t 3:hex -r 1 -c 28".split())
+        header = await mbpoll(link, "-a 1 -b 115200 -P none -t 3:hex -r 1 -c 28")
         assert header[1] == "0x5357"
         while True:
-            block = await mbpoll(link, *"-a 1 -b 115200 -P none -t 3 -r 4097 -c 20".split())
+            block = await mbpoll(link, "-a 1 -b 115200 -P none -t 3 -r 4097 -c 20")
             if block[4098] == "1":
                 break
         assert block[4101] == "1"
@@ -67,6 +67,6 @@ async def test_mbpoll_reads_simulated_devices_on_their_line(tmp_path):
     need("mbpoll")
     line = tmp_path / "lines" / "pfe-room-1.tty"
     async with plant(line, "line", STATION, "pfe-room", "1", "--state-dir", str(tmp_path)):
-        values = await mbpoll(line, *"-a 10 -b 9600 -P none -t 3:float -B -r 1 -c 3".split())
+        values = await mbpoll(line, "-a 10 -b 9600 -P none -t 3:float -B -r 1 -c 3")
 
     assert all(200 < float(values[reference]) < 260 for reference in (1, 3, 5))
