@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,9 @@ from typing import Any
 
 import pytest
 from programs import need
+
+from shorewatch.mqtt.follower import Follower, Seen
+from shorewatch.mqtt.watch import follow
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -143,8 +147,26 @@ async def test_a_killed_demo_takes_its_children_with_it(tmp_path):
             await asyncio.sleep(0.1)
 
 
+@asynccontextmanager
+async def followed(demo: RunningDemo) -> AsyncIterator[Follower]:
+    """A consumer of ours, listening beside the demo's own."""
+    follower = Follower()
+    task = asyncio.create_task(follow(f"mqtt://127.0.0.1:{demo.mqtt_port}", follower))
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def seen(follower: Follower, device: str, point: str) -> Seen:
+    """What that consumer may show of one of Sumqayit's points now."""
+    station = follower.stations["shorewatch/v1/trans-caspian/sumqayit"]
+    return station.look(device, time.monotonic())[point]
+
+
 KILLS = {
-    "a board's VM": (("micropython",), None),
+    "a board's VM": (("micropython",), None, None),
     "a board": (
         ("plant board", "sumqayit", "pfe-room"),
         lambda page: (
@@ -152,6 +174,7 @@ KILLS = {
             and page["devices"]["pfe"]["points"]["line_voltage"]["reason"] == "link-down"
             and page["devices"]["room"]["points"]["temperature"]["quality"] == "good"
         ),
+        ("pfe", "line_voltage", "link-down"),
     ),
     "a line": (
         ("plant line", "sumqayit", "beach 0"),
@@ -159,11 +182,13 @@ KILLS = {
             page["devices"]["manhole"]["points"]["water_level"]["reason"] == "device-timeout"
             and page["devices"]["room"]["points"]["temperature"]["quality"] == "good"
         ),
+        ("manhole", "water_level", "device-timeout"),
     ),
-    "a gateway": (("shorewatch run", "sumqayit"), None),
+    "a gateway": (("shorewatch run", "sumqayit"), None, ("pfe", "line_voltage", "offline")),
     "the broker": (
         ("plant broker",),
         lambda page: page["uplinks"]["noc"]["state"] != "online" and all_good(page),
+        None,
     ),
 }
 
@@ -171,8 +196,8 @@ KILLS = {
 @pytest.mark.parametrize("part", KILLS)
 async def test_killing_a_part_is_seen_and_loses_nothing(tmp_path, part):
     """The others go on and say what is wrong; after the restart no record is missing."""
-    words, is_seen = KILLS[part]
-    async with running_demo(tmp_path) as demo:
+    words, is_seen, in_now = KILLS[part]
+    async with running_demo(tmp_path) as demo, followed(demo) as follower:
         for station in demo.page_ports:
             await demo.until(all_good, station)
             await demo.until(all_acknowledged, station)
@@ -180,6 +205,11 @@ async def test_killing_a_part_is_seen_and_loses_nothing(tmp_path, part):
         os.kill(victim, signal.SIGKILL)
         if is_seen is not None:
             await demo.until(is_seen, "sumqayit")
+        if in_now is not None:
+            device, point, reason = in_now
+            while seen(follower, device, point).reason != reason:
+                await asyncio.sleep(0.1)
+            assert seen(follower, device, point).value is None
         await demo.until(all_good, "aktau")
         before = (await demo.page("aktau"))["outbox"]["last"]
         for station in demo.page_ports:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import need
 
 from shorewatch.assets import asset_folder
 from shorewatch.config import Station, UplinkConfig, load_station
@@ -26,17 +26,6 @@ from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
 
 PATIENCE_S = 60
-
-
-def requires_program(name: str) -> str:
-    """The path of a program, else skip (or fail, where SHOREWATCH_REQUIRE_ALL=1)."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if path is not None:
-        return path
-    reason = f"{name} is not installed here"
-    if os.environ.get("SHOREWATCH_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def free_port() -> int:
@@ -117,7 +106,7 @@ class BrokerProcess:
 async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BrokerProcess]:
     """Each broker in turn, listening."""
     if request.param == "mosquitto":
-        requires_program("mosquitto")
+        need("mosquitto")
     else:
         pytest.importorskip("iotcore")
     process = BrokerProcess(request.param, tmp_path / "broker")
@@ -134,7 +123,7 @@ class Guarded:
     """A mosquitto with access rules of the test."""
 
     def __init__(self, folder: Path) -> None:
-        self.program = requires_program("mosquitto")
+        self.program = need("mosquitto")
         self.port = free_port()
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
