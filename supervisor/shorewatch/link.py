@@ -143,8 +143,10 @@ class BoardLink:
         reply = await client.read_device_information(
             read_code=4, object_id=_OBJECT_UNIQUE_ID, device_id=self._board.link.unit_id
         )
-        if not isinstance(reply, ReadDeviceInformationResponse):
+        if reply.isError():
             raise WrongBoardError(f"{self._port}: what answers there is no Shorewatch board")
+        if not isinstance(reply, ReadDeviceInformationResponse):
+            raise LinkError(f"{self._port}: a late answer came in place of the board's identity")
         found = reply.information.get(_OBJECT_UNIQUE_ID, b"").decode("ascii", "replace")
         if found != self._board.unique_id:
             text = (
