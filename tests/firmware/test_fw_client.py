@@ -78,11 +78,16 @@ def test_silence_before_every_request():
 
 
 class SlowLine(Line):
-    """A port that takes its time to look: bytes come after a pass began and are seen in it."""
+    """A port that takes its time to find a reply: it comes after the pass began that sees it."""
 
     def any(self):
-        self.ticks.advance(400)
+        if self._coming:
+            self.ticks.advance(400)
         return super().any()
+
+    def next_us(self):
+        next_us = super().next_us()
+        return None if next_us is None else next_us - 300
 
 
 def test_silence_counts_from_the_look_that_found_the_last_byte():
