@@ -301,11 +301,15 @@ def line(
     *,
     state_dir: Path,
     seed: int = 1,
+    record: Annotated[Path | None, Parameter(env_var="SHOREWATCH_RECORD")] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one field bus with its devices on a pty: STATE_DIR/lines/<board>-<uart>.tty.
 
     Example: shorewatch plant line sumqayit.toml pfe-room 0 --state-dir /tmp/s
+
+    A recording has a line for all bytes that passed at once: time in UTC, ">" from the board or
+    "<" from the devices, hexadecimal. It holds at most 16 MiB: the older half in FILE.old.
 
     Parameters
     ----------
@@ -319,13 +323,16 @@ def line(
         Where the pty's link is made.
     seed
         Seed of the simulated world.
+    record
+        Folder for a recording, appended to: <station>-<board>-<uart>.wire. The variable reaches
+        every line of a demo: SHOREWATCH_RECORD=/tmp/wire shorewatch demo
     """
     from shorewatch.config import load_station
     from shorewatch.plant.run import run_line
 
     _log_to_stderr()
     loaded = load_station(station, _overrides(set_))
-    run_line(loaded, _known_board(loaded, board), uart, state_dir, seed=seed)
+    run_line(loaded, _known_board(loaded, board), uart, state_dir, seed=seed, record=record)
 
 
 @plant.command
