@@ -52,6 +52,7 @@ def plans(draw: st.DrawFn) -> BoardPlan:
             count=draw(st.integers(1, 121 if function > 2 else 1936)),
             period_ms=draw(st.integers(100, 3_600_000)),
             image=image,
+            points=(),
         )
         blocks.append(block)
         image += block.size
