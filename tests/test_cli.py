@@ -18,7 +18,10 @@ def run(*arguments: str, **keys) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "run", "check", "watch", "plant line", "plant board", "plant broker"],
+    [
+        *("demo", "run", "check", "watch", "plan build", "plan show", "bench bus"),
+        *("plant line", "plant board", "plant broker"),
+    ],
 )
 def test_every_command_has_help_with_an_example(command):
     """--help of every command shows an example of itself."""

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "supervisor" / "shorewatch"
 
 IMPORTERS = {
-    "pymodbus": {"link"},
+    "pymodbus": {"link", "bench/peers"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client"},
     "iotcore": {"mqtt/broker"},

@@ -97,17 +97,17 @@ class Client:
             return 0
         return self.t35_us if self.state == FOREIGN else self.timeout_us - waited_us
 
-    def _drain(self, now_us: int) -> bool:
+    def _drain(self) -> bool:
         if not self.port.any():
             return False
         self.strays = (self.strays + self.port.readinto(self.more, BUFFER_SIZE)) & 0xFFFF
-        self._heard_us = now_us
+        self._heard_us = self.ticks.ticks_us()
         self._silent = False
         return True
 
     def _listen(self, now_us: int, now_ms: int) -> int:
         left_us = 0
-        if self._drain(now_us):
+        if self._drain():
             left_us = self.t35_us
         elif not self._silent:
             # Remembered, since a difference of ticks means nothing after some minutes.
@@ -136,7 +136,7 @@ class Client:
             self._since_us = now_us
             self._got = 0
             return self.timeout_us
-        self._drain(now_us)
+        self._drain()
         if spent_us > self.request_us + TX_EXTRA_US:
             self.port.de(False)
             self._finish(now_us, 0, frame.TIMEOUT)
@@ -153,12 +153,12 @@ class Client:
             self._finish(now_us, waited_us, head)
         else:
             self.state = FOREIGN
-            self._heard_us = now_us
+            self._heard_us = self.ticks.ticks_us()
 
     def _foreign(self, now_us: int, waited_us: int) -> int:
         if self.port.any():
             self._append(BUFFER_SIZE)
-            self._heard_us = now_us
+            self._heard_us = self.ticks.ticks_us()
         elif self.ticks.ticks_diff(now_us, self._heard_us) >= self.t35_us:
             intact = frame.has_crc(self.reply, 0, self._got)
             self._finish(now_us, waited_us, frame.REJECTED if intact else frame.BAD_CRC)
@@ -177,5 +177,5 @@ class Client:
         self.result = result
         self.reply_us = waited_us
         self.state = IDLE
-        self._heard_us = now_us
+        self._heard_us = self.ticks.ticks_us()
         self._silent = False

@@ -17,7 +17,10 @@ from cyclopts import App, Group, Parameter
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from shorewatch.config import Station
+    from shorewatch.plan import BoardPlan
 
 EXIT_BAD, EXIT_UNREACHABLE, EXIT_USAGE, EXIT_CONFIG = 1, 2, 64, 78
 DEFAULT_STATE = Path("/var/lib/shorewatch")
@@ -36,6 +39,10 @@ plant = App(
     group=_SIMULATION,
 )
 app.command(plant)
+bench = App(name="bench", help="Measure the product beside its limits and its peers.")
+app.command(bench)
+plan = App(name="plan", help="What each board shall read: compile it, look at it.")
+app.command(plan)
 
 Set = Annotated[
     list[str],
@@ -176,6 +183,116 @@ def watch(
     sys.exit(0 if asyncio.run(run_watch(url, acknowledge, seconds)) else EXIT_UNREACHABLE)
 
 
+@plan.command
+def build(
+    station: Path,
+    *,
+    board: str | None = None,
+    out: Path,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Compile the plans of a station's boards: OUT/<board>.plan.bin, one file a board.
+
+    Example: shorewatch plan build sumqayit.toml --out /tmp/plans
+
+    Parameters
+    ----------
+    station
+        The station file.
+    board
+        Id of the one board to compile (default: all).
+    out
+        The folder to write to; made if it is missing.
+    """
+    from shorewatch.config import load_station
+
+    loaded = load_station(station, _overrides(set_))
+    for board_id, compiled in _plans(loaded, board).items():
+        path = out / f"{board_id}.plan.bin"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(compiled.data)
+        except OSError as error:
+            text = f"{path}: {error.strerror}; choose another folder with --out"
+            raise ShorewatchError(text) from error
+        size, blocks = len(compiled.data), len(compiled.blocks)
+        print(f"{path}: {size} bytes, CRC {compiled.crc:08x}, {blocks} blocks")
+
+
+@plan.command
+def show(file: Path, *, board: str | None = None, set_: Set = []) -> None:  # noqa: B006
+    """Show a plan: its buses, devices, blocks and names, and what is wrong with it.
+
+    Example: shorewatch plan show pfe-room.plan.bin
+
+    Parameters
+    ----------
+    file
+        A plan as `plan build` writes it, or a station file (.toml) to compile and show.
+    board
+        Id of the one board of the station file (default: all).
+    """
+    from rich.console import Console
+
+    from shorewatch.config import load_station
+    from shorewatch.planfile import parse
+    from shorewatch.show import plan_text
+
+    console = Console()
+    if file.suffix == ".toml":
+        loaded = load_station(file, _overrides(set_))
+        for compiled in _plans(loaded, board).values():
+            names = [device.id for device in loaded.of_board(compiled.board_id)]
+            console.print(plan_text(parse(compiled.data), names))
+        return
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        text = f"{file}: {error.strerror}; name a plan (.bin) or a station file (.toml)"
+        raise ShorewatchError(text) from error
+    found = parse(data)
+    console.print(plan_text(found))
+    if found.faults:
+        sys.exit(EXIT_BAD)
+
+
+@bench.command
+def bus(*, json: Path | None = None, quick: bool = False, soak: int | None = None) -> None:
+    """Measure how well a board uses its field buses, beside other Modbus RTU clients.
+
+    Example: shorewatch bench bus --json bus.json
+
+    Takes about ten minutes, and the processors: on a machine that others use the times are worse.
+    Clients that are not installed are left out; pip install 'shorewatch[bench]' brings them.
+
+    Parameters
+    ----------
+    json
+        Write the figures, the versions and the load of the machine as one JSON object.
+    quick
+        One short run of everything: to see that it works, not to quote.
+    soak
+        Instead, make this many transactions and watch the heap.
+    """
+    from rich.console import Console
+
+    from shorewatch.bench.bus import QUICK, Extent, run_bus, run_soak
+    from shorewatch.bench.figures import as_json, as_tables
+
+    if soak is not None and soak < 1:
+        raise ShorewatchError("--soak takes the number of transactions, 1 or more")
+    if soak is not None:
+        found = run_soak(soak, _say)
+    else:
+        found = run_bus(QUICK if quick else Extent(), _say)
+    Console().print(as_tables(found.figures, "bench bus"))
+    if json is not None:
+        try:
+            json.write_text(as_json(found), "utf-8")
+        except OSError as error:
+            raise ShorewatchError(f"{json}: {error.strerror}; choose another file") from error
+
+
 @plant.command
 def line(
     station: Path,
@@ -184,11 +301,15 @@ def line(
     *,
     state_dir: Path,
     seed: int = 1,
+    record: Annotated[Path | None, Parameter(env_var="SHOREWATCH_RECORD")] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one field bus with its devices on a pty: STATE_DIR/lines/<board>-<uart>.tty.
 
     Example: shorewatch plant line sumqayit.toml pfe-room 0 --state-dir /tmp/s
+
+    A recording has a line for all bytes that passed at once: time in UTC, ">" from the board or
+    "<" from the devices, hexadecimal. It holds at most 16 MiB: the older half in FILE.old.
 
     Parameters
     ----------
@@ -202,13 +323,16 @@ def line(
         Where the pty's link is made.
     seed
         Seed of the simulated world.
+    record
+        Folder for a recording, appended to: <station>-<board>-<uart>.wire. The variable reaches
+        every line of a demo: SHOREWATCH_RECORD=/tmp/wire shorewatch demo
     """
     from shorewatch.config import load_station
     from shorewatch.plant.run import run_line
 
     _log_to_stderr()
     loaded = load_station(station, _overrides(set_))
-    run_line(loaded, _known_board(loaded, board), uart, state_dir, seed=seed)
+    run_line(loaded, _known_board(loaded, board), uart, state_dir, seed=seed, record=record)
 
 
 @plant.command
@@ -280,6 +404,15 @@ def _known_board(station: "Station", board_id: str) -> str:
         known = ", ".join(station.boards)
         raise ShorewatchError(f"station {station.id} has no board {board_id!r}; it has {known}")
     return board_id
+
+
+def _plans(station: "Station", board_id: str | None) -> "Mapping[str, BoardPlan]":
+    """The plan of one board, or of all."""
+    from shorewatch.plan import compile_board, compile_station
+
+    if board_id is None:
+        return compile_station(station)
+    return {board_id: compile_board(station, _known_board(station, board_id))}
 
 
 def _overrides(texts: list[str]) -> list[tuple[str, object]]:

@@ -77,6 +77,32 @@ def test_silence_before_every_request():
     assert max(gaps) <= T35_US + 500
 
 
+class SlowLine(Line):
+    """A port that takes its time to find a reply: it comes after the pass began that sees it."""
+
+    def any(self):
+        if self._coming:
+            self.ticks.advance(400)
+        return super().any()
+
+    def next_us(self):
+        next_us = super().next_us()
+        return None if next_us is None else next_us - 300
+
+
+def test_silence_counts_from_the_look_that_found_the_last_byte():
+    """A byte that comes in the middle of a pass does not shorten the silence after it."""
+    field = Field()
+    field.line = field.client.port = SlowLine(field.ticks, field.line.answer)
+    for _ in range(20):
+        assert field.ask() == frame.GOOD
+    gaps = [
+        later[0] - (earlier[0] + (8 + 11) * CHAR_US + 4000)
+        for earlier, later in pairwise(field.line.sent)
+    ]
+    assert min(gaps) >= T35_US
+
+
 def test_stray_bytes_are_drained_and_hold_the_request():
     """Bytes on an idle line are counted, and the request waits for t3.5 after the last of them."""
     field = Field()

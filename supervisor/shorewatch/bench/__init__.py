@@ -1,0 +1,10 @@
+"""The benchmarks of `shorewatch bench`: what the product achieves, beside its limits and peers.
+
+    bus       runs the bus benchmark, from the runs to the figures
+    wire      one paced line with its devices (pure); line puts it behind a pty
+    board     the firmware on its VM with a plan of ours; stations makes such plans
+    peers     other Modbus RTU clients in a tight loop
+    figures   arithmetic, table and JSON (pure)
+
+Nothing of the product imports it. A figure of time is worth what the machine was free to give.
+"""
