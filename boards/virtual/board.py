@@ -3,7 +3,9 @@
 Told by the environment: SHOREWATCH_LINK, SHOREWATCH_BUS0 and _BUS1 (paths of ttys; a link may
 vanish and come back as another), SHOREWATCH_UID, SHOREWATCH_BOOT_REASON. The watchdog is one "." on
 stdout at most each 100 ms: the supervisor kills a VM that misses it for WATCHDOG_MS. Exit code 70
-is a reset. A pty carries no speed and no parity: tx_idle() works out when a wire would be free.
+is a reset, 71 one after a fault, 72 one for maintenance (SHOREWATCH_MAINTENANCE=1 then says so;
+its deadline is the supervisor's). SHOREWATCH_STRAP=1 is a bridged strap.
+A pty carries no speed and no parity: tx_idle() works out when a wire would be free.
 The VM must not lead a session: it would be hung up with the first pty that closes.
 """
 
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
 
 TYPE = "virtual"
 WATCHDOG_MS = 8000
+MAINTENANCE = "link"
 
 _REOPEN_MS = 250
 _BEAT_MS = 100
 _GONE = select.POLLHUP | select.POLLERR
 _VTIME = 5
 _VMIN = 6
-_EXIT_RESET = 70
+_EXITS = {3: 70, 4: 71, 5: 72}  # by what reset() was told
 _POLL_MIN_US = 1000
 
 _poller = select.poll()
@@ -181,14 +184,30 @@ def idle(wait_us: int) -> None:
         pass
 
 
-def reset() -> None:
-    """Ends the VM with the code for a reset, after the stored crash text, if any, on stderr."""
-    try:
-        with open("crash.txt") as file:
-            sys.stderr.write(file.read())
-    except OSError:
-        pass
-    sys.exit(_EXIT_RESET)
+def reset(reason: int = 3) -> None:
+    """Ends the VM: 3 requested, 4 after a fault (its text on stderr), 5 for maintenance."""
+    if reason == 4:
+        try:
+            with open("crash.txt") as file:
+                sys.stderr.write(file.read())
+        except OSError:
+            pass
+    sys.exit(_EXITS[reason])
+
+
+def strap() -> bool:
+    """Whether the strap is bridged."""
+    return os.getenv("SHOREWATCH_STRAP") == "1"
+
+
+def maintenance() -> bool:
+    """Whether this boot is for maintenance: asked for before the reset, or by the strap."""
+    asked = os.getenv("SHOREWATCH_MAINTENANCE") == "1"
+    return asked or (MAINTENANCE == "strap" and strap())
+
+
+def hold(deadline_ms: int) -> None:
+    """Nothing to hold: no tty has been opened; the supervisor keeps the deadline."""
 
 
 def boot_reason() -> int:

@@ -229,7 +229,7 @@ def test_a_crash_is_stored_and_told(make):
     )
     board.launch()
     code, error = board.end()
-    assert code == 70
+    assert code == 71
     text = (board.flash / "crash.txt").read_text()
     assert "lamp is broken" in error and "lamp is broken" in text
     assert len(text) <= 512
