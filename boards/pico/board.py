@@ -151,6 +151,11 @@ def _pending() -> int:
     return total
 
 
+def open_network(settings: "dict[str, Any]") -> bool:
+    """There is none."""
+    return False
+
+
 def reset(reason: int = _REQUESTED) -> None:
     """Restarts the chip; the next boot knows why: 3 requested, 4 a fault, 5 for maintenance."""
     machine.mem32[_SCRATCH] = _MARK + reason

@@ -37,6 +37,7 @@ BOARD_FILE = "board.json"
 REST_MAX_US = 50000
 IDENTITY_SIZE_MAX = 200
 PLAN_SIZE_MAX = 4096
+TCP_PORT = 502
 UNIT_ID = 1  # of a board that has not been told
 WATCHDOG = 2  # board.boot_reason()
 MAINTENANCE = 5  # for board.reset()
@@ -146,6 +147,14 @@ class App:
         self._asked_ms = 0
         self._is_ending = False
         self.machines: tuple[Machine, ...] = self.buses + (server, self.health)
+        network = link.get("tcp")
+        if isinstance(network, dict) and board.open_network(network):
+            address, port = str(network.get("address")), network.get("port", TCP_PORT)
+            if isinstance(port, int) and 1 <= port <= 65535:
+                from station.tcp import TcpServer  # a board without a network has no sockets
+
+                tcp = TcpServer(address, port, ticks, server.answers, link["unit_id"])
+                self.machines += (tcp,)
         self.health.machines = self.machines
         gc.collect()
         self.health.note_heap()
