@@ -5,7 +5,8 @@ vanish and come back as another), SHOREWATCH_UID, SHOREWATCH_BOOT_REASON. The wa
 stdout at most each 100 ms: the supervisor kills a VM that misses it for WATCHDOG_MS. Exit code 70
 is a reset, 71 one after a fault, 72 one for maintenance (SHOREWATCH_MAINTENANCE=1 then says so;
 its deadline is the supervisor's). SHOREWATCH_STRAP=1 is a bridged strap.
-A pty carries no speed and no parity: tx_idle() works out when a wire would be free.
+A pty carries no speed and no parity: tx_idle() works out when a wire would be free. A bus may be a
+serial device of the computer too: then speed, parity and stop bits are set (on Linux).
 The VM must not lead a session: it would be hung up with the first pty that closes.
 """
 
@@ -32,6 +33,22 @@ _VTIME = 5
 _VMIN = 6
 _EXITS = {3: 70, 4: 71, 5: 72}  # by what reset() was told
 _POLL_MIN_US = 1000
+# Linux, asm-generic/termbits.h; MicroPython names only some of them.
+_SPEEDS = {
+    1200: 9,
+    2400: 11,
+    4800: 12,
+    9600: 13,
+    19200: 14,
+    38400: 15,
+    57600: 4097,
+    115200: 4098,
+}
+_CSTOPB = 0o100
+_CREAD = 0o200
+_PARENB = 0o400
+_PARODD = 0o1000
+_CLOCAL = 0o4000
 
 _poller = select.poll()
 
@@ -39,8 +56,10 @@ _poller = select.poll()
 class Port:
     """A tty that may be gone: then it reads nothing, swallows writes, and is looked for again."""
 
-    def __init__(self, path: str, char_ns: int) -> None:
+    def __init__(self, path: str, char_ns: int, line: "tuple[int, int, int] | None" = None) -> None:
+        """Line: baud, parity and stop bits, where they matter."""
         self._path = path
+        self._line = line
         self._char_ns = char_ns
         self._file: Any = None
         self._own = select.poll()
@@ -119,6 +138,8 @@ class Port:
             attributes = termios.tcgetattr(file.fileno())
             attributes[6][_VMIN] = 0
             attributes[6][_VTIME] = 0
+            if self._line is not None:
+                _set_line(attributes, self._line)
             termios.tcsetattr(file.fileno(), termios.TCSANOW, attributes)
         except OSError:
             file.close()
@@ -133,6 +154,19 @@ class Port:
         _poller.unregister(self._file)
         self._file.close()
         self._file = None
+
+
+def _set_line(attributes: "list[Any]", line: "tuple[int, int, int]") -> None:
+    baud, parity, stop_bits = line
+    if sys.platform != "linux" or baud not in _SPEEDS:
+        return
+    flags = attributes[2] & ~(_PARENB | _PARODD | _CSTOPB)
+    if parity:
+        flags |= _PARENB | (_PARODD if parity == 2 else 0)
+    if stop_bits == 2:
+        flags |= _CSTOPB
+    attributes[2] = flags | _CREAD | _CLOCAL
+    attributes[4] = attributes[5] = _SPEEDS[baud]
 
 
 class _Dog:
@@ -163,7 +197,7 @@ def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
     if not path:
         raise ValueError("no such UART")
     bits = 9 + (1 if parity else 0) + stop_bits
-    return Port(path, bits * 1000000000 // baud)
+    return Port(path, bits * 1000000000 // baud, (baud, parity, stop_bits))
 
 
 def open_link(settings: "dict[str, Any]") -> Port:
