@@ -25,12 +25,12 @@ WATCHDOG_MS = 8000
 MAINTENANCE = "strap"
 
 _SCRATCH = 0x4005800C  # WATCHDOG SCRATCH0, RP2040 datasheet 4.7.6
+_STRAP = 22  # bridged to ground
 _MARK = 0x53570000  # plus what reset() was told
 _REQUESTED = 3
 _FAULT = 4
 _MAINTENANCE = 5
 _PINS = ((0, 1, 2), (4, 5, 6))  # by UART: TX, RX, DE
-_STRAP = 22  # bridged to ground
 _RX_SIZE = 512
 _TX_SIZE = 256
 

@@ -3,10 +3,7 @@
 Told by the environment: SHOREWATCH_LINK, SHOREWATCH_BUS0 and _BUS1 (paths of ttys; a link may
 vanish and come back as another), SHOREWATCH_UID, SHOREWATCH_BOOT_REASON. The watchdog is one "." on
 stdout at most each 100 ms: the supervisor kills a VM that misses it for WATCHDOG_MS. Exit code 70
-is a reset, 71 one after a fault, 72 one for maintenance (SHOREWATCH_MAINTENANCE=1 then says so;
-its deadline is the supervisor's). SHOREWATCH_STRAP=1 is a bridged strap.
-A pty carries no speed and no parity: tx_idle() works out when a wire would be free. A bus may be a
-serial device of the computer too: then speed, parity and stop bits are set (on Linux).
+is a reset. A pty carries no speed and no parity: tx_idle() works out when a wire would be free.
 The VM must not lead a session: it would be hung up with the first pty that closes.
 """
 
@@ -31,6 +28,8 @@ _BEAT_MS = 100
 _GONE = select.POLLHUP | select.POLLERR
 _VTIME = 5
 _VMIN = 6
+# SHOREWATCH_MAINTENANCE=1 starts a VM for maintenance, whose deadline is the supervisor's;
+# SHOREWATCH_STRAP=1 is a bridged strap.
 _EXITS = {3: 70, 4: 71, 5: 72}  # by what reset() was told
 _POLL_MIN_US = 1000
 # Linux, asm-generic/termbits.h; MicroPython names only some of them.
@@ -156,19 +155,6 @@ class Port:
         self._file = None
 
 
-def _set_line(attributes: "list[Any]", line: "tuple[int, int, int]") -> None:
-    baud, parity, stop_bits = line
-    if sys.platform != "linux" or baud not in _SPEEDS:
-        return
-    flags = attributes[2] & ~(_PARENB | _PARODD | _CSTOPB)
-    if parity:
-        flags |= _PARENB | (_PARODD if parity == 2 else 0)
-    if stop_bits == 2:
-        flags |= _CSTOPB
-    attributes[2] = flags | _CREAD | _CLOCAL
-    attributes[4] = attributes[5] = _SPEEDS[baud]
-
-
 class _Dog:
     def __init__(self) -> None:
         self._fed_ms: Any = time.ticks_add(time.ticks_ms(), -_BEAT_MS)
@@ -259,3 +245,17 @@ def unique_id() -> str:
 
 def led(on: bool) -> None:
     pass
+
+
+def _set_line(attributes: "list[Any]", line: "tuple[int, int, int]") -> None:
+    """Speed, parity and stop bits, for a bus that is a serial device of the computer (Linux)."""
+    baud, parity, stop_bits = line
+    if sys.platform != "linux" or baud not in _SPEEDS:
+        return
+    flags = attributes[2] & ~(_PARENB | _PARODD | _CSTOPB)
+    if parity:
+        flags |= _PARENB | (_PARODD if parity == 2 else 0)
+    if stop_bits == 2:
+        flags |= _CSTOPB
+    attributes[2] = flags | _CREAD | _CLOCAL
+    attributes[4] = attributes[5] = _SPEEDS[baud]

@@ -8,19 +8,10 @@ import gc
 import json
 import os
 
-from station import VERSION, crash, image, plan
+from station import VERSION, crash, health, image, plan
 from station.bus import Bus
 from station.client import Client
-from station.health import (
-    BY_WATCHDOG,
-    CRASH_STORED,
-    FALLBACK,
-    MAINTENANCE_ASKED,
-    NO_PLAN,
-    PLAN_REFUSED,
-    SAFE_MODE,
-    Health,
-)
+from station.health import CRASH_STORED, NO_PLAN, PLAN_REFUSED, Health
 from station.image import Image
 from station.server import Server
 from station.slots import Trial
@@ -37,7 +28,6 @@ BOARD_FILE = "board.json"
 REST_MAX_US = 50000
 IDENTITY_SIZE_MAX = 200
 PLAN_SIZE_MAX = 4096
-TCP_PORT = 502
 UNIT_ID = 1  # of a board that has not been told
 WATCHDOG = 2  # board.boot_reason()
 MAINTENANCE = 5  # for board.reset()
@@ -104,7 +94,7 @@ class App:
         loaded, health_bits = load_plan()
         if board.strap():
             # A board whose strap opens the REPL does not come here with its strap bridged.
-            loaded, health_bits = plan.Plan(), SAFE_MODE
+            loaded, health_bits = plan.Plan(), health.SAFE_MODE
         try:
             ports = open_ports(board, loaded)
         except ValueError:
@@ -116,10 +106,10 @@ class App:
             tail = text[-len(img.crash) :]
             img.crash[0 : len(tail)] = tail
         if board.boot_reason() == WATCHDOG:
-            health_bits |= BY_WATCHDOG
+            health_bits |= health.BY_WATCHDOG
         trial = Trial(root_folder())
         if trial.is_fallback:
-            health_bits |= FALLBACK
+            health_bits |= health.FALLBACK
         fill_board(img, loaded, board, health_bits)
         buses = []
         for i in range(len(ports)):
@@ -143,21 +133,27 @@ class App:
         self.buses = tuple(buses)
         self.server = server
         self.health = Health(img, ticks, dog, self.buses)
-        self.health.watch(server, trial)
+        self.machines: tuple[Machine, ...] = self.buses + (server, self.health)
+        self.health.machines = self.machines
         self._asked_ms = 0
         self._is_ending = False
-        self.machines: tuple[Machine, ...] = self.buses + (server, self.health)
-        network = link.get("tcp")
-        if isinstance(network, dict) and board.open_network(network):
-            address, port = str(network.get("address")), network.get("port", TCP_PORT)
-            if isinstance(port, int) and 1 <= port <= 65535:
-                from station.tcp import TcpServer  # a board without a network has no sockets
-
-                tcp = TcpServer(address, port, ticks, server.answers, link["unit_id"])
-                self.machines += (tcp,)
-        self.health.machines = self.machines
+        self._open_network(board, link)
+        self.health.watch(server, trial)
         gc.collect()
         self.health.note_heap()
+
+    def _open_network(self, board: "Board", link: "dict[str, Any]") -> None:
+        settings = link.get("tcp")
+        if not isinstance(settings, dict) or not board.open_network(settings):
+            return
+        from station.tcp import PORT, TcpServer  # a board without a network has no sockets
+
+        address, port = str(settings.get("address")), settings.get("port", PORT)
+        if isinstance(port, int) and 1 <= port <= 65535:
+            answers = self.server.answers
+            tcp = TcpServer(address, port, self.ticks, answers, link["unit_id"])
+            self.machines += (tcp,)
+            self.health.machines = self.machines
 
     def step(self) -> int:
         """One pass; returns the microseconds to rest."""
@@ -179,7 +175,7 @@ class App:
         if not self._is_ending:
             self._is_ending = True
             self._asked_ms = now_ms
-            bits = image.get(self.image.board, image.HEALTH) | MAINTENANCE_ASKED
+            bits = image.get(self.image.board, image.HEALTH) | health.MAINTENANCE_ASKED
             image.put(self.image.board, image.HEALTH, bits)
         for bus in self.buses:
             bus.hold = True
