@@ -109,3 +109,14 @@ def test_a_broker_that_is_not_there_is_exit_code_2():
 
     assert done.returncode == 2
     assert "unreachable" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["/dev/ttyUSB0", "0=", "x=/dev/ttyUSB0"])
+def test_a_bus_of_no_form_says_how_it_should_look(tmp_path, text):
+    """plant board --bus without UART and path is refused with an example."""
+    done = run(
+        "plant", "board", str(STATION), "pfe-room", "--state-dir", str(tmp_path), "--bus", text
+    )
+
+    assert done.returncode == 1
+    assert "0=/dev/ttyUSB0" in done.stderr and "Traceback" not in done.stderr

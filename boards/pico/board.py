@@ -16,11 +16,20 @@ import time
 import machine
 import micropython
 
+TYPE_CHECKING = False  # a board has no typing module
+if TYPE_CHECKING:
+    from typing import Any
+
 TYPE = "pico"
 WATCHDOG_MS = 8000
+MAINTENANCE = "strap"
 
 _SCRATCH = 0x4005800C  # WATCHDOG SCRATCH0, RP2040 datasheet 4.7.6
-_REQUESTED = 0x53575251
+_STRAP = 22  # bridged to ground
+_MARK = 0x53570000  # plus what reset() was told
+_REQUESTED = 3
+_FAULT = 4
+_MAINTENANCE = 5
 _PINS = ((0, 1, 2), (4, 5, 6))  # by UART: TX, RX, DE
 _RX_SIZE = 512
 _TX_SIZE = 256
@@ -142,23 +151,62 @@ def _pending() -> int:
     return total
 
 
-def reset() -> None:
-    """Restarts the chip; the next boot knows that it was asked for."""
-    machine.mem32[_SCRATCH] = _REQUESTED
+def open_network(settings: "dict[str, Any]") -> bool:
+    """There is none."""
+    return False
+
+
+def reset(reason: int = _REQUESTED) -> None:
+    """Restarts the chip; the next boot knows why: 3 requested, 4 a fault, 5 for maintenance."""
+    machine.mem32[_SCRATCH] = _MARK + reason
     machine.reset()
 
 
+def strap() -> bool:
+    """Whether the strap is bridged."""
+    return machine.Pin(_STRAP, machine.Pin.IN, machine.Pin.PULL_UP).value() == 0
+
+
+def maintenance() -> bool:
+    """Whether this boot is for maintenance: asked for before the reset, or by the strap."""
+    return _TOLD == _MAINTENANCE or (MAINTENANCE == "strap" and strap())
+
+
+def hold(deadline_ms: int) -> None:
+    """Holds the transmitters in receive, and restarts into the application at the deadline."""
+    for _, _, de in _PINS:
+        machine.Pin(de, machine.Pin.OUT, value=0)
+    # A soft reset ends timers: boot.py calls this at each of them.
+    _timers.append(
+        machine.Timer(-1, mode=machine.Timer.ONE_SHOT, period=deadline_ms, callback=_over)
+    )
+
+
+def _over(_: "Any") -> None:
+    reset()
+
+
+def _take_mark() -> int:
+    """What reset() was told before this boot, 0 if it was not the cause."""
+    told: int = machine.mem32[_SCRATCH] - _MARK
+    if not _REQUESTED <= told <= _MAINTENANCE:
+        return 0
+    if told != _MAINTENANCE:
+        machine.mem32[_SCRATCH] = 0  # maintenance lasts until a reset that says otherwise
+    return told
+
+
 def _find_boot_reason() -> int:
-    asked = machine.mem32[_SCRATCH] == _REQUESTED
-    machine.mem32[_SCRATCH] = 0
-    if asked:
-        return 3
+    if _TOLD:
+        return _FAULT if _TOLD == _FAULT else _REQUESTED
     cause = machine.reset_cause()
     if cause == machine.PWRON_RESET:
         return 1
     return 2 if cause == machine.WDT_RESET else 0
 
 
+_timers: "list[machine.Timer]" = []
+_TOLD = _take_mark()
 _BOOT_REASON = _find_boot_reason()
 
 

@@ -21,14 +21,33 @@ if TYPE_CHECKING:
 
 TYPE = "virtual"
 WATCHDOG_MS = 8000
+MAINTENANCE = "link"
 
 _REOPEN_MS = 250
 _BEAT_MS = 100
 _GONE = select.POLLHUP | select.POLLERR
 _VTIME = 5
 _VMIN = 6
-_EXIT_RESET = 70
+# SHOREWATCH_MAINTENANCE=1 starts a VM for maintenance, whose deadline is the supervisor's;
+# SHOREWATCH_STRAP=1 is a bridged strap.
+_EXITS = {3: 70, 4: 71, 5: 72}  # by what reset() was told
 _POLL_MIN_US = 1000
+# Linux, asm-generic/termbits.h; MicroPython names only some of them.
+_SPEEDS = {
+    1200: 9,
+    2400: 11,
+    4800: 12,
+    9600: 13,
+    19200: 14,
+    38400: 15,
+    57600: 4097,
+    115200: 4098,
+}
+_CSTOPB = 0o100
+_CREAD = 0o200
+_PARENB = 0o400
+_PARODD = 0o1000
+_CLOCAL = 0o4000
 
 _poller = select.poll()
 
@@ -36,8 +55,10 @@ _poller = select.poll()
 class Port:
     """A tty that may be gone: then it reads nothing, swallows writes, and is looked for again."""
 
-    def __init__(self, path: str, char_ns: int) -> None:
+    def __init__(self, path: str, char_ns: int, line: "tuple[int, int, int] | None" = None) -> None:
+        """Line: baud, parity and stop bits, where they matter."""
         self._path = path
+        self._line = line
         self._char_ns = char_ns
         self._file: Any = None
         self._own = select.poll()
@@ -116,6 +137,8 @@ class Port:
             attributes = termios.tcgetattr(file.fileno())
             attributes[6][_VMIN] = 0
             attributes[6][_VTIME] = 0
+            if self._line is not None:
+                _set_line(attributes, self._line)
             termios.tcsetattr(file.fileno(), termios.TCSANOW, attributes)
         except OSError:
             file.close()
@@ -160,7 +183,7 @@ def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
     if not path:
         raise ValueError("no such UART")
     bits = 9 + (1 if parity else 0) + stop_bits
-    return Port(path, bits * 1000000000 // baud)
+    return Port(path, bits * 1000000000 // baud, (baud, parity, stop_bits))
 
 
 def open_link(settings: "dict[str, Any]") -> Port:
@@ -181,14 +204,35 @@ def idle(wait_us: int) -> None:
         pass
 
 
-def reset() -> None:
-    """Ends the VM with the code for a reset, after the stored crash text, if any, on stderr."""
-    try:
-        with open("crash.txt") as file:
-            sys.stderr.write(file.read())
-    except OSError:
-        pass
-    sys.exit(_EXIT_RESET)
+def open_network(settings: "dict[str, Any]") -> bool:
+    """This computer's network, as it is."""
+    return True
+
+
+def reset(reason: int = 3) -> None:
+    """Ends the VM: 3 requested, 4 after a fault (its text on stderr), 5 for maintenance."""
+    if reason == 4:
+        try:
+            with open("crash.txt") as file:
+                sys.stderr.write(file.read())
+        except OSError:
+            pass
+    sys.exit(_EXITS[reason])
+
+
+def strap() -> bool:
+    """Whether the strap is bridged."""
+    return os.getenv("SHOREWATCH_STRAP") == "1"
+
+
+def maintenance() -> bool:
+    """Whether this boot is for maintenance: asked for before the reset, or by the strap."""
+    asked = os.getenv("SHOREWATCH_MAINTENANCE") == "1"
+    return asked or (MAINTENANCE == "strap" and strap())
+
+
+def hold(deadline_ms: int) -> None:
+    """Nothing to hold: no tty has been opened; the supervisor keeps the deadline."""
 
 
 def boot_reason() -> int:
@@ -201,3 +245,17 @@ def unique_id() -> str:
 
 def led(on: bool) -> None:
     pass
+
+
+def _set_line(attributes: "list[Any]", line: "tuple[int, int, int]") -> None:
+    """Speed, parity and stop bits, for a bus that is a serial device of the computer (Linux)."""
+    baud, parity, stop_bits = line
+    if sys.platform != "linux" or baud not in _SPEEDS:
+        return
+    flags = attributes[2] & ~(_PARENB | _PARODD | _CSTOPB)
+    if parity:
+        flags |= _PARENB | (_PARODD if parity == 2 else 0)
+    if stop_bits == 2:
+        flags |= _CSTOPB
+    attributes[2] = flags | _CREAD | _CLOCAL
+    attributes[4] = attributes[5] = _SPEEDS[baud]

@@ -1,21 +1,20 @@
 """Puts the board together and runs the superloop. Reads files and the board; decides nothing.
 
-board.json and plan.bin are read once, here. Nothing is written in normal running; a crash leaves
-its text in crash.txt, at most 512 bytes.
+board.json and plan.bin are read once, here. Nothing is written in normal running. Safe mode (a
+strap, on boards whose maintenance is "link") opens no field bus: the link answers, no more.
 """
 
 import gc
-import io
 import json
 import os
-import sys
 
-from station import VERSION, image, plan
+from station import VERSION, crash, health, image, plan
 from station.bus import Bus
 from station.client import Client
 from station.health import CRASH_STORED, NO_PLAN, PLAN_REFUSED, Health
 from station.image import Image
 from station.server import Server
+from station.slots import Trial
 
 TYPE_CHECKING = False  # a board has no typing module
 if TYPE_CHECKING:
@@ -26,12 +25,13 @@ if TYPE_CHECKING:
 
 PLAN_FILE = "plan.bin"
 BOARD_FILE = "board.json"
-CRASH_FILE = "crash.txt"
-CRASH_SIZE_MAX = 512
 REST_MAX_US = 50000
 IDENTITY_SIZE_MAX = 200
 PLAN_SIZE_MAX = 4096
 UNIT_ID = 1  # of a board that has not been told
+WATCHDOG = 2  # board.boot_reason()
+MAINTENANCE = 5  # for board.reset()
+MAINTENANCE_AFTER_MS = 500  # the reply leaves, the buses come to rest
 
 
 def read_file(name: str, size_max: int) -> "bytes | None":
@@ -85,17 +85,6 @@ def open_ports(board: "Board", loaded: "Plan") -> "list[Port]":
     ]
 
 
-def store_crash(error: BaseException) -> None:
-    """Writes the end of the traceback to crash.txt, unless it is there already (flash wears)."""
-    gc.collect()
-    text = io.StringIO()
-    sys.print_exception(error, text)
-    data = text.getvalue().encode()[-CRASH_SIZE_MAX:]
-    if data != read_file(CRASH_FILE, CRASH_SIZE_MAX):
-        with open(CRASH_FILE, "wb") as file:
-            file.write(data)
-
-
 class App:
     """All state machines of a board; step() is one pass of the superloop."""
 
@@ -103,16 +92,24 @@ class App:
         self.ticks = ticks
         settings = load_settings()
         loaded, health_bits = load_plan()
+        if board.strap():
+            # A board whose strap opens the REPL does not come here with its strap bridged.
+            loaded, health_bits = plan.Plan(), health.SAFE_MODE
         try:
             ports = open_ports(board, loaded)
         except ValueError:
             loaded, health_bits, ports = plan.Plan(), PLAN_REFUSED, []
         img = Image(loaded, ticks)
-        crash = read_file(CRASH_FILE, CRASH_SIZE_MAX)
-        if crash:
+        text = crash.read()
+        if text:
             health_bits |= CRASH_STORED
-            tail = crash[-len(img.crash) :]
+            tail = text[-len(img.crash) :]
             img.crash[0 : len(tail)] = tail
+        if board.boot_reason() == WATCHDOG:
+            health_bits |= health.BY_WATCHDOG
+        trial = Trial(root_folder())
+        if trial.is_fallback:
+            health_bits |= health.FALLBACK
         fill_board(img, loaded, board, health_bits)
         buses = []
         for i in range(len(ports)):
@@ -131,13 +128,32 @@ class App:
         )
         identity = [text.encode()[:IDENTITY_SIZE_MAX] for text in texts]
         server = Server(board.open_link(link), ticks, img, link["unit_id"], identity)
+        server.allows_maintenance = board.MAINTENANCE == "link"
         self.image = img
         self.buses = tuple(buses)
+        self.server = server
         self.health = Health(img, ticks, dog, self.buses)
         self.machines: tuple[Machine, ...] = self.buses + (server, self.health)
         self.health.machines = self.machines
+        self._asked_ms = 0
+        self._is_ending = False
+        self._open_network(board, link)
+        self.health.watch(server, trial)
         gc.collect()
         self.health.note_heap()
+
+    def _open_network(self, board: "Board", link: "dict[str, Any]") -> None:
+        settings = link.get("tcp")
+        if not isinstance(settings, dict) or not board.open_network(settings):
+            return
+        from station.tcp import PORT, TcpServer  # a board without a network has no sockets
+
+        address, port = str(settings.get("address")), settings.get("port", PORT)
+        if isinstance(port, int) and 1 <= port <= 65535:
+            answers = self.server.answers
+            tcp = TcpServer(address, port, self.ticks, answers, link["unit_id"])
+            self.machines += (tcp,)
+            self.health.machines = self.machines
 
     def step(self) -> int:
         """One pass; returns the microseconds to rest."""
@@ -150,6 +166,26 @@ class App:
                 rest_us = wait_us
         self.health.note_pass(self.ticks.ticks_diff(self.ticks.ticks_us(), now_us))
         return rest_us
+
+    def ends(self) -> bool:
+        """Whether the board is to restart for maintenance: asked for, answered, buses at rest."""
+        if not self.server.wants_maintenance:
+            return False
+        now_ms = self.ticks.ticks_ms()
+        if not self._is_ending:
+            self._is_ending = True
+            self._asked_ms = now_ms
+            bits = image.get(self.image.board, image.HEALTH) | health.MAINTENANCE_ASKED
+            image.put(self.image.board, image.HEALTH, bits)
+        for bus in self.buses:
+            bus.hold = True
+        return self.ticks.ticks_diff(now_ms, self._asked_ms) >= MAINTENANCE_AFTER_MS
+
+
+def root_folder() -> str:
+    """The current folder with a slash at its end."""
+    root: str = os.getcwd()
+    return root if root.endswith("/") else root + "/"
 
 
 def fill_board(img: "Image", loaded: "Plan", board: "Board", health_bits: int) -> None:
@@ -177,11 +213,12 @@ def fill_board(img: "Image", loaded: "Plan", board: "Board", health_bits: int) -
 
 
 def run(board: "Board", ticks: "Ticks") -> None:
-    """Runs until an exception ends it."""
+    """Runs until an exception or maintenance ends it."""
     app = App(board, ticks, board.watchdog())
     gc.disable()
     board.led(True)
-    while True:
+    while not app.ends():
         rest_us = app.step()
         if rest_us > 0:
             board.idle(rest_us)
+    board.reset(MAINTENANCE)

@@ -33,6 +33,8 @@ HEAP_FREE = 0x0E
 HEAP_LEAST = 0x10
 COUNTS = 0x12
 WATCHDOG = 0x19
+SLOT = 0x1A
+SLOT_STATE = 0x1B
 
 # Words of a bus, from BUS_START + 16 * index in the board segment.
 BUS_START = 0x40

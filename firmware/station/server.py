@@ -1,9 +1,13 @@
-"""Modbus RTU server on the link: FC 04 reads the image, 2B/0E tells who the board is, no more.
+"""What a board answers: FC 04 reads the image, 2B/0E tells who the board is, no more.
 
+Answers knows PDUs; Server frames them as Modbus RTU on the link, tcp.py as Modbus TCP.
 A request is known by its length and CRC at once, or else by 5 ms of silence; after silence its tail
 is tried too, so that noise before a request does not cost it. Anything else is dropped unanswered.
 A pass reads at most one buffer of 256 bytes and answers at most one request; nothing blocks,
 nothing allocates. Source: MODBUS Application Protocol V1.1b3, 6.4, 6.21 and 7.
+
+On the link only, and only where board.py says MAINTENANCE = "link": 0x41 with the board's unique id
+(its text in ASCII) asks for maintenance and is echoed. Otherwise 0x41 is a function like any other.
 """
 
 from station import frame
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 READ_INPUT_REGISTERS = 0x04
 ENCAPSULATED = 0x2B
 DEVICE_IDENTIFICATION = 0x0E
+MAINTENANCE = 0x41
 ILLEGAL_FUNCTION = 1
 ILLEGAL_ADDRESS = 2
 ILLEGAL_VALUE = 3
@@ -26,6 +31,7 @@ SILENCE_US = 5000
 TX_MAX_US = 1000000
 FRAME_MAX = 256
 IDLE_US = 60000000
+UNIQUE_ID = 3  # position among the objects
 CONFORMITY = 0x83  # extended identification, by stream and one by one
 
 EMPTY = 0
@@ -41,8 +47,101 @@ def request_size(function: int) -> int:
     return 7 if function == ENCAPSULATED else 0
 
 
+class Answers:
+    """The answer to a request, whatever its framing; built in `out` from byte 1 on, unit at 0.
+
+    Attributes:
+        looks: reads of the image's first register, wraps at 2^16.
+    """
+
+    def __init__(self, img: "Image", identity: "list[bytes]") -> None:
+        """identity: vendor, product, version, unique id, role, each at most 200 bytes."""
+        self.image = img
+        self.looks = 0
+        self.out = bytearray(FRAME_MAX)
+        self._object_ids = bytes((0x00, 0x01, 0x02, 0x80, 0x81))
+        self._objects = [bytearray(text) for text in identity]
+
+    def answer(self, buf: bytearray, at: int, size: int, now_ms: int) -> int:
+        """Answers the PDU buf[at:at + size], size at least 1; returns the end of the reply."""
+        out = self.out
+        out[1] = buf[at]
+        if out[1] == READ_INPUT_REGISTERS and size == 5:
+            address = buf[at + 1] << 8 | buf[at + 2]
+            return self._read(address, buf[at + 3] << 8 | buf[at + 4], now_ms)
+        if out[1] == ENCAPSULATED and size == 4 and buf[at + 1] == DEVICE_IDENTIFICATION:
+            return self._identify(buf[at + 2], buf[at + 3])
+        return self.refuse(ILLEGAL_FUNCTION)
+
+    def is_unique_id(self, buf: bytearray, at: int, size: int) -> bool:
+        """Whether buf[at:at + size] is the board's unique id."""
+        wanted = self._objects[UNIQUE_ID]
+        if size != len(wanted):
+            return False
+        for i in range(size):
+            if buf[at + i] != wanted[i]:
+                return False
+        return True
+
+    def refuse(self, code: int) -> int:
+        """An exception; returns the end of the reply."""
+        self.out[1] |= 0x80
+        self.out[2] = code
+        return 3
+
+    def _read(self, address: int, count: int, now_ms: int) -> int:
+        if not 1 <= count <= READ_MAX:
+            return self.refuse(ILLEGAL_VALUE)
+        if not self.image.read(address, count, now_ms, self.out, 3):
+            return self.refuse(ILLEGAL_ADDRESS)
+        if address == 0:
+            self.looks = (self.looks + 1) & 0xFFFF
+        self.out[2] = 2 * count
+        return 3 + 2 * count
+
+    def _identify(self, code: int, wanted: int) -> int:
+        if not 1 <= code <= 4:
+            return self.refuse(ILLEGAL_VALUE)
+        out = self.out
+        first = self._find(wanted)
+        if first < 0:
+            if code == 4:
+                return self.refuse(ILLEGAL_ADDRESS)
+            first = 0  # the source: an unknown start of a stream is its beginning
+        end = first + 1 if code == 4 else (5 if code == 3 else 3)
+        out[2] = DEVICE_IDENTIFICATION
+        out[3] = code
+        out[4] = CONFORMITY
+        out[5] = out[6] = out[7] = 0
+        length = 8
+        i = first if first < end else 0
+        while i < end:
+            text = self._objects[i]
+            if length + 2 + len(text) > FRAME_MAX - 2:
+                out[5] = 0xFF
+                out[6] = self._object_ids[i]
+                break
+            out[length] = self._object_ids[i]
+            out[length + 1] = len(text)
+            copy(out, length + 2, text, 0, len(text))
+            length += 2 + len(text)
+            out[7] += 1
+            i += 1
+        return length
+
+    def _find(self, object_id: int) -> int:
+        for i in range(len(self._object_ids)):
+            if self._object_ids[i] == object_id:
+                return i
+        return -1
+
+
 class Server:
-    """Serves one port. progress is set by each step within its limits, cleared by the owner."""
+    """Serves one port. progress is set by each step within its limits, cleared by the owner.
+
+    Attributes:
+        wants_maintenance: it was asked for, rightly, and the reply has left.
+    """
 
     def __init__(
         self, port: "Port", ticks: "Ticks", img: "Image", unit_id: int, identity: "list[bytes]"
@@ -50,18 +149,23 @@ class Server:
         """identity: vendor, product, version, unique id, role, each at most 200 bytes."""
         self.port = port
         self.ticks = ticks
-        self.image = img
+        self.answers = Answers(img, identity)
         self.unit_id = unit_id
         self.progress = True
         self.requests = 0
-        self._object_ids = bytes((0x00, 0x01, 0x02, 0x80, 0x81))
-        self._objects = [bytearray(text) for text in identity]
+        self.allows_maintenance = False
+        self.wants_maintenance = False
+        self._is_asked = False
         self._in = bytearray(FRAME_MAX)
         self._more = bytearray(FRAME_MAX)
-        self._out = bytearray(FRAME_MAX)
         self._state = EMPTY
         self._got = 0
         self._since_us = ticks.ticks_us()
+
+    @property
+    def looks(self) -> int:
+        """Reads of the image's header so far, by any framing; wraps at 2^16."""
+        return self.answers.looks
 
     def step(self, now_us: int, now_ms: int) -> int:
         """Takes what has come, answers at most once; returns the microseconds it can wait."""
@@ -135,21 +239,22 @@ class Server:
         if self._in[at] != self.unit_id:
             return
         self.requests = (self.requests + 1) & 0xFFFF
-        copy(self._in, 0, self._in, at, size)
-        out = self._out
-        out[0] = self.unit_id
-        out[1] = self._in[1]
-        if out[1] == READ_INPUT_REGISTERS and size == 8:
-            length = self._read(now_ms)
-        elif out[1] == ENCAPSULATED and size == 7 and self._in[2] == DEVICE_IDENTIFICATION:
-            length = self._identify(self._in[3], self._in[4])
+        out = self.answers.out
+        if self._in[at + 1] == MAINTENANCE and self._is_allowed(at + 2, size - 4):
+            self._is_asked = True
+            length = size - 2
+            copy(out, 0, self._in, at, length)
         else:
-            length = self._refuse(ILLEGAL_FUNCTION)
+            length = self.answers.answer(self._in, at + 1, size - 3, now_ms)
+            out[0] = self.unit_id
         frame.seal(out, length)
         self.port.de(True)
         self.port.write(out, length + 2)
         self._state = ANSWERING
         self._since_us = now_us
+
+    def _is_allowed(self, at: int, size: int) -> bool:
+        return self.allows_maintenance and self.answers.is_unique_id(self._in, at, size)
 
     def _release(self, now_us: int) -> int:
         late = self.ticks.ticks_diff(now_us, self._since_us) > TX_MAX_US
@@ -157,55 +262,5 @@ class Server:
             return 100
         self.port.de(False)
         self._clear()
+        self.wants_maintenance = self._is_asked
         return 0
-
-    def _refuse(self, code: int) -> int:
-        self._out[1] |= 0x80
-        self._out[2] = code
-        return 3
-
-    def _read(self, now_ms: int) -> int:
-        address = self._in[2] << 8 | self._in[3]
-        count = self._in[4] << 8 | self._in[5]
-        if not 1 <= count <= READ_MAX:
-            return self._refuse(ILLEGAL_VALUE)
-        if not self.image.read(address, count, now_ms, self._out, 3):
-            return self._refuse(ILLEGAL_ADDRESS)
-        self._out[2] = 2 * count
-        return 3 + 2 * count
-
-    def _identify(self, code: int, wanted: int) -> int:
-        if not 1 <= code <= 4:
-            return self._refuse(ILLEGAL_VALUE)
-        out = self._out
-        first = self._find(wanted)
-        if first < 0:
-            if code == 4:
-                return self._refuse(ILLEGAL_ADDRESS)
-            first = 0  # the source: an unknown start of a stream is its beginning
-        end = first + 1 if code == 4 else (5 if code == 3 else 3)
-        out[2] = DEVICE_IDENTIFICATION
-        out[3] = code
-        out[4] = CONFORMITY
-        out[5] = out[6] = out[7] = 0
-        length = 8
-        i = first if first < end else 0
-        while i < end:
-            text = self._objects[i]
-            if length + 2 + len(text) > FRAME_MAX - 2:
-                out[5] = 0xFF
-                out[6] = self._object_ids[i]
-                break
-            out[length] = self._object_ids[i]
-            out[length + 1] = len(text)
-            copy(out, length + 2, text, 0, len(text))
-            length += 2 + len(text)
-            out[7] += 1
-            i += 1
-        return length
-
-    def _find(self, object_id: int) -> int:
-        for i in range(len(self._object_ids)):
-            if self._object_ids[i] == object_id:
-                return i
-        return -1

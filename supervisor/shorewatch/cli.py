@@ -336,10 +336,22 @@ def line(
 
 
 @plant.command
-def board(station: Path, board: str, *, state_dir: Path, set_: Set = []) -> None:  # noqa: B006
+def board(
+    station: Path,
+    board: str,
+    *,
+    state_dir: Path,
+    bus: list[str] = [],  # noqa: B006
+    link: Path | None = None,
+    set_: Set = [],  # noqa: B006
+) -> None:
     """Play one board, its link at STATE_DIR/boards/<board>.link: the real firmware on a VM.
 
     Example: shorewatch plant board sumqayit.toml pfe-room --state-dir /tmp/s
+
+    Its ports can also be real ones, or ptys of others; what is not named stays simulated:
+    shorewatch plant board sumqayit.toml pfe-room --state-dir /tmp/s --bus 0=/dev/ttyUSB0
+    --link /dev/ttyUSB1
 
     Parameters
     ----------
@@ -349,13 +361,18 @@ def board(station: Path, board: str, *, state_dir: Path, set_: Set = []) -> None
         Id of the board.
     state_dir
         Where its lines are and its link is made.
+    bus
+        UART=PATH: the tty that this bus is, instead of the simulated line. Can be repeated.
+    link
+        The tty that the link is (115200 baud), or a new path at which to make it.
     """
     from shorewatch.config import load_station
-    from shorewatch.plant.virtual_board import run_board
+    from shorewatch.plant.virtual_board import Wiring, run_board
 
     _log_to_stderr()
     loaded = load_station(station, _overrides(set_))
-    run_board(loaded, _known_board(loaded, board), state_dir)
+    wiring = Wiring(dict(_parse_bus(text) for text in bus), link)
+    run_board(loaded, _known_board(loaded, board), state_dir, wiring=wiring)
 
 
 @plant.command
@@ -413,6 +430,13 @@ def _plans(station: "Station", board_id: str | None) -> "Mapping[str, BoardPlan]
     if board_id is None:
         return compile_station(station)
     return {board_id: compile_board(station, _known_board(station, board_id))}
+
+
+def _parse_bus(text: str) -> tuple[int, Path]:
+    uart, equals, path = text.partition("=")
+    if not equals or not path or not (uart.isascii() and uart.isdecimal()):
+        raise ShorewatchError(f"--bus {text!r} must look like 0=/dev/ttyUSB0")
+    return int(uart), Path(path)
 
 
 def _overrides(texts: list[str]) -> list[tuple[str, object]]:

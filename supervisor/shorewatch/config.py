@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from shorewatch.assets import asset_folder
 from shorewatch.errors import ConfigError, Problem
@@ -150,6 +150,13 @@ class UartFile(Table):
     tty: Text | None = None
 
 
+class InputFile(Table):
+    """One contact input of a board type, and its pin if it has one."""
+
+    input: Annotated[int, Field(ge=0, le=15)]
+    pin: int | None = None
+
+
 class LimitsFile(Table):
     """How much a board type can carry."""
 
@@ -159,18 +166,40 @@ class LimitsFile(Table):
 
 
 class BoardFile(Table):
-    """boards/<type>/board.toml: the facts of a board type."""
+    """boards/<type>/board.toml: the facts of a board type. Pins are the MCU's GPIO numbers."""
 
     name: Id
     mcu: Text
     micropython_port: Text
+    micropython_version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
+    micropython_build: Text
     uarts: Annotated[list[UartFile], Field(min_length=1, max_length=8)]
+    inputs: Annotated[list[InputFile], Field(max_length=16)] = []
     links: Annotated[list[Literal["usb", "uart", "tcp", "tty"]], Field(min_length=1)]
+    strap_pin: Annotated[int, Field(ge=0, le=63)] | None = None
+    led_pin: Annotated[int, Field(ge=0, le=63)] | None = None
     watchdog_ms: Annotated[int, Field(ge=500, le=60000)]
+    watchdog_limit_ms: Annotated[int, Field(ge=500, le=60000)]
+    heap_floor_kb: Annotated[int, Field(ge=32, le=8192)]
     flash_method: Text
     maintenance: Literal["strap", "link"]
     tested_on_hardware: bool
     limits: LimitsFile
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.watchdog_ms > self.watchdog_limit_ms:
+            raise ValueError("watchdog_ms must not exceed watchdog_limit_ms")
+        if self.maintenance == "strap" and self.strap_pin is None:
+            raise ValueError('maintenance = "strap" needs a strap_pin')
+        pins = [self.strap_pin, self.led_pin, *(contact.pin for contact in self.inputs)]
+        for uart in self.uarts:
+            pins += [uart.tx, uart.rx, uart.de]
+        used = [pin for pin in pins if pin is not None]
+        twice = {pin for pin in used if used.count(pin) > 1}
+        if twice:
+            raise ValueError(f"pin {min(twice)} is used twice")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from fw_fakes import reply_to, sealed
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
 VIRTUAL = ROOT / "boards" / "virtual" / "board.py"
+PORT = str(ROOT / "boards" / "virtual" / "port.py")
 HEAP = "heapsize=190k"
 PATIENCE_S = 15
 
@@ -36,15 +37,15 @@ def find_vm():
     return found
 
 
-def until(fact, what):
+def until(fact, what, patience_s=PATIENCE_S):
     """Waits for a fact about another process; a fact that never comes is a failed test."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while time.monotonic() < end:
         value = fact()
         if value:
             return value
         time.sleep(0.02)
-    pytest.fail(f"{what}: not within {PATIENCE_S} s")
+    pytest.fail(f"{what}: not within {patience_s} s")
 
 
 class Cable:
@@ -129,12 +130,12 @@ class Board:
         self.buses = [Cable(folder / "bus0"), Cable(folder / "bus1")]
         self.process = None
 
-    def start(self, boot_reason=1, program=("main.py",)):
+    def start(self, boot_reason=1, program=("main.py",), **more):
         """Starts the VM and waits for its first sign: opening a tty drops what came before."""
-        self.launch(boot_reason, program)
+        self.launch(boot_reason, program, **more)
         assert self.beat() == b"."
 
-    def launch(self, boot_reason=1, program=("main.py",)):
+    def launch(self, boot_reason=1, program=("main.py",), **more):
         environment = {
             **os.environ,
             "SHOREWATCH_LINK": str(self.link.path),
@@ -142,6 +143,7 @@ class Board:
             "SHOREWATCH_BUS1": str(self.buses[1].path),
             "SHOREWATCH_UID": "5357000000000001",
             "SHOREWATCH_BOOT_REASON": str(boot_reason),
+            **{f"SHOREWATCH_{name}": value for name, value in more.items()},
         }
         self.process = subprocess.Popen(
             [self.vm, "-X", HEAP, *program],
@@ -155,6 +157,11 @@ class Board:
         """Waits for the watchdog's next sign."""
         assert select.select([self.process.stdout], [], [], PATIENCE_S)[0], "no heartbeat"
         return os.read(self.process.stdout.fileno(), 1)
+
+    def cut(self):
+        """Cuts the power."""
+        self.process.kill()
+        self.process.communicate()
 
     def end(self):
         """Waits until the VM has ended; gives its exit code and what it wrote to stderr."""

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -229,7 +230,7 @@ def test_a_crash_is_stored_and_told(make):
     )
     board.launch()
     code, error = board.end()
-    assert code == 70
+    assert code == 71
     text = (board.flash / "crash.txt").read_text()
     assert "lamp is broken" in error and "lamp is broken" in text
     assert len(text) <= 512
@@ -249,3 +250,14 @@ def test_a_board_without_hardware_ends(make):
     assert board.process.wait(PATIENCE_S) != 0
     board.process.stderr.close()
     board.process = None
+
+
+def test_a_serial_device_gets_its_line_settings(make):
+    """The tty of a bus has speed and stop bits of the plan (a pty keeps these, not the parity)."""
+    board, _ = make(plan_file([bus(0, 2, 1, 9600), bus(1, 0, 2, 115200)], [device(0, 5)]))
+    board.start()
+    found = []
+    for cable in board.buses:
+        attributes = termios.tcgetattr(cable.end)
+        found.append((attributes[4], attributes[5], bool(attributes[2] & termios.CSTOPB)))
+    assert found == [(termios.B9600,) * 2 + (False,), (termios.B115200,) * 2 + (True,)]

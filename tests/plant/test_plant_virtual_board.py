@@ -9,7 +9,7 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -22,11 +22,13 @@ from pymodbus.exceptions import ModbusException
 from shorewatch.config import Station
 from shorewatch.errors import DemoError
 from shorewatch.plan import compile_board
+from shorewatch.plant.port import open_port
 from shorewatch.plant.run import line_path, run_line
 from shorewatch.plant.virtual_board import (
     Boot,
     Hardware,
     Machine,
+    Wiring,
     boot_after,
     delay_after,
     find_vm,
@@ -396,3 +398,101 @@ def test_the_firmware_reads_its_lines(
             modbus.close()  # type: ignore[no-untyped-call]
 
     wait(lambda: statuses() == [1] * len(plan.blocks), "every block to be good")
+
+
+def told_by(near_fd: int, wait: Wait) -> dict[str, Any]:
+    """What the fake says of itself on the near side of a pty that it is attached to."""
+    found = b""
+
+    def whole() -> bool:
+        nonlocal found
+        os.write(near_fd, b"?")
+        time.sleep(0.05)
+        with suppress(BlockingIOError):
+            found += os.read(near_fd, 4096)
+        return b"}\n" in found
+
+    wait(whole, "the fake to answer")
+    return dict(json.loads(found.partition(b"\n")[0]))
+
+
+def test_ports_of_others(
+    spawn: Spawn, wait: Wait, sumqayit: Station, tmp_path: Path, fake: Hardware
+) -> None:
+    """A board attached to others' ttys gets their paths for its buses and answers on its link."""
+    with open_port() as cable:
+        wiring = Wiring({1: tmp_path / "adapter"}, Path(cable.far_path))
+        spawn(run_board, sumqayit, "pfe-room", tmp_path, hardware=fake, wiring=wiring)
+        told = told_by(cable.near_fd, wait)
+        assert told["BUS0"] == str(line_path(tmp_path, "pfe-room", 0))
+        assert told["BUS1"] == str(tmp_path / "adapter")
+        assert not (tmp_path / "boards" / "pfe-room.link").exists()
+
+
+def test_an_attached_link_comes_back(
+    spawn: Spawn, wait: Wait, sumqayit: Station, tmp_path: Path, fake: Hardware
+) -> None:
+    """A link whose tty goes away is opened again when there is one of that name."""
+    name = tmp_path / "usb"
+    with open_port(name) as cable:
+        wiring = Wiring(link=name)
+        process = spawn(run_board, sumqayit, "pfe-room", tmp_path, hardware=fake, wiring=wiring)
+        told_by(cable.near_fd, wait)
+    with open_port(name) as cable:
+        told_by(cable.near_fd, wait)
+    assert process.is_alive()
+
+
+def test_a_link_of_another_name(
+    spawn: Spawn, wait: Wait, sumqayit: Station, tmp_path: Path, fake: Hardware
+) -> None:
+    """A link path that does not exist is made, and is gone after SIGTERM."""
+    link = tmp_path / "of" / "my" / "own"
+    process = spawn(
+        run_board, sumqayit, "pfe-room", tmp_path, hardware=fake, wiring=Wiring(link=link)
+    )
+    wait(link.exists, "the link")
+    wait(lambda: asked(link), "the fake to answer")
+    process.terminate()
+    process.join(timeout=30)
+    assert process.exitcode == 0 and not link.is_symlink()
+
+
+def test_wiring_that_makes_no_sense(sumqayit: Station, tmp_path: Path, fake: Hardware) -> None:
+    """A bus that the board has not, or a link that is no tty, is one clear line."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DemoError, match="no bus on UART 7; it has 0, 1"):
+        run_board(sumqayit, "pfe-room", tmp_path, hardware=fake, wiring=Wiring({7: tmp_path}))
+    with pytest.raises(DemoError, match="no serial device"):
+        wiring = Wiring(link=tmp_path / "file")
+        run_board(sumqayit, "pfe-room", tmp_path, hardware=fake, wiring=wiring)
+
+
+def test_the_firmware_on_ports_of_others(
+    spawn: Spawn, wait: Wait, sumqayit: Station, tmp_path: Path
+) -> None:
+    """The shipped firmware reads a line through a path it was given, and answers on a given tty."""
+    elsewhere = tmp_path / "elsewhere"
+    spawn(run_line, sumqayit, "pfe-room", 0, elsewhere, seed=1)
+    line = line_path(elsewhere, "pfe-room", 0)
+    wait(line.exists, "the line")
+    link = tmp_path / "link"
+    spawn(run_board, sumqayit, "pfe-room", tmp_path, wiring=Wiring({0: line}, link))
+    wait(link.exists, "the link")
+    plan = compile_board(sumqayit, "pfe-room")
+    blocks = [block for block in plan.blocks if block.device.bus.uart == 0]
+
+    def statuses() -> list[int]:
+        modbus = ModbusSerialClient(str(link), parity="N", timeout=1, retries=0)
+        try:
+            assert modbus.connect()
+            return [
+                modbus.read_input_registers(block.image + 1, count=1, device_id=1).registers[0]
+                for block in blocks
+            ]
+        except ModbusException:
+            return []
+        finally:
+            modbus.close()  # type: ignore[no-untyped-call]
+
+    wait(lambda: statuses() == [1] * len(blocks), "every block of that bus to be good")

@@ -4,9 +4,11 @@ The firmware runs unchanged on the MicroPython unix VM, a child of this process.
 
     flash       a folder: firmware, board.py, board.json, plan.bin
     link        a pty whose far side the gateway opens; pumped to a second pty that the VM opens
-    field bus   the paths of the lines (run.py), handed over in the environment
+    field bus   the paths of the lines (run.py), handed over in the environment; or any tty
     watchdog    feed() writes "." to stdout; silence for the board's WATCHDOG_MS is a SIGKILL
     reset       exit code 70 is machine.reset(); any other is a crash; a signal is a power cut
+
+Buses and link may also be attached to ttys that somebody else has made: a serial adapter, a pty.
 
 Like a USB port, the link never blocks: what the other side does not fetch is dropped, and what the
 gateway sends while the VM is down is lost. The VM dies with this process, however that ends. Not
@@ -16,16 +18,19 @@ the heap is the size of a small board's.
 
 import json
 import logging
+import math
 import os
 import select
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Iterator
+import tty
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
@@ -46,6 +51,7 @@ _RESTART_S = 0.3
 _RESTART_S_MAX = 5.0
 _LOOP_S = 10.0  # a shorter life than this is part of a crash loop
 _CRASH_SIZE_MAX = 2048
+_REOPEN_S = 0.25
 
 _log = logging.getLogger(__name__)
 
@@ -89,28 +95,51 @@ def find_vm() -> Path:
     return Path(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Where a board's ports go, if not to the simulated lines and a link in the state folder."""
+
+    buses: Mapping[int, Path] = field(default_factory=dict)  # by UART: a tty
+    link: Path | None = None  # a tty if there is one of that name, else the name for a new pty
+
+
 def run_board(
-    station: Station, board_id: str, state_dir: Path, *, hardware: Hardware | None = None
+    station: Station,
+    board_id: str,
+    state_dir: Path,
+    *,
+    hardware: Hardware | None = None,
+    wiring: Wiring | None = None,
 ) -> None:
     """Play one board until SIGTERM or SIGINT; one OS process, its main thread.
 
     `hardware` is that of the board's type unless a test brings its own. Raises DemoError if there
-    is no VM, ConfigError if the board's plan cannot be compiled.
+    is no VM or a port of `wiring` makes no sense, ConfigError if the board's plan cannot be
+    compiled.
     """
+    wiring = wiring or Wiring()
     board = station.boards[board_id]
     hardware = hardware or hardware_of(board.type)
     state_dir = state_dir.resolve()
     folder = state_dir / "boards" / f"{board_id}.flash"
     vm = find_vm()
+    uarts = {bus.uart for bus in board.bus}
+    for uart in wiring.buses:
+        if uart not in uarts:
+            has = ", ".join(map(str, sorted(uarts)))
+            raise DemoError(f"board {board_id} has no bus on UART {uart}; it has {has}")
     with (
         stop_signals() as stop,
         flash_folder(folder, station, board_id, hardware),
-        open_port(state_dir / "boards" / f"{board_id}.link") as outside,
+        # Our own name is made anew, whatever a board that was killed has left there.
+        open_link(wiring.link)
+        if wiring.link
+        else open_port(state_dir / "boards" / f"{board_id}.link") as outside,
     ):
         environment = {"MICROPYPATH": ":.frozen", "SHOREWATCH_UID": board.unique_id}
         for bus in board.bus:
-            path = line_path(state_dir, board_id, bus.uart)
-            environment[f"SHOREWATCH_BUS{bus.uart}"] = str(path)
+            path = wiring.buses.get(bus.uart) or line_path(state_dir, board_id, bus.uart)
+            environment[f"SHOREWATCH_BUS{bus.uart}"] = str(path.absolute())
         machine = Machine(f"{station.id}/{board_id}", vm, folder, environment, hardware)
         while not stop.is_set:
             if machine.is_due(time.monotonic()):
@@ -119,6 +148,79 @@ def run_board(
                     _live(machine, inside, outside, stop)
             else:
                 _lie_dead(machine, outside, stop)
+
+
+class Attached:
+    """A tty made by others as the far side of the link; if it goes, it is looked for again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.near_fd = -1  # while the tty is gone
+        self._looked_s = -math.inf
+        self.look(time.monotonic())
+
+    def look(self, now_s: float) -> None:
+        """Open the tty if it is not and some time has passed."""
+        if self.near_fd >= 0 or now_s < self._looked_s + _REOPEN_S:
+            return
+        self._looked_s = now_s
+        with suppress(OSError):
+            fd = os.open(self.path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            try:
+                tty.setraw(fd)
+                attributes = termios.tcgetattr(fd)
+                attributes[4] = attributes[5] = termios.B115200
+                termios.tcsetattr(fd, termios.TCSANOW, attributes)
+            except (OSError, termios.error):
+                os.close(fd)
+                return
+            self.near_fd = fd
+
+    def receive(self) -> bytes:
+        """What has come; empty if nothing is there."""
+        try:
+            data = os.read(self.near_fd, 4096)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+        return data
+
+    def send(self, data: bytes) -> int:
+        """Send what there is room for, drop the rest; returns the bytes sent."""
+        if not data or self.near_fd < 0:
+            return 0
+        try:
+            return os.write(self.near_fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self.close()
+            return 0
+
+    def close(self) -> None:
+        """Let the tty go."""
+        if self.near_fd >= 0:
+            os.close(self.near_fd)
+            self.near_fd = -1
+
+
+@contextmanager
+def open_link(path: Path) -> Iterator[Port | Attached]:
+    """The far side of the link: the tty at `path` if there is one, else a new pty of that name."""
+    if path.is_char_device():
+        attached = Attached(path)
+        try:
+            yield attached
+        finally:
+            attached.close()
+        return
+    if path.exists():
+        raise DemoError(f"{path} is no serial device; name one, or a path that does not exist yet")
+    with open_port(path) as port:
+        yield port
 
 
 @contextmanager
@@ -163,7 +265,10 @@ class Machine:
         self, name: str, vm: Path, folder: Path, environment: dict[str, str], hardware: Hardware
     ) -> None:
         self.name = name
-        self._argv = [str(vm), "-X", f"heapsize={_HEAP}", "main.py"]
+        # As a port's C code does it: boot.py first, if the flash has one.
+        port = hardware.board / "port.py"
+        program = str(port) if port.is_file() else "main.py"
+        self._argv = [str(vm), "-X", f"heapsize={_HEAP}", program]
         self._folder = folder
         self._environment = environment
         self._hardware = hardware
@@ -287,14 +392,13 @@ class Machine:
         self._process = None
 
 
-def _live(machine: Machine, inside: Port, outside: Port, stop: Stop) -> None:
+def _live(machine: Machine, inside: Port, outside: Port | Attached, stop: Stop) -> None:
     """One life of the VM, from its start to its end or ours."""
     machine.start(time.monotonic(), inside.far_path)
     try:
         while machine.is_running and not stop.is_set:
-            rest_s = max(0.0, machine.wake_s - time.monotonic())
-            wanted = [inside.near_fd, outside.near_fd, stop.fd, *machine.fds]
-            readable, _, _ = select.select(wanted, [], [], rest_s)
+            wanted = [inside.near_fd, stop.fd, *machine.fds, *_fds(outside)]
+            readable, _, _ = select.select(wanted, [], [], _rest_s(machine, outside))
             if inside.near_fd in readable:
                 outside.send(inside.receive())
             if outside.near_fd in readable:
@@ -306,14 +410,26 @@ def _live(machine: Machine, inside: Port, outside: Port, stop: Stop) -> None:
         machine.cut_power()
 
 
-def _lie_dead(machine: Machine, outside: Port, stop: Stop) -> None:
+def _lie_dead(machine: Machine, outside: Port | Attached, stop: Stop) -> None:
     """Until the next start, or something else to see to: nobody hears the gateway."""
-    rest_s = max(0.0, machine.wake_s - time.monotonic())
-    readable, _, _ = select.select([outside.near_fd, stop.fd], [], [], rest_s)
+    wanted = [stop.fd, *_fds(outside)]
+    readable, _, _ = select.select(wanted, [], [], _rest_s(machine, outside))
     if outside.near_fd in readable:
         outside.receive()
     if stop.fd in readable:
         stop.drain()
+
+
+def _fds(outside: Port | Attached) -> list[int]:
+    """What to watch of the link's far side; nothing while its tty is gone."""
+    if isinstance(outside, Attached):
+        outside.look(time.monotonic())
+    return [] if outside.near_fd < 0 else [outside.near_fd]
+
+
+def _rest_s(machine: Machine, outside: Port | Attached) -> float:
+    rest_s = max(0.0, machine.wake_s - time.monotonic())
+    return min(rest_s, _REOPEN_S) if outside.near_fd < 0 else rest_s
 
 
 def _drained(pipe: IO[bytes]) -> bytes:
