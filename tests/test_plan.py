@@ -113,13 +113,14 @@ def test_the_binary_plan_is_as_its_table_says(sumqayit):
     data = plan.data
 
     assert data[:4] == b"SWPL"
-    assert struct.unpack(">HH", data[4:8]) == (1, len(data))
+    assert struct.unpack(">HH", data[4:8]) == (2, len(data))
     assert tuple(data[8:12]) == (2, 2, len(plan.blocks), 0)
+    assert struct.unpack(">HH", data[12:16]) == (len(plan.watches), 0)
     assert int.from_bytes(data[-4:]) == zlib.crc32(data[:-4]) == plan.crc
     assert data[:-4].endswith(b"\x0dtrans-caspian\x08sumqayit\x05beach")
     # 19200 8E1 on UART 0: 3.5 characters of 11 bits are 2,005 us.
     head = struct.pack(">BBBBIHH", 0, 1, 1, 0, 19200, 2005, 0)
-    assert data[12:24] == head
+    assert data[16:28] == head
 
 
 def test_blocks_do_not_overlap_in_the_image(sumqayit):

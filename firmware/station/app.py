@@ -13,8 +13,10 @@ import sys
 from station import VERSION, image, plan
 from station.bus import Bus
 from station.client import Client
+from station.events import Events
 from station.health import CRASH_STORED, NO_PLAN, PLAN_REFUSED, Health
 from station.image import Image
+from station.inputs import Inputs
 from station.server import Server
 
 TYPE_CHECKING = False  # a board has no typing module
@@ -30,7 +32,6 @@ CRASH_FILE = "crash.txt"
 CRASH_SIZE_MAX = 512
 REST_MAX_US = 50000
 IDENTITY_SIZE_MAX = 200
-PLAN_SIZE_MAX = 4096
 UNIT_ID = 1  # of a board that has not been told
 
 
@@ -63,7 +64,7 @@ def load_settings() -> "dict[str, Any]":
 
 def load_plan() -> "tuple[Plan, int]":
     """The plan and the health bits that tell what became of it."""
-    data = read_file(PLAN_FILE, PLAN_SIZE_MAX)
+    data = read_file(PLAN_FILE, plan.SIZE_MAX)
     if data is None:
         return plan.Plan(), NO_PLAN
     loaded = plan.Plan()
@@ -72,8 +73,11 @@ def load_plan() -> "tuple[Plan, int]":
     return loaded, 0
 
 
-def open_ports(board: "Board", loaded: "Plan") -> "list[Port]":
-    """A port for each bus of the plan; ValueError if the board has no such UART."""
+def open_ports(board: "Board", loaded: "Plan", contacts: int) -> "list[Port]":
+    """A port for each bus of the plan; ValueError if the board has no such UART or contact."""
+    for index in loaded.input_index:
+        if index >= contacts:
+            raise ValueError("no such input")
     return [
         board.open_bus(
             loaded.bus_uart[i],
@@ -103,8 +107,9 @@ class App:
         self.ticks = ticks
         settings = load_settings()
         loaded, health_bits = load_plan()
+        contacts = board.open_inputs()
         try:
-            ports = open_ports(board, loaded)
+            ports = open_ports(board, loaded, contacts.count)
         except ValueError:
             loaded, health_bits, ports = plan.Plan(), PLAN_REFUSED, []
         img = Image(loaded, ticks)
@@ -114,13 +119,15 @@ class App:
             tail = crash[-len(img.crash) :]
             img.crash[0 : len(tail)] = tail
         fill_board(img, loaded, board, health_bits)
+        events = Events(loaded, img, ticks)
+        inputs = Inputs(loaded, img, events, contacts, ticks)
         buses = []
         for i in range(len(ports)):
             # A character: start bit, 8 data bits, parity, stop bits.
             bits = 9 + (1 if loaded.bus_parity[i] else 0) + loaded.bus_stop_bits[i]
             char_us = bits * 1000000 // loaded.bus_baud[i] + 1
             client = Client(ports[i], ticks, loaded.bus_t35_us[i], char_us)
-            buses.append(Bus(i, loaded, img, client, ticks))
+            buses.append(Bus(i, loaded, img, events, client, ticks))
         link = settings["link"]
         texts = (
             "Shorewatch",
@@ -132,9 +139,11 @@ class App:
         identity = [text.encode()[:IDENTITY_SIZE_MAX] for text in texts]
         server = Server(board.open_link(link), ticks, img, link["unit_id"], identity)
         self.image = img
+        self.events = events
         self.buses = tuple(buses)
         self.health = Health(img, ticks, dog, self.buses)
-        self.machines: tuple[Machine, ...] = self.buses + (server, self.health)
+        # Inputs first: the time of a pass is theirs. (MicroPython has no * in a tuple.)
+        self.machines: tuple[Machine, ...] = (inputs,) + self.buses + (server, events, self.health)
         self.health.machines = self.machines
         gc.collect()
         self.health.note_heap()

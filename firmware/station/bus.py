@@ -17,6 +17,7 @@ from station.client import FAR_US, IDLE
 TYPE_CHECKING = False  # a board has no typing module
 if TYPE_CHECKING:
     from station.client import Client
+    from station.events import Events
     from station.image import Image
     from station.plan import Plan
     from station.seams import Ticks
@@ -48,10 +49,17 @@ class Bus:
     """
 
     def __init__(
-        self, index: int, plan: "Plan", img: "Image", client: "Client", ticks: "Ticks"
+        self,
+        index: int,
+        plan: "Plan",
+        img: "Image",
+        events: "Events",
+        client: "Client",
+        ticks: "Ticks",
     ) -> None:
         self.plan = plan
         self.image = img
+        self.events = events
         self.client = client
         self.ticks = ticks
         self.hold = False
@@ -255,7 +263,7 @@ class Bus:
         if result == frame.GOOD:
             self._count2(image.GOOD)
             image.bump(self.image.devices, word + image.DEVICE_GOOD)
-            self.image.store(block, self.client.reply, self.client.asked_ms)
+            self.events.store(block, self.client.reply, self.client.asked_ms, now_ms)
         else:
             image.bump(self.image.devices, word + image.DEVICE_BAD)
             self._count(COUNTERS[result])

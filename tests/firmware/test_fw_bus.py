@@ -8,7 +8,7 @@ from fw_fakes import Line, Ticks, reply_to, run, sealed
 from fw_plan_file import blocks, bus, device, plan_file
 
 from station import bus as scheduler
-from station import client, frame, image, plan
+from station import client, events, frame, image, plan
 
 BAUDS = {19200: (573, 2005), 115200: (96, 1750)}
 LATENCY_US = 5000
@@ -25,8 +25,9 @@ class Field:
         assert plan.parse(data, self.plan) == plan.ACCEPTED
         self.line = Line(self.ticks, self.answer, char_us)
         self.image = image.Image(self.plan, self.ticks)
+        self.events = events.Events(self.plan, self.image, self.ticks)
         self.client = client.Client(self.line, self.ticks, t35_us, char_us)
-        self.bus = scheduler.Bus(0, self.plan, self.image, self.client, self.ticks)
+        self.bus = scheduler.Bus(0, self.plan, self.image, self.events, self.client, self.ticks)
         self.dead = set()
         self.answers = {}
 

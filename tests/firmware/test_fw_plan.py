@@ -63,10 +63,10 @@ def test_a_full_plan():
     [
         pytest.param(b"", plan.BAD_MAGIC, id="empty"),
         pytest.param(plan_file(magic=b"SWPM"), plan.BAD_MAGIC, id="magic"),
-        pytest.param(plan_file(form=2), plan.BAD_FORMAT, id="format"),
+        pytest.param(plan_file(form=1), plan.BAD_FORMAT, id="format"),
         pytest.param(plan_file(size=30), plan.BAD_SIZE, id="size"),
         pytest.param(plan_file() + b"\x00", plan.BAD_SIZE, id="a byte too many"),
-        pytest.param(plan_file(counts=(0, 0, 1)), plan.BAD_SIZE, id="count beyond the file"),
+        pytest.param(plan_file(counts=(0, 0, 1, 0, 0)), plan.BAD_SIZE, id="count beyond the file"),
         pytest.param(plan_file(crc=1), plan.BAD_CRC, id="CRC"),
         pytest.param(plan_file(texts=("a", "b")), plan.BAD_SIZE, id="two names"),
         pytest.param(plan_file(texts=("a", "b", "c", "d")), plan.BAD_SIZE, id="four names"),
@@ -143,5 +143,6 @@ def test_every_flipped_bit_is_refused():
 def test_no_bytes_crash_the_parser(noise, rng: random.Random):
     """Any bytes, also those with a right head and CRC, give a verdict and no exception."""
     parse(noise)
-    counts = (rng.randrange(4), rng.randrange(34), rng.randrange(122))
+    limits = (4, 34, 122, 18, 258)
+    counts = tuple(rng.randrange(limit) for limit in limits)
     parse(plan_file([noise], counts=counts))

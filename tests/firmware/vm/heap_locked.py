@@ -18,7 +18,7 @@ if sys.argv[3] == "bytecode":
     crc.crc16 = crc.crc16_bytecode
     crc.copy = crc.copy_bytecode
 
-from station import bus, client, frame, health, image, plan, server
+from station import bus, client, events, frame, health, image, plan, server
 
 WANTED = 1000
 
@@ -138,9 +138,10 @@ def make():
     with open(sys.argv[2], "rb") as file:
         assert plan.parse(file.read(), loaded) == plan.ACCEPTED
     img = image.Image(loaded, ticks)
+    ring = events.Events(loaded, img, ticks)
     ports = [Memory() for _ in loaded.bus_uart]
     buses = tuple(
-        bus.Bus(i, loaded, img, client.Client(ports[i], ticks, 1750, 96), ticks)
+        bus.Bus(i, loaded, img, ring, client.Client(ports[i], ticks, 1750, 96), ticks)
         for i in range(len(ports))
     )
     dog = Dog()
