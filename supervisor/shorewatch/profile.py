@@ -96,6 +96,8 @@ class Point(Table):
     def _consistent(self) -> "Point":
         if (self.type == "bit") != (self.table in ("coil", "discrete")):
             raise ValueError("type bit belongs to tables coil and discrete, and to no other")
+        if self.scale == 0:
+            raise ValueError("scale must not be 0: every value would be the same")
         if self.range is not None and self.range[0] > self.range[1]:
             raise ValueError("range must be [low, high] with low <= high")
         if self.labels and self.type not in ("enum", "bit", "bits", "bits32"):
