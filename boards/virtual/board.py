@@ -9,8 +9,8 @@ the writer's scheduling does not change their distances. A line that is no edge 
 the variable all contacts stay open.
 
 The watchdog is one "." on stdout at most each 100 ms: the supervisor kills a VM that misses it for
-WATCHDOG_MS. Exit code 70 is a reset. A pty carries no speed and no parity: tx_idle() works out when a
-wire would be free.
+WATCHDOG_MS. Exit code 70 is a reset. A pty carries no speed and no parity: tx_idle() works out when
+a wire would be free.
 The VM must not lead a session: it would be hung up with the first pty that closes.
 """
 
