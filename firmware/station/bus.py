@@ -9,7 +9,7 @@ Doubt: two blocks of one device with the same function and count are twins. A re
 last one of a twin asked less than the worst reply time ago may be a copy that came late: it is not
 taken, and its block is asked first, alone, after a quarantine.
 Timeout: 4 times the device's turnaround (rising at once, falling slowly) and the reply's time on
-the wire, at least 50 ms, at most the plan's; after any improper answer, the plan's.
+the wire, at least 50 ms, at most the plan's. A timeout counts as a turnaround of that time.
 Breaker: after 3 failures in a row a device is down. One probe at a time asks a down device; a
 failed probe of length c keeps all probes away for 19 c (at most 5 % of bus time), unless every
 device of the bus is down: then probing never pauses, and the first answer ends all pauses.
@@ -387,7 +387,8 @@ class Bus:
 
     def _failed(self, device: int, result: int) -> None:
         self.last_fault[device] = result
-        self.latency_us[device] = 0
+        if result == frame.TIMEOUT and self.latency_us[device]:
+            self.latency_us[device] = max(self.latency_us[device], self.client.reply_us)
         if self.client.was_sent:
             self._quarantine(device)
         failures = min(self.failures[device] + 1, 255)
