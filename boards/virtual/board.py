@@ -38,23 +38,24 @@ _EXIT_RESET = 70
 _POLL_MIN_US = 1000
 
 _INPUTS = 8
-_EDGES = 64  # edges that wait; past them the tty waits
+_EDGES = 16  # edges that wait; past them the tty waits
 _US_MAX = 1 << 29
 _EDGE_LATE_US = 20000  # later than this, an edge was not waiting: the next one counts from it
 
 _poller = select.poll()
+_scratch = bytearray(256)  # of the port at hand
 
 
 class Port:
     """A tty that may be gone: then it reads nothing, swallows writes, and is looked for again."""
 
-    def __init__(self, path: str, char_ns: int) -> None:
+    def __init__(self, path: str, char_ns: int, size: int = 1024) -> None:
         self._path = path
         self._char_ns = char_ns
         self._file: Any = None
         self._own = select.poll()
-        self._scratch = bytearray(256)
-        self._ring = micropython.RingIO(1025)
+        self._size = size
+        self._ring = micropython.RingIO(size + 1)
         self._tried_ms: Any = 0
         self._free_us: Any = time.ticks_us()
         self._sending = False
@@ -62,7 +63,7 @@ class Port:
 
     def any(self) -> int:
         if self._ready(select.POLLIN):
-            room = 1024 - self._ring.any()
+            room = self._size - self._ring.any()
             if room > 0:
                 self._pull(min(room, 256))
         return self._ring.any()
@@ -109,12 +110,12 @@ class Port:
 
     def _pull(self, n: int) -> None:
         try:
-            got = self._file.readinto(self._scratch, n)
+            got = self._file.readinto(_scratch, n)
         except OSError:
             self._close()
             return
         if got:
-            self._ring.write(self._scratch, got)  # type: ignore[call-arg]  # the stub lacks n
+            self._ring.write(_scratch, got)  # type: ignore[call-arg]  # the stub lacks n
 
     def _open(self) -> None:
         self._tried_ms = time.ticks_ms()
@@ -150,7 +151,7 @@ class Contacts:
     def __init__(self, path: "str | None") -> None:
         self.count = _INPUTS
         self.wakes_idle = True
-        self._port = Port(path, 0) if path else None
+        self._port = Port(path, 0, 128) if path else None
         self._mask = 0
         self._last_us: Any = time.ticks_us()  # when the last edge was played
         self._bits = bytearray(_EDGES)

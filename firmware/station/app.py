@@ -107,6 +107,7 @@ class App:
         self.ticks = ticks
         settings = load_settings()
         loaded, health_bits = load_plan()
+        plan.forget_parser()
         contacts = board.open_inputs()
         try:
             ports = open_ports(board, loaded, contacts.count)

@@ -9,7 +9,7 @@ Doubt: two blocks of one device with the same function and count are twins. A re
 last one of a twin asked less than the worst reply time ago may be a copy that came late: it is not
 taken, and its block is asked first, alone, after a quarantine.
 Timeout: 4 times the device's turnaround (rising at once, falling slowly) and the reply's time on
-the wire, at least 50 ms, at most the plan's. A timeout counts as a turnaround of that time.
+the wire, at least 100 ms, at most the plan's. A timeout counts as a turnaround of that time.
 Breaker: after 3 failures in a row a device is down. One probe at a time asks a down device; a
 failed probe of length c keeps all probes away for 19 c (at most 5 % of bus time), unless every
 device of the bus is down: then probing never pauses, and the first answer ends all pauses.
@@ -40,7 +40,7 @@ SWEEP_BLOCKS = 16
 LATE_MAX_MS = (1 << 21) - 1  # shifted by 8 it is still a small integer on a 32-bit board
 LATENCY_FACTOR = 4
 LATENCY_FALL = 4  # a turnaround that gets shorter is believed by 1/16 each time
-TIMEOUT_FLOOR_US = 50000
+TIMEOUT_FLOOR_US = 100000
 STUCK_US = 2000000  # past its timeout, a transaction that has not ended is a fault of ours
 NONE = -1
 

@@ -162,7 +162,7 @@ class Client:
             return
         n = self.port.readinto(self.more, BUFFER_SIZE)
         left = self.request_size - self._echoed
-        if 0 <= self._echoed and n <= left and self._repeats(self.more, self._echoed, n):
+        if self._echoed >= 0 and n <= left and self._repeats(self.more, self._echoed, n):
             self._echoed += n
             return
         self.strays = (self.strays + n + max(self._echoed, 0)) & 0xFFFF

@@ -141,6 +141,15 @@ def parse(data: bytes, plan: Plan) -> int:
     return fault
 
 
+def forget_parser() -> None:
+    """Frees the code that only the start needs, some 4 kB of a board's heap; for a board only."""
+    names = globals()
+    for name in ("parse", "_parse_buses", "_parse_devices", "_parse_blocks", "_parse_inputs"):
+        del names[name]
+    for name in ("_parse_watches", "_chain_watches"):
+        del names[name]
+
+
 def _parse_buses(data: bytes, at: int, count: int, plan: Plan) -> int:
     for i in range(at, at + 12 * count, 12):
         uart, parity, stop, _, baud, t35_us = struct.unpack_from(">BBBBIH", data, i)

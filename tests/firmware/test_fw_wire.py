@@ -394,10 +394,10 @@ def silence_cost_us(latency_us, timeout_ms=1000, count=3, worst_ms=2000):
 
 @pytest.mark.parametrize(
     ("latency_us", "expected_us"),
-    [(5_000, 50_000), (12_500, 50_000), (30_000, 120_000), (200_000, 800_000)],
+    [(5_000, 100_000), (24_000, 100_000), (40_000, 160_000), (200_000, 800_000)],
 )
 def test_a_quick_device_is_given_up_sooner(latency_us, expected_us):
-    """A device's timeout is 4 times its turnaround, 50 ms at least, and its reply's wire time."""
+    """A device's timeout is 4 times its turnaround, 100 ms at least, and its reply's wire time."""
     cost_us, _ = silence_cost_us(latency_us)
     assert cost_us == pytest.approx(expected_us + 11 * CHAR_US, abs=4_000)
 
@@ -425,17 +425,15 @@ def test_timeouts_lead_back_to_the_plans():
         while field.word(image.TIMEOUTS) == n:
             field.run(0.01)
         costs_ms.append((field.bus.busy_us - busy_us) // 1000)
-    assert costs_ms == pytest.approx([4 * 56 + 10, 4 * 230, 1000], rel=0.05)
+    assert costs_ms == pytest.approx([4 * 106 + 10, 1000, 1000], rel=0.05)
 
 
 def test_quarantine_is_the_plans_whatever_the_timeout():
     """A device given up early is still left alone until its worst reply time has passed."""
     _, field = silence_cost_us(5_000)
     given_up_us = field.requests()[-1]
-    field.run(1.9)
-    assert field.requests()[-1] == given_up_us
-    field.run(0.2)
-    assert field.requests()[-1] >= given_up_us + 2_000_000
+    field.run(4)
+    assert next(at for at in field.requests() if at > given_up_us) >= given_up_us + 2_000_000
 
 
 def test_a_jittery_device_is_not_given_up():
