@@ -5,6 +5,8 @@ import pytest
 from shorewatch.config import load_station, parse_override
 from shorewatch.errors import ConfigError
 
+INPUT = '[[board.input]]\nid = "{}"\nname = "Door"\ninput = {}\nnormally = "open"\n'
+
 
 def problems(path):
     with pytest.raises(ConfigError) as caught:
@@ -62,12 +64,34 @@ def test_two_devices_may_not_share_an_address(write, station_text):
         ("mqtt://127.0.0.1:18830", "mqtt://u:p@x", "must not contain a user"),
         ('unique_id = "', 'unique_id = "Z', "unique_id"),
         ("unit_id = 10", "unit_id = 248", "248"),
+        ("[board.link]", INPUT.format("door", 8) + "[board.link]", "has inputs 0, 1, 2, 3"),
+        (
+            "[board.link]",
+            INPUT.format("door", 1) + INPUT.format("lid", 1) + "[board.link]",
+            "input of this board is used twice",
+        ),
+        (
+            "[board.link]",
+            INPUT.format("door", 1) + INPUT.format("door", 2) + "[board.link]",
+            "input is used twice",
+        ),
+        (
+            "[board.link]",
+            INPUT.format("door", 1).replace('"open"', '"ajar"') + "[board.link]",
+            "'ajar'",
+        ),
+        (
+            "[board.link]",
+            INPUT.format("door", 1) + "debounce_ms = 0\n[board.link]",
+            "board.0.input.0.debounce_ms",
+        ),
     ],
 )
 def test_bad_values_are_named(write, station_text, old, new, words):
     """A bad value is refused in words that name it."""
     assert old in station_text
-    assert any(words in line for line in problems(write("b.toml", station_text.replace(old, new))))
+    text = station_text.replace(old, new, 1)
+    assert any(words in line for line in problems(write("b.toml", text)))
 
 
 def test_the_configuration_hash_follows_the_content(write, station_text):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shorewatch.config import BoardConfig, BusConfig, Device, DeviceConfig, load_station
 from shorewatch.errors import ConfigError
-from shorewatch.plan import _merge, _run_count, _wire_s, compile_board, compile_station
+from shorewatch.plan import _merge, _run_count, _watches, _wire_s, compile_board, compile_station
 from shorewatch.profile import Point, Profile
 
 
@@ -113,13 +113,75 @@ def test_the_binary_plan_is_as_its_table_says(sumqayit):
     data = plan.data
 
     assert data[:4] == b"SWPL"
-    assert struct.unpack(">HH", data[4:8]) == (1, len(data))
+    assert struct.unpack(">HH", data[4:8]) == (2, len(data))
     assert tuple(data[8:12]) == (2, 2, len(plan.blocks), 0)
+    assert struct.unpack(">HH", data[12:16]) == (len(plan.watches), 0)
     assert int.from_bytes(data[-4:]) == zlib.crc32(data[:-4]) == plan.crc
     assert data[:-4].endswith(b"\x0dtrans-caspian\x08sumqayit\x05beach")
     # 19200 8E1 on UART 0: 3.5 characters of 11 bits are 2,005 us.
     head = struct.pack(">BBBBIHH", 0, 1, 1, 0, 19200, 2005, 0)
-    assert data[12:24] == head
+    assert data[16:28] == head
+
+
+def test_watches_and_inputs_follow_the_blocks(write, station_text):
+    """Watches and contacts stand in plan.bin as the format says, a watch's code is its index."""
+    door = '[[board.input]]\nid = "door"\nname = "Door"\ninput = 5\nnormally = "closed"\n'
+    text = station_text.replace("[board.link]", door + "[board.link]", 1)
+    station = load_station(write("s.toml", text))
+    plan = compile_board(station, "pfe-room")
+    names = plan.data.index(b"\x0dtrans-caspian")
+    watches = plan.data[names - 10 * len(plan.watches) : names]
+    inputs = plan.data[names - 10 * len(plan.watches) - 4 : names - 10 * len(plan.watches)]
+
+    assert (plan.data[11], int.from_bytes(plan.data[12:14])) == (1, len(plan.watches))
+    assert inputs == struct.pack(">BBH", 5, 1, 20)
+    rows = list(struct.iter_unpack(">BBHHHH", watches))
+    assert [row[5] for row in rows] == list(range(len(rows)))
+    assert {(row[0], row[1]) for row in rows} == {(plan.watches[0].block.index, 1)}
+    # Status bit 0 is in register 2; alarm bit 9 in the low word of registers 3 and 4.
+    places = {(w.point.id, w.bit): row[2] for w, row in zip(plan.watches, rows, strict=True)}
+    assert places["status", 0] == 16 * 2
+    assert places["alarms", 9] == 16 * 4 + 9
+    assert len(places) == len(rows) == 10 + 16 + 10
+
+
+def test_bits_of_the_manhole_are_watched(sumqayit):
+    """Lid and water are bits 0 and 1 of the manhole's block of discrete inputs."""
+    plan = compile_board(sumqayit, "beach")
+
+    assert [(w.point.id, w.kind, w.offset, w.bit) for w in plan.watches] == [
+        ("lid", 1, 0, 0),
+        ("water", 1, 1, 0),
+    ]
+    assert {(w.block.device.id, w.block.function) for w in plan.watches} == {("manhole", 2)}
+
+
+def test_thresholds_are_raw_and_signed_words(sumqayit):
+    """A threshold of a signed point is its raw word, of kind 4 above and 5 below."""
+    manhole = sumqayit.devices["manhole"]
+    level = manhole.points["water_level"].model_copy(
+        update={"watch_above": 0.1, "watch_below": -0.05, "watch_hysteresis": 0.02}
+    )
+    (block,) = [b for b in compile_board(sumqayit, "beach").blocks if ("lid", 0) in b.points]
+
+    above, below = _watches(block, level, 3)
+
+    assert (above.kind, above.offset, above.threshold, above.hysteresis) == (4, 3, 100, 20)
+    assert (below.kind, below.offset, below.threshold, below.hysteresis) == (5, 3, 0xFFCE, 20)
+
+
+def test_more_watches_than_a_board_keeps_are_refused(write, station_text):
+    """A board that would have to watch more than 256 changes is refused, with the number."""
+    more = "".join(
+        f'\n[[board.bus.device]]\nid = "p{i}"\nname = "P"\nprofile = "pfe-synthetic"\n'
+        f"unit_id = {20 + i}\n"
+        for i in range(8)
+    )
+    text = station_text.replace("baud = 19200", "baud = 115200") + more
+    path = write("many.toml", text.replace("baud = 9600", "baud = 115200"))
+
+    with pytest.raises(ConfigError, match=r"at most 256 watches \(found 290\)"):
+        compile_station(load_station(path))
 
 
 def test_blocks_do_not_overlap_in_the_image(sumqayit):

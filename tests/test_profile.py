@@ -105,6 +105,33 @@ type = "u16"
         ('type = "u16"', 'type = "u16"\nrange = [5, 1]', "low <= high"),
         ('type = "u16"', 'type = "u16"\nage_s_max = 0.5', "longer than period_s"),
         ("address = 0", "adress = 0", "did you mean 'address'?"),
+        ('type = "u16"', 'type = "u16"\nwatch = "change"', "by watch_above and watch_below"),
+        ('type = "u16"', 'type = "f32"\nwatch = "change"', "let an alarm of the station watch"),
+        ('type = "u16"', 'type = "bits"\nwatch = "change"', "there are no labels"),
+        (
+            'type = "u16"',
+            'type = "bits"\nlabels = { 16 = "x" }\nwatch = "change"',
+            "label 16 is no bit of bits",
+        ),
+        ('type = "u16"', 'type = "u16"\nwatch = "rise"', "watch"),
+        ('type = "u16"', 'type = "u16"\nscale = 0.0', "scale must not be 0"),
+        ('type = "u16"', 'type = "s32"\nwatch_above = 1.0', "thresholds are for types u16 and s16"),
+        ('type = "u16"', 'type = "enum"\nwatch_below = 1.0', "thresholds are for types"),
+        ('type = "u16"', 'type = "u16"\norder = "BADC"\nwatch_above = 1.0', "swapped bytes"),
+        ('type = "u16"', 'type = "u16"\nwatch_above = 65535.0', "from 0 to 65534"),
+        ('type = "u16"', 'type = "u16"\nwatch_below = 0.0', "from 1 to 65535"),
+        ('type = "u16"', 'type = "s16"\nscale = 0.1\nwatch_above = 4000.0', "to 3276.6"),
+        (
+            'type = "u16"',
+            'type = "u16"\nwatch_above = 5.0\nwatch_hysteresis = 6.0',
+            "would never end",
+        ),
+        ('type = "u16"', 'type = "u16"\nwatch_hysteresis = 6.0', "needs watch_above or"),
+        (
+            'type = "u16"',
+            'type = "u16"\nwatch_above = 5.0\nwatch_below = 5.0',
+            "must be less than watch_above",
+        ),
         ('source = "x"', 'source = "x"\ntimeout_ms = 900', "worst_ms must not be shorter"),
     ],
 )
@@ -114,6 +141,73 @@ def test_a_bad_profile_says_what_is_wrong(write, old, new, rule):
         load_profile(write("x.toml", PROFILE.replace(old, new, 1)))
 
     assert rule in str(caught.value)
+
+
+def test_a_bad_watch_is_named_with_its_line(write):
+    """A watch that no board can keep is reported with file, line, key and value."""
+    path = write("x.toml", PROFILE.replace('"u16"', '"s32"\nwatch_above = 2.5'))
+    with pytest.raises(ConfigError) as caught:
+        load_profile(path)
+
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.key, problem.value) == (11, "point.0.watch_above", "2.5")
+
+
+@pytest.mark.parametrize(
+    ("keys", "limit", "is_above", "expected"),
+    [
+        ({"type": "s16", "scale": 0.1}, 30.0, True, (True, 300, 0)),
+        ({"type": "s16", "scale": 0.1}, 0.3, True, (True, 3, 0)),
+        ({"type": "s16", "scale": 0.1}, 30.04, True, (True, 300, 0)),
+        ({"type": "s16", "scale": 0.1}, 30.04, False, (False, 301, 0)),
+        ({"type": "s16", "scale": 0.1, "watch_hysteresis": 0.5}, -5.0, False, (False, -50, 5)),
+        ({"type": "u16", "scale": -0.5, "offset": 100.0}, 60.0, True, (False, 80, 0)),
+        (
+            {"type": "u16", "scale": -0.5, "offset": 100.0, "watch_hysteresis": 2.0},
+            60.0,
+            True,
+            (False, 80, 4),
+        ),
+    ],
+)
+def test_thresholds_become_raw_words(keys, limit, is_above, expected):
+    """A limit in the point's unit becomes the raw number past which the value passes the limit."""
+    watched = point(**keys, **{"watch_above" if is_above else "watch_below": limit})
+    assert watched.threshold(limit, is_above=is_above) == expected
+
+
+@given(
+    st.sampled_from(["u16", "s16"]),
+    st.sampled_from([1.0, 0.1, 0.001, -0.1, 0.25]),
+    st.integers(-300, 300).map(lambda n: n / 10),
+    st.integers(-30, 30),
+    st.booleans(),
+)
+def test_a_raw_threshold_means_what_the_limit_means(kind, scale, limit, offset, is_above):
+    """For every word, the board's comparison is that of the decoded value with the limit."""
+    p = point(type=kind, scale=scale, offset=float(offset))
+    try:
+        raw_above, begin, _ = p.threshold(limit, is_above=is_above)
+    except ValueError:
+        return
+    for word in {(begin + step) & 0xFFFF for step in range(-3, 4)}:
+        raw = word - 0x10000 if kind == "s16" and word > 0x7FFF else word
+        value = p.decode([word])[0]
+        board_says = raw > begin if raw_above else raw < begin
+        assert board_says == (value > limit if is_above else value < limit)
+
+
+def test_bits_are_found_in_any_order():
+    """Bit n of a field of bits is found in its register, for any order of words and bytes."""
+    labels = {"0": "a", "7": "b", "17": "c"}
+    places = {
+        order: point(type="bits32", labels=labels, order=order).bit_places()
+        for order in ("ABCD", "CDAB", "BADC", "DCBA")
+    }
+    assert places["ABCD"] == {0: (1, 0), 7: (1, 7), 17: (0, 1)}
+    assert places["CDAB"] == {0: (0, 0), 7: (0, 7), 17: (1, 1)}
+    assert places["BADC"] == {0: (1, 8), 7: (1, 15), 17: (0, 9)}
+    assert places["DCBA"] == {0: (0, 8), 7: (0, 15), 17: (1, 9)}
 
 
 def test_a_users_profile_may_not_hide_a_shipped_one(write, tmp_path):

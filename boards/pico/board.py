@@ -31,6 +31,9 @@ _REQUESTED = 3
 _FAULT = 4
 _MAINTENANCE = 5
 _PINS = ((0, 1, 2), (4, 5, 6))  # by UART: TX, RX, DE
+_CONTACTS = 8  # GP8 to GP15, each a contact to ground
+_CONTACT_FIRST = 8
+_GPIO_IN = 0xD0000004  # SIO, RP2040 datasheet 2.3.1.7: all pins at one instant
 _RX_SIZE = 512
 _TX_SIZE = 256
 
@@ -102,6 +105,20 @@ class UsbPort:
         return bool(flags & wanted)
 
 
+class Contacts:
+    """Dry contacts to ground with the chip's pull-ups: a closed one is low."""
+
+    def __init__(self) -> None:
+        self.count = _CONTACTS
+        self.wakes_idle = False  # an edge is no interrupt here
+        for i in range(_CONTACTS):
+            machine.Pin(_CONTACT_FIRST + i, machine.Pin.IN, machine.Pin.PULL_UP)
+
+    def read(self) -> int:
+        levels: int = machine.mem32[_GPIO_IN]  # 30 pins: a small integer
+        return ~(levels >> _CONTACT_FIRST) & ((1 << _CONTACTS) - 1)
+
+
 def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
     """The UART as a field bus; ValueError if the board has no such UART."""
     if uart >= len(_PINS):
@@ -129,6 +146,10 @@ def open_link(settings: "dict[str, object]") -> UsbPort:
     port = UsbPort()
     _ports.append(port)
     return port
+
+
+def open_inputs() -> Contacts:
+    return Contacts()
 
 
 def watchdog() -> machine.WDT:

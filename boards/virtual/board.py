@@ -1,9 +1,16 @@
 """A board without hardware: the MicroPython unix VM on ptys; its supervisor plays the hardware.
 
 Told by the environment: SHOREWATCH_LINK, SHOREWATCH_BUS0 and _BUS1 (paths of ttys; a link may
-vanish and come back as another), SHOREWATCH_UID, SHOREWATCH_BOOT_REASON. The watchdog is one "." on
-stdout at most each 100 ms: the supervisor kills a VM that misses it for WATCHDOG_MS. Exit code 70
-is a reset. A pty carries no speed and no parity: tx_idle() works out when a wire would be free.
+vanish and come back as another), SHOREWATCH_UID, SHOREWATCH_BOOT_REASON.
+Dry contacts come as edges on the tty SHOREWATCH_INPUTS, a line each: "index level us", decimal:
+the contact (from 0), 1 closed or 0 open, and how many microseconds (0 to 2^29) after the edge
+before it. Edges wait in a queue, at most one is played a pass, and none before its time, so that
+the writer's scheduling does not change their distances. A line that is no edge is skipped. Without
+the variable all contacts stay open.
+
+The watchdog is one "." on stdout at most each 100 ms: the supervisor kills a VM that misses it for
+WATCHDOG_MS. Exit code 70 is a reset. A pty carries no speed and no parity: tx_idle() works out when
+a wire would be free.
 The VM must not lead a session: it would be hung up with the first pty that closes.
 """
 
@@ -49,21 +56,34 @@ _PARENB = 0o400
 _PARODD = 0o1000
 _CLOCAL = 0o4000
 
+_INPUTS = 8
+_EDGES = 16  # edges that wait; past them the tty waits
+_US_MAX = 1 << 29
+_EDGE_LATE_US = 20000  # later than this, an edge was not waiting: the next one counts from it
+
 _poller = select.poll()
+_scratch = bytearray(256)  # of the port at hand
 
 
 class Port:
     """A tty that may be gone: then it reads nothing, swallows writes, and is looked for again."""
 
-    def __init__(self, path: str, char_ns: int, line: "tuple[int, int, int] | None" = None) -> None:
-        """Line: baud, parity and stop bits, where they matter."""
+    def __init__(
+        self,
+        path: str,
+        char_ns: int,
+        *,
+        line: "tuple[int, int, int] | None" = None,
+        size: int = 1024,
+    ) -> None:
+        """Line: baud, parity and stop bits, where they matter. size: bytes that may wait."""
         self._path = path
         self._line = line
         self._char_ns = char_ns
         self._file: Any = None
         self._own = select.poll()
-        self._scratch = bytearray(256)
-        self._ring = micropython.RingIO(1025)
+        self._size = size
+        self._ring = micropython.RingIO(size + 1)
         self._tried_ms: Any = 0
         self._free_us: Any = time.ticks_us()
         self._sending = False
@@ -71,7 +91,7 @@ class Port:
 
     def any(self) -> int:
         if self._ready(select.POLLIN):
-            room = 1024 - self._ring.any()
+            room = self._size - self._ring.any()
             if room > 0:
                 self._pull(min(room, 256))
         return self._ring.any()
@@ -118,12 +138,12 @@ class Port:
 
     def _pull(self, n: int) -> None:
         try:
-            got = self._file.readinto(self._scratch, n)
+            got = self._file.readinto(_scratch, n)
         except OSError:
             self._close()
             return
         if got:
-            self._ring.write(self._scratch, got)  # type: ignore[call-arg]  # the stub lacks n
+            self._ring.write(_scratch, got)  # type: ignore[call-arg]  # the stub lacks n
 
     def _open(self) -> None:
         self._tried_ms = time.ticks_ms()
@@ -155,6 +175,72 @@ class Port:
         self._file = None
 
 
+class Contacts:
+    """Contacts played from a queue of edges; idle() ends when the next one is due."""
+
+    def __init__(self, path: "str | None") -> None:
+        self.count = _INPUTS
+        self.wakes_idle = True
+        self._port = Port(path, 0, size=128) if path else None
+        self._mask = 0
+        self._last_us: Any = time.ticks_us()  # when the last edge was played
+        self._bits = bytearray(_EDGES)
+        self._after_us = [0] * _EDGES
+        self._head = 0
+        self._queued = 0
+        self._byte = bytearray(1)
+        self._fields = [0, 0, 0]
+        self._field = 0
+        self._is_edge = True
+
+    def read(self) -> int:
+        """The closed contacts, after playing at most one edge."""
+        if self._port is None:
+            return 0
+        while self._queued < _EDGES and self._port.any():
+            self._port.readinto(self._byte, 1)
+            self._take(self._byte[0])
+        if self._queued and self.due_us() <= 0:
+            bit = self._bits[self._head]
+            if bit & 1:
+                self._mask |= 1 << (bit >> 1)
+            else:
+                self._mask &= ~(1 << (bit >> 1))
+            # From the time it should have had: delays of passes do not add up.
+            due_us = time.ticks_add(self._last_us, self._after_us[self._head])
+            now_us = time.ticks_us()
+            is_late = time.ticks_diff(now_us, due_us) > _EDGE_LATE_US
+            self._last_us = now_us if is_late else due_us
+            self._head = (self._head + 1) % _EDGES
+            self._queued -= 1
+        return self._mask
+
+    def due_us(self) -> int:
+        """Microseconds until the next edge; a long time if there is none."""
+        if self._queued == 0:
+            return _US_MAX
+        gone_us = time.ticks_diff(time.ticks_us(), self._last_us)
+        return self._after_us[self._head] - gone_us
+
+    def _take(self, byte: int) -> None:
+        if 48 <= byte <= 57:
+            value = self._fields[self._field] * 10 + byte - 48
+            self._fields[self._field] = min(value, _US_MAX)
+        elif byte == 32 and self._field < 2:
+            self._field += 1
+        elif byte == 10:
+            index, level = self._fields[0], self._fields[1]
+            if self._is_edge and self._field == 2 and index < self.count and level < 2:
+                at = (self._head + self._queued) % _EDGES
+                self._bits[at] = index << 1 | level
+                self._after_us[at] = self._fields[2]
+                self._queued += 1
+            self._fields[0] = self._fields[1] = self._fields[2] = self._field = 0
+            self._is_edge = True
+        else:
+            self._is_edge = False
+
+
 class _Dog:
     def __init__(self) -> None:
         self._fed_ms: Any = time.ticks_add(time.ticks_ms(), -_BEAT_MS)
@@ -178,12 +264,15 @@ class _Dog:
                 sys.exit(1)
 
 
+_contacts: "Contacts | None" = None
+
+
 def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
     path = os.getenv("SHOREWATCH_BUS" + str(uart))
     if not path:
         raise ValueError("no such UART")
     bits = 9 + (1 if parity else 0) + stop_bits
-    return Port(path, bits * 1000000000 // baud, (baud, parity, stop_bits))
+    return Port(path, bits * 1000000000 // baud, line=(baud, parity, stop_bits))
 
 
 def open_link(settings: "dict[str, Any]") -> Port:
@@ -191,12 +280,20 @@ def open_link(settings: "dict[str, Any]") -> Port:
     return Port(os.getenv("SHOREWATCH_LINK") or "", 0)
 
 
+def open_inputs() -> Contacts:
+    global _contacts
+    _contacts = Contacts(os.getenv("SHOREWATCH_INPUTS"))
+    return _contacts
+
+
 def watchdog() -> _Dog:
     return _Dog()
 
 
 def idle(wait_us: int) -> None:
-    """Rests until the time has passed or a byte has come on any port."""
+    """Rests until the time has passed, a byte has come on any port, or an edge is due."""
+    if _contacts is not None:
+        wait_us = max(min(wait_us, _contacts.due_us()), 0)
     if wait_us < _POLL_MIN_US:
         time.sleep_us(wait_us)
         return

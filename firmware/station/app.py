@@ -11,8 +11,10 @@ import os
 from station import VERSION, crash, health, image, plan
 from station.bus import Bus
 from station.client import Client
+from station.events import Events
 from station.health import CRASH_STORED, NO_PLAN, PLAN_REFUSED, Health
 from station.image import Image
+from station.inputs import Inputs
 from station.server import Server
 from station.slots import Trial
 
@@ -27,7 +29,6 @@ PLAN_FILE = "plan.bin"
 BOARD_FILE = "board.json"
 REST_MAX_US = 50000
 IDENTITY_SIZE_MAX = 200
-PLAN_SIZE_MAX = 4096
 UNIT_ID = 1  # of a board that has not been told
 WATCHDOG = 2  # board.boot_reason()
 MAINTENANCE = 5  # for board.reset()
@@ -63,7 +64,7 @@ def load_settings() -> "dict[str, Any]":
 
 def load_plan() -> "tuple[Plan, int]":
     """The plan and the health bits that tell what became of it."""
-    data = read_file(PLAN_FILE, PLAN_SIZE_MAX)
+    data = read_file(PLAN_FILE, plan.SIZE_MAX)
     if data is None:
         return plan.Plan(), NO_PLAN
     loaded = plan.Plan()
@@ -72,8 +73,11 @@ def load_plan() -> "tuple[Plan, int]":
     return loaded, 0
 
 
-def open_ports(board: "Board", loaded: "Plan") -> "list[Port]":
-    """A port for each bus of the plan; ValueError if the board has no such UART."""
+def open_ports(board: "Board", loaded: "Plan", contacts: int) -> "list[Port]":
+    """A port for each bus of the plan; ValueError if the board has no such UART or contact."""
+    for index in loaded.input_index:
+        if index >= contacts:
+            raise ValueError("no such input")
     return [
         board.open_bus(
             loaded.bus_uart[i],
@@ -92,11 +96,13 @@ class App:
         self.ticks = ticks
         settings = load_settings()
         loaded, health_bits = load_plan()
+        plan.forget_parser()
+        contacts = board.open_inputs()
         if board.strap():
             # A board whose strap opens the REPL does not come here with its strap bridged.
             loaded, health_bits = plan.Plan(), health.SAFE_MODE
         try:
-            ports = open_ports(board, loaded)
+            ports = open_ports(board, loaded, contacts.count)
         except ValueError:
             loaded, health_bits, ports = plan.Plan(), PLAN_REFUSED, []
         img = Image(loaded, ticks)
@@ -111,13 +117,15 @@ class App:
         if trial.is_fallback:
             health_bits |= health.FALLBACK
         fill_board(img, loaded, board, health_bits)
+        events = Events(loaded, img, ticks)
+        inputs = Inputs(loaded, img, events, contacts, ticks)
         buses = []
         for i in range(len(ports)):
             # A character: start bit, 8 data bits, parity, stop bits.
             bits = 9 + (1 if loaded.bus_parity[i] else 0) + loaded.bus_stop_bits[i]
             char_us = bits * 1000000 // loaded.bus_baud[i] + 1
             client = Client(ports[i], ticks, loaded.bus_t35_us[i], char_us)
-            buses.append(Bus(i, loaded, img, client, ticks))
+            buses.append(Bus(i, loaded, img, events, client, ticks))
         link = settings["link"]
         texts = (
             "Shorewatch",
@@ -130,10 +138,12 @@ class App:
         server = Server(board.open_link(link), ticks, img, link["unit_id"], identity)
         server.allows_maintenance = board.MAINTENANCE == "link"
         self.image = img
+        self.events = events
         self.buses = tuple(buses)
         self.server = server
         self.health = Health(img, ticks, dog, self.buses)
-        self.machines: tuple[Machine, ...] = self.buses + (server, self.health)
+        # Inputs first: the time of a pass is theirs. (MicroPython has no * in a tuple.)
+        self.machines: tuple[Machine, ...] = (inputs,) + self.buses + (server, events, self.health)
         self.health.machines = self.machines
         self._asked_ms = 0
         self._is_ending = False

@@ -5,11 +5,18 @@ slow ones, slow ones still get their turn, and on an overloaded bus all fall bac
 block that is a whole period late slips, counted.
 Quarantine: after a request without a proper answer, that device is not asked again until its worst
 reply time has passed, so that a late reply never meets another request to the same unit.
+Doubt: two blocks of one device with the same function and count are twins. A reply that repeats the
+last one of a twin asked less than the worst reply time ago may be a copy that came late: it is not
+taken, and its block is asked first, alone, after a quarantine.
+Timeout: 4 times the device's turnaround (rising at once, falling slowly) and the reply's time on
+the wire, at least 100 ms, at most the plan's. A timeout counts as a turnaround of that time.
 Breaker: after 3 failures in a row a device is down. One probe at a time asks a down device; a
 failed probe of length c keeps all probes away for 19 c (at most 5 % of bus time), unless every
 device of the bus is down: then probing never pauses, and the first answer ends all pauses.
 The search through the blocks is spread over passes, 16 a pass, and runs ahead during transactions.
 """
+
+from array import array
 
 from station import frame, image
 from station.client import FAR_US, IDLE
@@ -17,6 +24,7 @@ from station.client import FAR_US, IDLE
 TYPE_CHECKING = False  # a board has no typing module
 if TYPE_CHECKING:
     from station.client import Client
+    from station.events import Events
     from station.image import Image
     from station.plan import Plan
     from station.seams import Ticks
@@ -30,6 +38,9 @@ FAILURES_MAX = 3
 PROBE_PAUSE = 19  # times the cost of a failed probe: 1 / (1 + 19) = 5 %
 SWEEP_BLOCKS = 16
 LATE_MAX_MS = (1 << 21) - 1  # shifted by 8 it is still a small integer on a 32-bit board
+LATENCY_FACTOR = 4
+LATENCY_FALL = 4  # a turnaround that gets shorter is believed by 1/16 each time
+TIMEOUT_FLOOR_US = 100000
 STUCK_US = 2000000  # past its timeout, a transaction that has not ended is a fault of ours
 NONE = -1
 
@@ -48,10 +59,17 @@ class Bus:
     """
 
     def __init__(
-        self, index: int, plan: "Plan", img: "Image", client: "Client", ticks: "Ticks"
+        self,
+        index: int,
+        plan: "Plan",
+        img: "Image",
+        events: "Events",
+        client: "Client",
+        ticks: "Ticks",
     ) -> None:
         self.plan = plan
         self.image = img
+        self.events = events
         self.client = client
         self.ticks = ticks
         self.hold = False
@@ -79,6 +97,10 @@ class Bus:
         self.probed = 0  # position in devices, round robin
         now_ms = ticks.ticks_ms()
         self.due_ms = [now_ms] * len(self.blocks)
+        self.latency_us = [0] * devices  # filtered turnaround; 0: not known
+        self.twin = self._find_twins()
+        self.reply_crc = array("H", [0] * len(self.blocks))  # of the last good reply, by position
+        self.doubted = bytearray(len(self.blocks))
         self.tries = bytearray(len(self.blocks))
         self.retired = bytearray(len(self.blocks))  # marked bad because its device is down
         self.asked = NONE  # position of the block in the transaction
@@ -116,6 +138,36 @@ class Bus:
             return wait_us
         self._sweep(now_ms)
         return 0
+
+    def _find_twins(self) -> bytes:
+        """For each position the next one, cyclic, of the same device, function and count."""
+        twins = bytearray(len(self.blocks))
+        for position in range(len(self.blocks)):
+            other = (position + 1) % len(self.blocks)
+            while not self._is_alike(self.blocks[position], self.blocks[other]):
+                other = (other + 1) % len(self.blocks)
+            twins[position] = other
+        return bytes(twins)
+
+    def _is_alike(self, block: int, other: int) -> bool:
+        return (
+            self.plan.block_device[block] == self.plan.block_device[other]
+            and self.plan.block_function[block] == self.plan.block_function[other]
+            and self.plan.block_count[block] == self.plan.block_count[other]
+        )
+
+    def _is_doubtful(self, position: int, crc: int, now_ms: int) -> bool:
+        """Whether a good reply may be a late copy of one to another request of the same shape."""
+        twin = self.twin[position]
+        while twin != position:
+            block = self.blocks[twin]
+            gone_ms = self.ticks.ticks_diff(now_ms, self.image.asked_ms(block))
+            limit_ms = self.plan.device_worst_ms[self.plan.block_device[block]]
+            limit_ms += self.client.request_us // 1000 + 1
+            if self.reply_crc[twin] == crc and 0 <= gone_ms <= limit_ms:
+                return True
+            twin = self.twin[twin]
+        return False
 
     def _spent_us(self, now_us: int) -> int:
         return self.ticks.ticks_diff(now_us, self._started_us)
@@ -157,6 +209,8 @@ class Bus:
             return
         late_ms = min(self.ticks.ticks_diff(now_ms, self.due_ms[position]), LATE_MAX_MS)
         lateness = (late_ms << 8) // self.plan.block_period_ms[block]
+        if self.doubted[position]:
+            lateness = LATE_MAX_MS << 8
         if self._best == NONE or lateness > self._best_lateness:
             self._best = position
             self._best_lateness = lateness
@@ -234,7 +288,7 @@ class Bus:
         device = self.plan.block_device[block]
         self.asked = position
         self._started_us = now_us
-        self.client.timeout_us = self.plan.device_timeout_ms[device] * 1000
+        self.client.timeout_us = self._timeout_us(block, device)
         self.client.start(
             now_us,
             self.plan.device_unit[device],
@@ -245,6 +299,33 @@ class Bus:
         self._count2(image.REQUESTS)
         self._restart_sweep()
 
+    def _timeout_us(self, block: int, device: int) -> int:
+        plan_us = self.plan.device_timeout_ms[device] * 1000
+        if self.latency_us[device] == 0:
+            return plan_us
+        size = frame.reply_size(self.plan.block_function[block], self.plan.block_count[block])
+        least_us = max(LATENCY_FACTOR * self.latency_us[device], TIMEOUT_FLOOR_US)
+        return min(least_us + size * self.client.char_us, plan_us)
+
+    def _learn(self, device: int) -> None:
+        """Takes the turnaround of a proper answer into the filter."""
+        seen_us = max(self.client.reply_us - self.client.size * self.client.char_us, 1)
+        known_us = self.latency_us[device]
+        self.latency_us[device] = max(seen_us, known_us - (known_us - seen_us >> LATENCY_FALL))
+
+    def _doubt(self, position: int, device: int) -> None:
+        """Leaves a reply that may be a copy: its block is asked anew when no copy can come."""
+        self._count(image.REJECTED)
+        self.doubted[position] = 1
+        self._quarantine(device)
+        self._put_back(position)
+        self._restart_sweep()
+
+    def _put_back(self, position: int) -> None:
+        self.due_ms[position] = self.ticks.ticks_add(
+            self.due_ms[position], -self.plan.block_period_ms[self.blocks[position]]
+        )
+
     def _complete(self, now_us: int, now_ms: int) -> None:
         position = self.asked
         self.asked = NONE
@@ -252,16 +333,24 @@ class Bus:
         device = self.plan.block_device[block]
         word = 8 * device
         result = self.client.result
+        self.doubted[position] = 0
         if result == frame.GOOD:
+            crc = self.client.reply[self.client.size - 2] << 8
+            crc |= self.client.reply[self.client.size - 1]
+            if self._is_doubtful(position, crc, now_ms):
+                self._doubt(position, device)
+                return
+            self.reply_crc[position] = crc
             self._count2(image.GOOD)
             image.bump(self.image.devices, word + image.DEVICE_GOOD)
-            self.image.store(block, self.client.reply, self.client.asked_ms)
+            self.events.store(block, self.client.reply, self.client.asked_ms, now_ms)
         else:
             image.bump(self.image.devices, word + image.DEVICE_BAD)
             self._count(COUNTERS[result])
             self._restart_sweep()
         if result == frame.GOOD or result == frame.EXCEPTION:
             self.tries[position] = 0
+            self._learn(device)
             self._answered(device)
             if result == frame.EXCEPTION:
                 code = self.client.reply[2]
@@ -277,9 +366,7 @@ class Bus:
             self.probe_end_ms = self.ticks.ticks_add(now_ms, PROBE_PAUSE * cost_ms)
         elif self.tries[position] < self.plan.device_retries[device]:
             self.tries[position] += 1
-            self.due_ms[position] = self.ticks.ticks_add(
-                self.due_ms[position], -self.plan.block_period_ms[block]
-            )
+            self._put_back(position)
             return
         self.tries[position] = 0
         self.retired[position] = self.state[device] == DOWN
@@ -300,11 +387,10 @@ class Bus:
 
     def _failed(self, device: int, result: int) -> None:
         self.last_fault[device] = result
+        if result == frame.TIMEOUT and self.latency_us[device]:
+            self.latency_us[device] = max(self.latency_us[device], self.client.reply_us)
         if self.client.was_sent:
-            self.quarantined[device] = 1
-            self.quarantine_end_ms[device] = self.ticks.ticks_add(
-                self.client.sent_ms, self.plan.device_worst_ms[device]
-            )
+            self._quarantine(device)
         failures = min(self.failures[device] + 1, 255)
         if self.state[device] == DOWN:
             self._set_state(device, DOWN, failures)
@@ -314,6 +400,12 @@ class Bus:
             self.down += 1
             self._set_state(device, DOWN, failures)
             self._restart_sweep()
+
+    def _quarantine(self, device: int) -> None:
+        self.quarantined[device] = 1
+        self.quarantine_end_ms[device] = self.ticks.ticks_add(
+            self.client.sent_ms, self.plan.device_worst_ms[device]
+        )
 
     def _set_state(self, device: int, state: int, failures: int) -> None:
         self.state[device] = state

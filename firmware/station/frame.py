@@ -2,9 +2,11 @@
 
 Request: unit u8, function u8, address u16, count u16, CRC u16 (low byte first): 8 bytes.
 Reply: unit, function, byte count, data, CRC. Exception: unit, function | 0x80, code, CRC: 5 bytes.
-Source: MODBUS Application Protocol V1.1b3, 6.1-6.4 and 7; MODBUS over Serial Line V1.02, 2.5.1.
+Identity request: unit, 2B, 0E, code u8, object u8, CRC: 7 bytes; its reply ends by silence.
+Source: MODBUS Application Protocol V1.1b3, 6.1-6.4, 6.21, 7; MODBUS over Serial Line V1.02, 2.5.1.
 
-Read-only by construction: no function here can put anything but 01, 02, 03 or 04 in a request.
+Read-only by construction: no function here can put anything but 01, 02, 03, 04 or 2B/0E in a
+request.
 """
 
 from station.crc import crc16
@@ -18,6 +20,10 @@ REJECTED = 4
 EXCEPTION = 5
 
 REQUEST_SIZE = 8
+IDENTIFY_SIZE = 7
+IDENTIFY = 0x2B
+IDENTIFICATION = 0x0E  # the one kind of 2B that reads
+IDENTITY_MIN = 10  # unit, 2B, 0E, code, conformity, more, next, number of objects, CRC
 HEAD_SIZE = 5  # no reply is shorter, and an exception is exactly this long
 REGISTERS_MAX = 121
 BITS_MAX = 1936
@@ -45,6 +51,17 @@ def encode_read(buf: bytearray, unit_id: int, function: int, address: int, count
     seal(buf, 6)
 
 
+def encode_identify(buf: bytearray, unit_id: int, code: int, object_id: int) -> None:
+    """Writes the 7 bytes of a read of identity (code 1 to 4) to the start of buf."""
+    assert 1 <= code <= 4, "codes of read device identification are 1 to 4"
+    buf[0] = unit_id
+    buf[1] = IDENTIFY
+    buf[2] = IDENTIFICATION
+    buf[3] = code
+    buf[4] = object_id
+    seal(buf, 5)
+
+
 def seal(buf: bytearray, size: int) -> None:
     """Appends the CRC of the first size bytes."""
     crc = crc16(buf, 0, size)
@@ -70,6 +87,18 @@ def check_head(buf: bytearray, unit_id: int, function: int, count: int) -> int:
     if buf[1] == function:
         return GOOD if buf[2] == reply_size(function, count) - 5 else REJECTED
     return EXCEPTION if buf[1] == function | 0x80 else REJECTED
+
+
+def check_identity(buf: bytearray, size: int, unit_id: int, code: int) -> int:
+    """Judges a whole reply to a read of identity, as check_reply() does."""
+    if not has_crc(buf, 0, size):
+        return BAD_CRC
+    if buf[0] != unit_id or size < HEAD_SIZE:
+        return REJECTED
+    if buf[1] == IDENTIFY | 0x80:
+        return EXCEPTION if size == HEAD_SIZE else REJECTED
+    is_answer = buf[1] == IDENTIFY and buf[2] == IDENTIFICATION and buf[3] == code
+    return GOOD if is_answer and size >= IDENTITY_MIN else REJECTED
 
 
 def check_reply(buf: bytearray, size: int, unit_id: int, function: int, count: int) -> int:

@@ -44,7 +44,7 @@ class Health:
         self.machines: tuple[Machine, ...] = ()  # all that must report progress
         self.progress = True
         self.heap_least = (1 << 29) - 1
-        self._clock_ms = self._beat_ms = self._window_ms = ticks.ticks_ms()
+        self._beat_ms = self._window_ms = ticks.ticks_ms()
         self._worst_us = 0
         self._last_worst_us = 0
         self._wants_gap = False
@@ -64,7 +64,7 @@ class Health:
     def step(self, now_us: int, now_ms: int) -> int:
         """Keeps the board clock; every 100 ms ages a block and feeds the watchdog if all live."""
         self.progress = True
-        self._advance_clock(now_ms)
+        self.image.advance_clock(now_ms)
         if self._wants_gap and self._is_gap():
             self._measure_heap()
         if self.ticks.ticks_diff(now_ms, self._window_ms) >= WINDOW_MS:
@@ -90,16 +90,6 @@ class Health:
     def note_heap(self) -> None:
         """Measures the free heap now; costs milliseconds."""
         self._put_heap(gc.mem_free())
-
-    def _advance_clock(self, now_ms: int) -> None:
-        # Three 16-bit words: a 32-bit board would allocate for a number of 2^30 and more.
-        delta_ms = self.ticks.ticks_diff(now_ms, self._clock_ms)
-        self._clock_ms = now_ms
-        carry = image.bump(self.image.board, image.CLOCK + 2, delta_ms)
-        if carry:
-            carry = image.bump(self.image.board, image.CLOCK + 1, carry)
-            if carry:
-                image.bump(self.image.board, image.CLOCK, carry)
 
     def _feed(self) -> None:
         for machine in self.machines:

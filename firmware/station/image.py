@@ -1,15 +1,17 @@
 """The image: what the link serves. Segments of big-endian bytes; this module owns every address.
 
   0x0000 board, and from 0x0040 16 registers a bus      0x0800 generation of each block
-  0x0100 8 registers a device                           0x0A00 tail of the last crash text
+  0x0100 8 registers a device                           0x0900 contacts: states, validity, counts
+  0x0A00 tail of the last crash text                    0x8000 ring of 256 events (events.py)
   0x1000 blocks: generation, status, age ms (2), data as last read well
-Only what the plan has is mapped. Ages are worked out when they are served; tend() ages the rest in
-turn, so that no tick wraps between two looks at a block (ticks compare within 2^29 ms).
+Of buses, devices and blocks, only what the plan has is mapped. Ages are worked out when they are
+served; tend() ages the rest in turn, so that no tick wraps between two looks at a block (ticks
+compare within 2^29 ms).
 """
 
 from station import frame
 from station.crc import copy
-from station.plan import AREA_START, HEADER_REGISTERS
+from station.plan import AREA_END, AREA_START, HEADER_REGISTERS
 
 TYPE_CHECKING = False  # a board has no typing module
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ WORST_PASS = 0x0D
 HEAP_FREE = 0x0E
 HEAP_LEAST = 0x10
 COUNTS = 0x12
+EVENT_NEXT = 0x16
+EVENT_CAPACITY = 0x18
 WATCHDOG = 0x19
 SLOT = 0x1A
 SLOT_STATE = 0x1B
@@ -58,7 +62,17 @@ DEVICE_GOOD = 5
 DEVICE_BAD = 6
 BUS_UNIT = 7
 
+# Words of the contact segment.
+CONTACT_STATES = 0
+CONTACT_VALID = 1
+CONTACT_CHANGES = 2
+
 CRASH_REGISTERS = 32
+CONTACT_REGISTERS = 2 + 16
+EVENT_RING = 256
+EVENT_REGISTERS = 8
+
+_AREA = 5  # the segment whose ages are worked out when they are read
 
 
 def put(buf: bytearray, word: int, value: int) -> None:
@@ -80,7 +94,7 @@ def bump(buf: bytearray, word: int, by: int = 1) -> int:
 
 
 class Image:
-    """Segments `board`, `devices` and the blocks; see the module for the map."""
+    """Segments `board`, `devices`, `contacts`, `events`, the blocks; see the module for the map."""
 
     def __init__(self, plan: "Plan", ticks: "Ticks") -> None:
         self.plan = plan
@@ -89,10 +103,21 @@ class Image:
         self.board = bytearray(2 * (BUS_START + 16 * len(plan.bus_uart)))
         self.devices = bytearray(16 * len(plan.device_bus))
         self.generations = bytearray(2 * self.blocks)
+        self.contacts = bytearray(2 * CONTACT_REGISTERS)
         self.crash = bytearray(2 * CRASH_REGISTERS)
         self.area = bytearray(2 * plan.area_registers())
-        self._starts = (0, 0x0100, 0x0800, 0x0A00, AREA_START)
-        self._segments = (self.board, self.devices, self.generations, self.crash, self.area)
+        self.events = bytearray(2 * EVENT_REGISTERS * EVENT_RING)
+        self._starts = (0, 0x0100, 0x0800, 0x0900, 0x0A00, AREA_START, AREA_END)
+        self._segments = (
+            self.board,
+            self.devices,
+            self.generations,
+            self.contacts,
+            self.crash,
+            self.area,
+            self.events,
+        )
+        self._clock_tick_ms = ticks.ticks_ms()
         self._asked_ms = [0] * self.blocks
         self._has_age = bytearray(self.blocks)
         self._tended = 0
@@ -128,17 +153,44 @@ class Image:
 
     def read(self, address: int, count: int, now_ms: int, buf: bytearray, to: int) -> bool:
         """Copies count registers, ages made fresh, to buf[to]; False if any is not mapped."""
-        i = 4
+        i = 6
         while address < self._starts[i]:
             i -= 1
         at = 2 * (address - self._starts[i])
         segment = self._segments[i]
         if at + 2 * count > len(segment):
             return False
-        if i == 4:
+        if i == _AREA:
             self._age_range(address, address + count, now_ms)
         copy(buf, to, segment, at, 2 * count)
         return True
+
+    def word_of(self, block: int, offset: int) -> int:
+        """A register of a block's data as last read well."""
+        return get(self.area, self._word(block) + HEADER_REGISTERS + offset)
+
+    def asked_ms(self, block: int) -> int:
+        """When the data of a block was asked for; means something only soon after its store()."""
+        return self._asked_ms[block]
+
+    def advance_clock(self, now_ms: int) -> None:
+        """Brings the board clock to now_ms; called at least once in 6 days, and before stamp()."""
+        # Three 16-bit words: a 32-bit board would allocate for a number of 2^30 and more.
+        delta_ms = self.ticks.ticks_diff(now_ms, self._clock_tick_ms)
+        self._clock_tick_ms = now_ms
+        carry = bump(self.board, CLOCK + 2, delta_ms)
+        if carry:
+            carry = bump(self.board, CLOCK + 1, carry)
+            if carry:
+                bump(self.board, CLOCK, carry)
+
+    def stamp(self, buf: bytearray, word: int, back_ms: int) -> None:
+        """Puts the board clock of back_ms ago (0 to 2^29) into three words of buf."""
+        low = get(self.board, CLOCK + 2) - (back_ms & 0xFFFF)
+        middle = get(self.board, CLOCK + 1) - (back_ms >> 16) - (1 if low < 0 else 0)
+        put(buf, word, get(self.board, CLOCK) - (1 if middle < 0 else 0))
+        put(buf, word + 1, middle)
+        put(buf, word + 2, low)
 
     def tend(self, now_ms: int) -> None:
         """Ages one block, the next in turn. Called at least 2 times a second."""

@@ -66,14 +66,25 @@ class LinkConfig(Table):
     poll_s: Annotated[float, Field(ge=0.02, le=60)] = 0.1
 
 
+class InputConfig(Table):
+    """One dry contact of a board; `normally` is how it stands while all is well."""
+
+    id: Id
+    name: Text
+    input: Annotated[int, Field(ge=0, le=15)]
+    normally: Literal["open", "closed"]
+    debounce_ms: Annotated[int, Field(ge=1, le=10_000)] = 20
+
+
 class BoardConfig(Table):
-    """One microcontroller: its type, its identity, its link, its buses."""
+    """One microcontroller: its type, its identity, its link, its buses, its contacts."""
 
     id: Id
     type: Id
     unique_id: Annotated[str, Field(pattern=r"^[0-9a-f]{8,32}$")]
     link: LinkConfig
     bus: Annotated[list[BusConfig], Field(min_length=1, max_length=2)]
+    input: Annotated[list[InputConfig], Field(max_length=16)] = []
 
 
 class StationTable(Table):
@@ -313,6 +324,14 @@ def _problems(
         ),
         "device",
     )
+    yield from _repeats(
+        (
+            (("board", b, "input", i, "id"), contact.id)
+            for b, board in enumerate(file.board)
+            for i, contact in enumerate(board.input)
+        ),
+        "input",
+    )
     types = sorted(p.name for p in asset_folder("boards").iterdir() if (p / "board.toml").is_file())
     for b, board in enumerate(file.board):
         if board.type not in types:
@@ -322,14 +341,25 @@ def _problems(
                 f"is no board type; there are {', '.join(types)}",
             )
         else:
-            uarts = [uart.uart for uart in load_board_type(board.type).uarts]
+            kind = load_board_type(board.type)
+            uarts = [uart.uart for uart in kind.uarts]
             for u, bus in enumerate(board.bus):
                 if bus.uart not in uarts:
                     rule = f"board type {board.type} has UARTs {', '.join(map(str, uarts))}"
                     yield ("board", b, "bus", u, "uart"), str(bus.uart), rule
+            inputs = [entry.input for entry in kind.inputs]
+            for i, contact in enumerate(board.input):
+                if contact.input not in inputs:
+                    has = f"inputs {', '.join(map(str, inputs))}" if inputs else "no inputs"
+                    rule = f"board type {board.type} has {has}"
+                    yield ("board", b, "input", i, "input"), str(contact.input), rule
         yield from _repeats(
             ((("board", b, "bus", u, "uart"), str(bus.uart)) for u, bus in enumerate(board.bus)),
             "UART of this board",
+        )
+        yield from _repeats(
+            ((("board", b, "input", i, "input"), str(c.input)) for i, c in enumerate(board.input)),
+            "input of this board",
         )
         for u, bus in enumerate(board.bus):
             yield from _repeats(

@@ -4,14 +4,23 @@ For each device the points are merged into blocks (one block = one read request 
 Merging is by cost: reading across a hole is worth it when the hole's bytes take less wire time than
 another request. `compile_board` also adds up the bus time and refuses what cannot be kept.
 
-plan.bin, format 1, big-endian; the firmware's station/plan.py reads it:
+Points with a watch become watches: the board stamps each change of a bit, or of a word against a
+threshold, as an event whose code is the watch's number. Boards know bits and single 16-bit words;
+a 32-bit field of bits is watched as the bits of its two words.
+
+plan.bin, format 2, big-endian; the firmware's station/plan.py reads it:
 
     0   4  b"SWPL"       4  2  format       6  2  size in bytes, CRC included
-    8   1  buses         9  1  devices     10  1  blocks           11  1  zero
-    12     buses,   12 bytes: uart u8, parity u8, stop bits u8, 0, baud u32, t3.5 us u16, 0 u16
+    8   1  buses         9  1  devices     10  1  blocks           11  1  inputs
+    12  2  watches      14  2  zero
+    16     buses,   12 bytes: uart u8, parity u8, stop bits u8, 0, baud u32, t3.5 us u16, 0 u16
            devices,  8 bytes: bus u8, unit u8, timeout ms u16, worst ms u16, retries u8, 0
            blocks,  12 bytes: device u8, function u8, address u16, count u16, period ms u32,
                      image address u16
+           inputs,   4 bytes: contact u8, flags u8 (1: normally closed), debounce ms u16
+           watches, 10 bytes: block u8, kind u8, offset u16, threshold u16, hysteresis u16, code u16
+                     kind 1 bit changed (offset: bit of the block's data), 2 above, 3 below,
+                     4 above, 5 below signed (offset: register of the block's data)
            names, each u8 length and UTF-8: cable, station, board (they make the CRC unique)
     -4  4  CRC-32 of everything before
 """
@@ -22,17 +31,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from shorewatch.config import BusConfig, Device, Station, load_board_type
+from shorewatch.config import BusConfig, Device, InputConfig, Station, load_board_type
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.profile import Point, Profile, Whole
 
-FORMAT = 1
+FORMAT = 2
 BLOCK_AREA = 0x1000
 BLOCK_AREA_END = 0x8000
 BLOCK_HEADER = 4
 READ_MAX = 125
 TURNAROUND_S = 0.005
 BUSY_MAX = 0.95
+WATCHES_MAX = 256
+BIT_CHANGED, ABOVE, BELOW, ABOVE_SIGNED, BELOW_SIGNED = range(1, 6)
 _PARITY = {"N": 0, "E": 1, "O": 2}
 
 
@@ -68,6 +79,23 @@ class Block:
         return _wire_s(self.device.bus, self.function, self.count)
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One change that a board stamps; its place in the plan is the code of its events.
+
+    `offset` is a bit of the block's data for BIT_CHANGED, else a register of it. `bit` is the bit
+    of the point's value (0 of a point of type bit), None for thresholds, which are raw numbers.
+    """
+
+    block: Block
+    point: Point
+    kind: int
+    offset: int
+    bit: int | None = None
+    threshold: int = 0
+    hysteresis: int = 0
+
+
 @dataclass(frozen=True)
 class BoardPlan:
     """The compiled plan of one board."""
@@ -75,6 +103,16 @@ class BoardPlan:
     station: Station
     board_id: str
     blocks: tuple[Block, ...]
+
+    @cached_property
+    def watches(self) -> tuple[Watch, ...]:
+        """What the board watches, in the order of blocks and points; the index is the code."""
+        return tuple(
+            watch
+            for block in self.blocks
+            for name, offset in block.points
+            for watch in _watches(block, block.device.points[name], offset)
+        )
 
     @cached_property
     def data(self) -> bytes:
@@ -102,11 +140,15 @@ class BoardPlan:
                     )
                     for block in self.blocks
                 ),
+                *(_encode_input(contact) for contact in board.input),
+                *(_encode_watch(watch, code) for code, watch in enumerate(self.watches)),
                 *(struct.pack(">B", len(n.encode())) + n.encode() for n in names),
             ]
         )
-        counts = (len(board.bus), len(devices), len(self.blocks), 0)
-        head = struct.pack(">4sHH4B", b"SWPL", FORMAT, 12 + len(body) + 4, *counts)
+        counts = (len(board.bus), len(devices), len(self.blocks), len(board.input))
+        head = struct.pack(
+            ">4sHH4BHH", b"SWPL", FORMAT, 16 + len(body) + 4, *counts, len(self.watches), 0
+        )
         return head + body + struct.pack(">I", zlib.crc32(head + body))
 
     @property
@@ -183,6 +225,7 @@ def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
         ("buses", len(board.bus), limits.buses),
         ("devices", len(plan.station.of_board(board.id)), limits.devices),
         ("blocks", len(plan.blocks), limits.blocks),
+        ("watches", len(plan.watches), WATCHES_MAX),
         ("image registers", image_end - BLOCK_AREA, BLOCK_AREA_END - BLOCK_AREA),
     )
     for noun, count, most in counted:
@@ -268,6 +311,42 @@ def _wire_s(bus: BusConfig, function: int, count: int) -> float:
     """Seconds one good transaction keeps the bus. Source: MODBUS over Serial Line V1.02, 2.5.1."""
     data = -(-count // 8) if function < 3 else 2 * count
     return (8 + 5 + data) * bus.char_us / 1e6 + 2 * bus.t35_us / 1e6 + TURNAROUND_S
+
+
+def _watches(block: Block, point: Point, offset: int) -> Iterator[Watch]:
+    """The watches of one point that stands at `offset` of the block's data."""
+    if point.watch == "change":
+        if point.type == "bit":
+            yield Watch(block, point, BIT_CHANGED, offset, bit=0)
+        else:
+            for bit, (register, place) in point.bit_places().items():
+                yield Watch(block, point, BIT_CHANGED, 16 * (offset + register) + place, bit=bit)
+    for limit, is_above in ((point.watch_above, True), (point.watch_below, False)):
+        if limit is not None:
+            raw_above, threshold, hysteresis = point.threshold(limit, is_above=is_above)
+            kind = ABOVE if raw_above else BELOW
+            if point.type == "s16":
+                kind += ABOVE_SIGNED - ABOVE
+            yield Watch(
+                block, point, kind, offset, threshold=threshold & 0xFFFF, hysteresis=hysteresis
+            )
+
+
+def _encode_input(contact: InputConfig) -> bytes:
+    flags = 1 if contact.normally == "closed" else 0
+    return struct.pack(">BBH", contact.input, flags, contact.debounce_ms)
+
+
+def _encode_watch(watch: Watch, code: int) -> bytes:
+    return struct.pack(
+        ">BBHHHH",
+        watch.block.index,
+        watch.kind,
+        watch.offset,
+        watch.threshold,
+        watch.hysteresis,
+        code,
+    )
 
 
 def _encode_bus(bus: BusConfig) -> bytes:

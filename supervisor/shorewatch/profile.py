@@ -8,6 +8,7 @@ Word orders of a 32-bit value 0xAABBCCDD in two registers: ABCD = AABB CCDD (big
 default), CDAB = words swapped, BADC = bytes swapped in each word, DCBA = both. 64-bit alike.
 """
 
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.model import Quality, Reason, Scalar
@@ -26,6 +27,9 @@ _FORMATS = {
     "u16": ">H", "s16": ">h", "u32": ">I", "s32": ">i", "u64": ">Q", "s64": ">q",
     "f32": ">f", "f64": ">d", "bits": ">H", "bits32": ">I", "enum": ">H",
 }  # fmt: skip
+
+_WORDS = ("u16", "s16")
+_ONLY = "a board knows bits and single 16-bit words; let an alarm of the station watch this point"
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
@@ -52,11 +56,48 @@ class Point(Table):
     age_s_max: Annotated[float, Field(gt=0)] | None = None
     deadband: Annotated[float, Field(ge=0)] = 0.0
     record: bool = True
+    # Changes that the board itself stamps: each labelled bit, or a 16-bit word that passes a
+    # threshold (in the point's unit; over again after falling back by the hysteresis).
+    watch: Literal["change"] | None = None
+    watch_above: float | None = None
+    watch_below: float | None = None
+    watch_hysteresis: Annotated[float, Field(ge=0)] = 0.0
+
+    @field_validator("watch")
+    @classmethod
+    def _is_watchable(cls, watch: str | None, info: ValidationInfo) -> str | None:
+        kind, labels = info.data.get("type"), info.data.get("labels", {})
+        if watch is not None and kind not in (None, "bit", "bits", "bits32"):
+            rule = "boards watch words by watch_above and watch_below" if kind in _WORDS else _ONLY
+            raise ValueError(f'watch = "change" is for types bit, bits and bits32; {rule}')
+        if watch is not None and kind in ("bits", "bits32"):
+            if not labels:
+                raise ValueError("the labelled bits are watched, and there are no labels")
+            width = 16 if kind == "bits" else 32
+            for label in labels:
+                if label.isdecimal() and int(label) >= width:
+                    raise ValueError(f"label {label} is no bit of {kind}: there are {width}")
+        return watch
+
+    @field_validator("watch_above", "watch_below")
+    @classmethod
+    def _is_a_word(cls, limit: float | None, info: ValidationInfo) -> float | None:
+        kind = info.data.get("type")
+        if limit is not None and kind is not None and kind not in _WORDS:
+            raise ValueError(f"thresholds are for types u16 and s16; {_ONLY}")
+        if limit is not None and info.data.get("order") in ("BADC", "DCBA"):
+            raise ValueError(
+                "boards compare words as they are read: none with swapped bytes; "
+                "let an alarm of the station watch this point"
+            )
+        return limit
 
     @model_validator(mode="after")
     def _consistent(self) -> "Point":
         if (self.type == "bit") != (self.table in ("coil", "discrete")):
             raise ValueError("type bit belongs to tables coil and discrete, and to no other")
+        if self.scale == 0:
+            raise ValueError("scale must not be 0: every value would be the same")
         if self.range is not None and self.range[0] > self.range[1]:
             raise ValueError("range must be [low, high] with low <= high")
         if self.labels and self.type not in ("enum", "bit", "bits", "bits32"):
@@ -64,6 +105,14 @@ class Point(Table):
         for label in self.labels:
             if not label.isdecimal():
                 raise ValueError(f"label key {label!r} must be a number")
+        thresholds = (self.watch_above, self.watch_below)
+        if self.watch_hysteresis and thresholds == (None, None):
+            raise ValueError("watch_hysteresis needs watch_above or watch_below")
+        if None not in thresholds and self.watch_below >= self.watch_above:  # type: ignore[operator]
+            raise ValueError("watch_below must be less than watch_above")
+        for limit, is_above in ((self.watch_above, True), (self.watch_below, False)):
+            if limit is not None:
+                self.threshold(limit, is_above=is_above)
         if self.age_max_s <= self.period_s:
             raise ValueError("age_s_max must be longer than period_s")
         return self
@@ -87,6 +136,38 @@ class Point(Table):
     def is_numeric(self) -> bool:
         """Whether scale, range and deadband mean anything for it."""
         return self.type not in ("bit", "bits", "bits32", "enum")
+
+    def bit_places(self) -> dict[int, tuple[int, int]]:
+        """For each labelled bit, the register (from the point's first) and its bit there."""
+        places = {}
+        for bit in sorted(int(label) for label in self.labels):
+            words = self.encode(1 << bit)
+            register = next(i for i, word in enumerate(words) if word)
+            places[bit] = (register, words[register].bit_length() - 1)
+        return places
+
+    def threshold(self, limit: float, *, is_above: bool) -> tuple[bool, int, int]:
+        """A limit in the point's unit as raw numbers: (whether above, threshold, hysteresis).
+
+        A negative scale turns above into below. Raises ValueError if no word could pass the
+        threshold, or none could ever come back from it.
+        """
+        key = "watch_above" if is_above else "watch_below"
+        low, high = (-0x8000, 0x7FFF) if self.type == "s16" else (0, 0xFFFF)
+        back = limit - self.watch_hysteresis if is_above else limit + self.watch_hysteresis
+        raw_above = is_above == (self.scale > 0)
+        to_raw = math.floor if raw_above else math.ceil
+        # Rounded as decode() rounds: 0.3 / 0.1 is 3, not 2.9999999999999996.
+        begin, end = (to_raw(round((edge - self.offset) / self.scale, 6)) for edge in (limit, back))
+        ends = sorted(
+            round(edge * self.scale + self.offset, 9)
+            for edge in ((low, high - 1) if raw_above else (low + 1, high))
+        )
+        if not (low <= begin < high if raw_above else low < begin <= high):
+            raise ValueError(f"{key} = {limit:g}: must be from {ends[0]:g} to {ends[1]:g} here")
+        if not low <= end <= high:
+            raise ValueError(f"watch_hysteresis = {self.watch_hysteresis:g}: {key} would never end")
+        return raw_above, begin, abs(begin - end)
 
     def decode(self, words: Sequence[int]) -> tuple[Scalar | None, Quality, Reason | None]:
         """Registers (or one bit) to a value with its quality; the value is None when bad.

@@ -6,6 +6,8 @@ import zlib
 BUS = struct.Struct(">BBBBIHH")
 DEVICE = struct.Struct(">BBHHBB")
 BLOCK = struct.Struct(">BBHHIH")
+INPUT = struct.Struct(">BBH")
+WATCH = struct.Struct(">BBHHHH")
 
 
 def bus(uart=0, parity=2, stop_bits=1, baud=19200, t35_us=2005):
@@ -18,6 +20,14 @@ def device(bus_index=0, unit_id=1, timeout_ms=100, worst_ms=300, retries=0):
 
 def block(device_index=0, function=4, address=0, count=2, period_ms=1000, image=0x1000):
     return BLOCK.pack(device_index, function, address, count, period_ms, image)
+
+
+def contact(index=0, flags=0, debounce_ms=20):
+    return INPUT.pack(index, flags, debounce_ms)
+
+
+def watch(block_index=0, kind=1, offset=0, threshold=0, hysteresis=0, code=0):
+    return WATCH.pack(block_index, kind, offset, threshold, hysteresis, code)
 
 
 def registers(function, count):
@@ -38,11 +48,20 @@ def names(*texts):
     return b"".join(bytes([len(text)]) + text for text in encoded)
 
 
-def plan_file(buses=(), devices=(), blocks=(), texts=("cable", "station", "board"), **header):
+def plan_file(
+    buses=(),
+    devices=(),
+    blocks=(),
+    inputs=(),
+    watches=(),
+    texts=("cable", "station", "board"),
+    **header,
+):
     """The whole file; header overrides: magic, form, size, counts, crc."""
-    body = b"".join(buses) + b"".join(devices) + b"".join(blocks) + names(*texts)
-    counts = header.get("counts", (len(buses), len(devices), len(blocks)))
-    size = header.get("size", 12 + len(body) + 4)
-    head = struct.pack(">HHBBBB", header.get("form", 1), size, *counts, 0)
+    body = b"".join((*buses, *devices, *blocks, *inputs, *watches)) + names(*texts)
+    counts = tuple(len(rows) for rows in (buses, devices, blocks, inputs, watches))
+    counts = header.get("counts", counts)
+    size = header.get("size", 16 + len(body) + 4)
+    head = struct.pack(">HHBBBBHH", header.get("form", 2), size, *counts, 0)
     data = header.get("magic", b"SWPL") + head + body
     return data + struct.pack(">I", header.get("crc", zlib.crc32(data)))

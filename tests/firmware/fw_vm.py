@@ -128,6 +128,7 @@ class Board:
         (self.flash / "board.json").write_text(settings)
         self.link = Cable(folder / "link")
         self.buses = [Cable(folder / "bus0"), Cable(folder / "bus1")]
+        self.inputs = Cable(folder / "inputs")
         self.process = None
 
     def start(self, boot_reason=1, program=("main.py",), **more):
@@ -141,6 +142,7 @@ class Board:
             "SHOREWATCH_LINK": str(self.link.path),
             "SHOREWATCH_BUS0": str(self.buses[0].path),
             "SHOREWATCH_BUS1": str(self.buses[1].path),
+            "SHOREWATCH_INPUTS": str(self.inputs.path),
             "SHOREWATCH_UID": "5357000000000001",
             "SHOREWATCH_BOOT_REASON": str(boot_reason),
             **{f"SHOREWATCH_{name}": value for name, value in more.items()},
@@ -173,7 +175,7 @@ class Board:
             self.process.kill()
         if self.process is not None:
             self.process.communicate()
-        for cable in (self.link, *self.buses):
+        for cable in (self.link, self.inputs, *self.buses):
             if cable.end >= 0:
                 cable.pull()
 
@@ -188,3 +190,13 @@ class Board:
         answer = self.ask(4, *struct.pack(">HH", address, count))
         assert answer[:2] == bytes((4, 2 * count)), answer.hex()
         return struct.unpack(f">{count}H", answer[2:])
+
+    def events(self, first=0):
+        """(source, code, value, ms) of the events from a sequence number on."""
+        rows = []
+        high, low = self.read(0x16, 2)
+        for sequence in range(first, high << 16 | low):
+            words = self.read(0x8000 + 8 * (sequence % 256), 8)
+            assert words[0] << 16 | words[1] == sequence, "overwritten"
+            rows.append((*words[2:5], words[5] << 32 | words[6] << 16 | words[7]))
+        return rows

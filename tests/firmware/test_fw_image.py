@@ -35,7 +35,15 @@ def reply(function, address, count):
 
 @pytest.mark.parametrize(
     ("start", "end"),
-    [(0x0000, 0x0060), (0x0100, 0x0110), (0x0800, 0x0803), (0x0A00, 0x0A20), (0x1000, 0x108A)],
+    [
+        (0x0000, 0x0060),
+        (0x0100, 0x0110),
+        (0x0800, 0x0803),
+        (0x0900, 0x0912),
+        (0x0A00, 0x0A20),
+        (0x1000, 0x108A),
+        (0x8000, 0x8800),
+    ],
 )
 def test_only_what_the_plan_has_is_mapped(start, end):
     """Each segment can be read from its first to its last register and not one further."""
@@ -51,7 +59,7 @@ def test_every_address_is_safe():
     """A read of 1 or 125 registers at any address gives registers or a refusal, never an error."""
     img, ticks = make()
     mapped = sum(read(img, ticks, address, 1) is not None for address in range(0x10000))
-    assert mapped == 0x60 + 16 + 3 + 32 + 0x8A
+    assert mapped == 0x60 + 16 + 3 + 18 + 32 + 0x8A + 8 * 256
     assert all(read(img, ticks, a, 125) in (None,) or a >= 0x1000 for a in range(0x10000))
 
 

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from fw_plan_file import block, blocks, bus, device, plan_file
+from fw_plan_file import block, blocks, bus, contact, device, plan_file, watch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +11,8 @@ from station import plan
 
 BUSES = [bus(0), bus(1, parity=0, stop_bits=2, baud=9600, t35_us=4011)]
 DEVICES = [device(0, 5, 100, 300, 2), device(1, 247, 500, 2000, 0)]
+INPUTS = [contact(7, 1, 50), contact(0, 0, 0)]
+WATCHES = [watch(2, 4, 0, 0xFFF6, 5, 0x7FFF), watch(1, 1, 19, code=1), watch(2, 1, 15, code=2)]
 BLOCKS = blocks((0, 4, 0x10, 10, 200), (0, 1, 3, 20, 3600000), (1, 3, 65535, 1, 100))
 
 
@@ -37,11 +39,22 @@ def test_every_field_of_a_plan():
     assert loaded.block_period_ms == [200, 3600000, 100]
     assert list(loaded.block_image) == [0x1000, 0x100E, 0x1014]
     assert loaded.area_registers() == 0x1014 + 5 - 0x1000
+    assert bytes(loaded.input_index) == b"\x07\x00"
+    assert bytes(loaded.input_flags) == b"\x01\x00"
+    assert list(loaded.input_debounce_ms) == [50, 0]
+    assert bytes(loaded.watch_block) == b"\x02\x01\x02"
+    assert bytes(loaded.watch_kind) == b"\x04\x01\x01"
+    assert list(loaded.watch_offset) == [0, 19, 15]
+    assert list(loaded.watch_threshold) == [0xFFF6, 0, 0]
+    assert list(loaded.watch_hysteresis) == [5, 0, 0]
+    assert list(loaded.watch_code) == [0x7FFF, 1, 2]
+    assert list(loaded.watch_first) == [plan.NO_WATCH, 1, 0]
+    assert list(loaded.watch_next) == [2, plan.NO_WATCH, plan.NO_WATCH]
     assert loaded.crc_high << 16 | loaded.crc_low == int.from_bytes(_file()[-4:], "big")
 
 
 def _file():
-    return plan_file(BUSES, DEVICES, BLOCKS)
+    return plan_file(BUSES, DEVICES, BLOCKS, INPUTS, WATCHES)
 
 
 def test_a_plan_may_be_empty():
@@ -50,11 +63,15 @@ def test_a_plan_may_be_empty():
 
 
 def test_a_full_plan():
-    """2 buses, 32 devices and 120 blocks of 46 registers fit."""
+    """2 buses, 32 devices, 120 blocks of 46 registers, 16 inputs and 256 watches fit."""
     devices = [device(i % 2, 1 + i) for i in range(32)]
     rows = blocks(*((i % 32, 4, 0, 46, 1000) for i in range(120)))
-    fault, loaded = parse(plan_file(BUSES, devices, rows))
+    inputs = [contact(i) for i in range(16)]
+    watches = [watch(i % 120, 1, i, code=i) for i in range(256)]
+    data = plan_file(BUSES, devices, rows, inputs, watches, texts=("x" * 255,) * 3)
+    fault, loaded = parse(data)
     assert fault == plan.ACCEPTED
+    assert len(data) <= plan.SIZE_MAX
     assert loaded.area_registers() == 6000
 
 
@@ -63,10 +80,10 @@ def test_a_full_plan():
     [
         pytest.param(b"", plan.BAD_MAGIC, id="empty"),
         pytest.param(plan_file(magic=b"SWPM"), plan.BAD_MAGIC, id="magic"),
-        pytest.param(plan_file(form=2), plan.BAD_FORMAT, id="format"),
+        pytest.param(plan_file(form=1), plan.BAD_FORMAT, id="format"),
         pytest.param(plan_file(size=30), plan.BAD_SIZE, id="size"),
         pytest.param(plan_file() + b"\x00", plan.BAD_SIZE, id="a byte too many"),
-        pytest.param(plan_file(counts=(0, 0, 1)), plan.BAD_SIZE, id="count beyond the file"),
+        pytest.param(plan_file(counts=(0, 0, 1, 0, 0)), plan.BAD_SIZE, id="count beyond the file"),
         pytest.param(plan_file(crc=1), plan.BAD_CRC, id="CRC"),
         pytest.param(plan_file(texts=("a", "b")), plan.BAD_SIZE, id="two names"),
         pytest.param(plan_file(texts=("a", "b", "c", "d")), plan.BAD_SIZE, id="four names"),
@@ -116,6 +133,44 @@ def test_a_wrong_block_is_refused(row, fault):
     assert parse(plan_file([bus()], [device()], [block(**row)]))[0] == fault
 
 
+@pytest.mark.parametrize(
+    ("inputs", "fault"),
+    [
+        pytest.param([contact(16)], plan.BAD_REFERENCE, id="contact 16"),
+        pytest.param([contact(3), contact(3)], plan.BAD_REFERENCE, id="one contact twice"),
+        pytest.param([contact(0, flags=2)], plan.BAD_LIMIT, id="unknown flag"),
+        pytest.param([contact(i) for i in range(17)], plan.BAD_COUNT, id="seventeen"),
+    ],
+)
+def test_a_wrong_input_is_refused(inputs, fault):
+    """An input that breaks a rule is refused, with the rule's number."""
+    assert parse(plan_file(inputs=inputs))[0] == fault
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        pytest.param({"block_index": 3}, plan.BAD_REFERENCE, id="no such block"),
+        pytest.param({"kind": 0}, plan.BAD_LIMIT, id="kind 0"),
+        pytest.param({"kind": 6}, plan.BAD_LIMIT, id="kind 6"),
+        pytest.param({"code": 0x8000}, plan.BAD_LIMIT, id="a code with bit 15"),
+        pytest.param({"offset": 160}, plan.BAD_REFERENCE, id="a bit past the registers"),
+        pytest.param({"kind": 2, "offset": 10}, plan.BAD_REFERENCE, id="a word past the block"),
+        pytest.param({"block_index": 1, "offset": 20}, plan.BAD_REFERENCE, id="a coil too far"),
+        pytest.param({"block_index": 1, "kind": 2}, plan.BAD_REFERENCE, id="a word of coils"),
+    ],
+)
+def test_a_wrong_watch_is_refused(row, fault):
+    """A watch that breaks a rule is refused, with the rule's number."""
+    assert parse(plan_file(BUSES, DEVICES, BLOCKS, watches=[watch(**row)]))[0] == fault
+
+
+def test_too_many_watches_are_refused():
+    """A plan with 257 watches is refused."""
+    rows = [watch()] * 257
+    assert parse(plan_file(BUSES, DEVICES, BLOCKS, watches=rows))[0] == plan.BAD_COUNT
+
+
 @pytest.mark.parametrize("image", [0x1000, 0x1005, 0x0000])
 def test_overlap_in_the_image_is_refused(image):
     """A second block that begins before the first has ended is refused."""
@@ -143,5 +198,6 @@ def test_every_flipped_bit_is_refused():
 def test_no_bytes_crash_the_parser(noise, rng: random.Random):
     """Any bytes, also those with a right head and CRC, give a verdict and no exception."""
     parse(noise)
-    counts = (rng.randrange(4), rng.randrange(34), rng.randrange(122))
+    limits = (4, 34, 122, 18, 258)
+    counts = tuple(rng.randrange(limit) for limit in limits)
     parse(plan_file([noise], counts=counts))

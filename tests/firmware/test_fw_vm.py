@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fw_fakes import sealed
-from fw_plan_file import blocks, bus, device, plan_file
+from fw_plan_file import blocks, bus, contact, device, plan_file, watch
 from fw_vm import FIRMWARE, HEAP, PATIENCE_S, Board, Cable, Devices, find_vm, until
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient
@@ -19,6 +19,13 @@ from station import image
 
 ROWS = [(0, 4, 0x20, 3, 100), (0, 1, 0, 20, 200), (1, 3, 0, 10, 500)]
 PLAN = plan_file([bus(0)], [device(0, 5), device(0, 6)], blocks(*ROWS))
+WATCHING = plan_file(
+    [bus(0)],
+    [device(0, 5), device(0, 6)],
+    blocks(*ROWS),
+    [contact(0, 0, 5), contact(5, 1, 5)],
+    [watch(0, 1, 0, code=1)],
+)
 GOOD, TIMEOUT = 1, 2
 SCRIPTS = Path(__file__).parent / "vm"
 
@@ -43,11 +50,14 @@ def make(tmp_path):
 
 @pytest.mark.parametrize("variant", ["viper", "bytecode"])
 def test_nothing_is_allocated(tmp_path, variant):
-    """1,000 transactions of every outcome and 1,000 link requests run with the heap locked."""
+    """1,000 transactions of every outcome, 1,000 link requests, events, with the heap locked."""
     devices = [device(0, u, 50, 100, 1) for u in (1, 2, 11, 12, 13, 20)] + [device(1, 3)]
     rows = [(i % 7, 1 + i % 4, 16 * i, 20, 100 + 10 * i) for i in range(28)]
+    inputs = [contact(i, i & 1, 5 + i) for i in range(16)]
+    watches = [watch(i % 28, 1, i % 20, code=i) for i in range(200)]
+    watches += [watch(2 + 4 * (i % 7), 2 + i % 4, 0, 0x4000, 99, code=200 + i) for i in range(56)]
     plan = tmp_path / "plan.bin"
-    plan.write_bytes(plan_file([bus(0), bus(1)], devices, blocks(*rows)))
+    plan.write_bytes(plan_file([bus(0), bus(1)], devices, blocks(*rows), inputs, watches))
     done = subprocess.run(
         [find_vm(), "-X", HEAP, str(SCRIPTS / "heap_locked.py"), str(FIRMWARE), str(plan), variant],
         capture_output=True,
@@ -56,25 +66,78 @@ def test_nothing_is_allocated(tmp_path, variant):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    facts = dict(line.split(" ", 1) for line in done.stdout.splitlines()[:4])
+    facts = dict(line.split(" ", 1) for line in done.stdout.splitlines()[:6])
     assert facts["allocated"] == "0"
     assert min(int(n) for n in facts["transactions"].split()) >= 1000
     answered, asked = (int(n) for n in facts["answers"].split(" of "))
     assert answered >= 1000 and asked - answered <= 1
     assert int(facts["fed"]) > 10
-    first = [int(n) for n in done.stdout.splitlines()[4].split()[1:]]
+    assert int(facts["events"]) > 1000, "the ring has gone round"
+    assert facts["sources"] == "0 1", "watches and contacts"
+    first = [int(n) for n in done.stdout.splitlines()[6].split()[1:]]
     good, outcomes = first[image.GOOD + 1], first[image.TIMEOUTS : image.STRAYS]
     assert good > 0 and min(outcomes) > 0, "every outcome was met"
 
 
+def test_contacts_become_events(make):
+    """Edges on the contacts' tty are played one by one and become events in their order."""
+    board, _ = make(WATCHING)
+    board.start()
+    until(lambda: board.read(0x0901, 1) == (0b11,), "both contacts known")
+    assert board.read(0x0900, 1) == (0b10,)
+    board.inputs.write(b"0 1 0\n0 0 30000\nrubbish\n9 1 0\n0 2 0\n5 1 30000\n5 0 1\n5 1 1\n")
+    until(lambda: board.read(0x0900, 1) == (0b00,), "both contacts moved")
+    rows = [row for row in board.events() if row[0] >= 0x100]
+    assert [row[:3] for row in rows] == [(0x100, 0x8000, 1), (0x100, 0, 2), (0x101, 0, 1)]
+    assert [row[3] for row in rows] == sorted(row[3] for row in rows)
+    assert board.read(0x0902, 2) == (2, 1)
+
+
+def test_without_contacts_tty_all_are_open(make):
+    """A board whose contacts' tty is not there runs, with every contact open."""
+    board, _ = make(WATCHING)
+    board.inputs.pull()
+    board.start()
+    until(lambda: board.read(0x0901, 1) == (0b11,), "both contacts known")
+    assert board.read(0x0900, 1) == (0b10,)
+
+
+def full_plan():
+    """2 buses, 32 devices, 120 blocks of 6,000 registers in all, 8 inputs, 256 watches."""
+    devices = [device(i % 2, 1 + i) for i in range(32)]
+    rows = [(i % 32, 4, 50 * i, 46, 1000 + 10 * i) for i in range(120)]
+    inputs = [contact(i) for i in range(8)]
+    watches = [watch(i % 120, 1, i, code=i) for i in range(256)]
+    names = ("trans-caspian", "sumqayit", "pfe-room")
+    return plan_file([bus(0), bus(1)], devices, blocks(*rows), inputs, watches, names)
+
+
+def test_a_full_plan_leaves_heap(make):
+    """With a full plan being read, at least 90 kB of a heap of 190 kB stay free."""
+    board, devices = make(full_plan(), units=range(1, 33))
+    board.start()
+    head = board.read(0, 0x20)
+    assert head[0x12:0x16] == (2, 32, 120, 6000)
+    until(lambda: len(devices.asked) > 60, "requests")
+    head = board.read(0, 0x20)
+    assert head[9] == 0
+    least = head[0x10] << 16 | head[0x11]
+    assert least >= 90_000, f"least free heap {least}"
+
+
 def test_the_ports_of_the_virtual_board_allocate_nothing(make):
-    """The whole board on its ttys makes 60 requests and answers its link with the heap locked."""
-    board, devices = make()
+    """The whole board makes 60 requests, answers, and sees its contacts with the heap locked."""
+    board, devices = make(WATCHING)
     shutil.copy(SCRIPTS / "ports_locked.py", board.flash)
     board.start(program=("ports_locked.py", "60"))
+    level = 0
     while len(devices.asked) < 50:
-        assert board.read(0x1000, 20)[1] in (0, GOOD)
-    assert board.end() == (0, "allocated 0\n")
+        level ^= 1
+        board.inputs.write(b"0 %d 0\n" % level)
+        assert board.read(0x8000, 20)[2] in (0, 0x100, 0xFFFF)
+    code, text = board.end()
+    assert code == 0
+    assert text.startswith("allocated 0 changes ") and int(text.split()[-1]) > 3
 
 
 async def test_image_and_identity_by_another_client(make, tmp_path):
@@ -131,6 +194,7 @@ async def test_image_and_identity_by_another_client(make, tmp_path):
         pytest.param(PLAN[:-1], 2, id="cut short"),
         pytest.param(PLAN[:40] + b"\x77" + PLAN[41:], 2, id="a wrong byte"),
         pytest.param(plan_file([bus(9)]), 2, id="a UART the board has not"),
+        pytest.param(plan_file(inputs=[contact(8)]), 2, id="a contact the board has not"),
     ],
 )
 def test_without_a_good_plan_the_link_answers(make, plan, health):

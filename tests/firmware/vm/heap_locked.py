@@ -1,4 +1,4 @@
-"""Runs on the VM: field transactions and link requests with the heap locked, so none allocates.
+"""Runs on the VM: transactions, link requests, events, contacts with the heap locked: 0 bytes.
 
 argv: the folder of the firmware, plan.bin, "viper" or "bytecode". Prints one line a fact.
 The plan's units answer by their number: 1 to 9 well, 11 with an exception, 12 with a wrong CRC,
@@ -18,7 +18,7 @@ if sys.argv[3] == "bytecode":
     crc.crc16 = crc.crc16_bytecode
     crc.copy = crc.copy_bytecode
 
-from station import bus, client, frame, health, image, plan, server
+from station import bus, client, events, frame, health, image, inputs, plan, server
 
 WANTED = 1000
 
@@ -78,6 +78,9 @@ class Memory:
         reply[0] = 9 if unit == 13 else unit
         reply[1] = buf[1]
         reply[2] = size - 3
+        # Other data each time, so that watches find changes and no two blocks look alike.
+        reply[3] = self.written & 0xFF
+        reply[4] = buf[3]
         if unit == 11:
             reply[1] |= 0x80
             size = 3
@@ -109,10 +112,10 @@ class Link(Memory):
         reply = self.reply
         reply[0] = 1
         reply[1] = 4
-        reply[2] = (0, 0, 1, 8, 10, 16, 16, 0)[kind]
-        reply[3] = (0, 0x40, 0, 0, 0, 0, 3, 0)[kind]
+        reply[2] = (0, 9, 1, 8, 10, 16, 0x80, 0)[kind]
+        reply[3] = (0, 0, 0, 0, 0, 0, 8, 0)[kind]
         reply[4] = 0
-        reply[5] = (0x40, 16, 8, 1, 32, 20, 9, 0)[kind]
+        reply[5] = (0x40, 18, 8, 1, 32, 20, 120, 0)[kind]
         size = 6
         if kind == 7:
             reply[1] = 0x2B
@@ -122,6 +125,24 @@ class Link(Memory):
             size = 5
         frame.seal(reply, size)
         self.ready = size + 2
+
+
+class Contacts:
+    """Sixteen contacts: one changes each 40 passes, the last one chatters."""
+
+    def __init__(self):
+        self.count = 16
+        self.wakes_idle = False
+        self.passes = 0
+        self.mask = 0
+
+    def read(self):
+        self.passes += 1
+        if self.passes % 40 == 0:
+            self.mask ^= 1 << self.passes // 40 % 15
+        if self.passes % 3 == 0:
+            self.mask ^= 1 << 15
+        return self.mask
 
 
 class Dog:
@@ -138,17 +159,19 @@ def make():
     with open(sys.argv[2], "rb") as file:
         assert plan.parse(file.read(), loaded) == plan.ACCEPTED
     img = image.Image(loaded, ticks)
+    ring = events.Events(loaded, img, ticks)
     ports = [Memory() for _ in loaded.bus_uart]
     buses = tuple(
-        bus.Bus(i, loaded, img, client.Client(ports[i], ticks, 1750, 96), ticks)
+        bus.Bus(i, loaded, img, ring, client.Client(ports[i], ticks, 1750, 96), ticks)
         for i in range(len(ports))
     )
     dog = Dog()
     house = health.Health(img, ticks, dog, buses)
+    contacts = inputs.Inputs(loaded, img, ring, Contacts(), ticks)
     link = Link()
     identity = [b"Shorewatch", b"virtual", b"0.1.0", b"5357000000000001", b"role"]
     serve = server.Server(link, ticks, img, 1, identity)
-    house.machines = buses + (serve, house)
+    house.machines = (contacts,) + buses + (serve, ring, house)
     return ticks, house, ports, link, dog, img
 
 
@@ -162,6 +185,7 @@ def run(ticks, house, ports, link):
         ticks.advance(1000)
 
 
+before = 0  # the name is there before it counts
 ticks, house, ports, link, dog, img = make()
 gc.collect()
 gc.disable()
@@ -175,6 +199,9 @@ print("allocated", gc.mem_alloc() - before)
 print("transactions", *[port.written for port in ports])
 print("answers", link.written, "of", link.asked)
 print("fed", dog.fed)
+print("events", image.get(img.board, image.EVENT_NEXT + 1))
+kinds = {image.get(img.events, 8 * i + 2) >> 8 for i in range(image.EVENT_RING)}
+print("sources", *sorted(kinds))
 for index in range(len(ports)):
     words = [image.get(img.board, image.BUS_START + 16 * index + i) for i in range(11)]
     print("bus", *words)

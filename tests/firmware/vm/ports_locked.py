@@ -24,6 +24,7 @@ def run(end):
             board.idle(rest_us)
 
 
+before = seen = 0  # the names are there before it counts
 station = app.App(board, time, board.watchdog())
 run(5)
 wanted = requests() + int(sys.argv[1])
@@ -35,4 +36,5 @@ try:
     run(wanted)
 finally:
     micropython.heap_unlock()
-sys.stderr.write("allocated " + str(gc.mem_alloc() - before) + "\n")
+seen = image.get(station.image.contacts, image.CONTACT_CHANGES)
+sys.stderr.write("allocated " + str(gc.mem_alloc() - before) + " changes " + str(seen) + "\n")
