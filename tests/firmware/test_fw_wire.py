@@ -92,8 +92,9 @@ def test_doubled_at_every_offset(after_us):
     def spoil(reply, number, unit):
         constant = numbered(field.line.sent[-1][1], 7)  # a copy of live data need not differ
         field.truth = constant
-        first = by_bytes(LATENCY_US, constant)
-        end_us = LATENCY_US + len(reply) * CHAR_US
+        # Slow enough for a whole copy of the last reply to come before the right one.
+        first = by_bytes(25_000, constant)
+        end_us = 25_000 + len(reply) * CHAR_US
         return first + (by_bytes(max(after_us, end_us), constant) if unit == 1 else [])
 
     rows = [(0, 4, 0x0000, 3, 100), (0, 4, 0x0600, 3, 100), (1, 4, 0x0000, 3, 100)]
