@@ -190,6 +190,28 @@ def test_a_foreign_frame_at_every_offset(start_us):
         assert bytes(wire.reply[:11]) == reply_to(line.sent[0][1])
 
 
+@pytest.mark.parametrize("pass_us", [100, 1_500])
+@pytest.mark.parametrize("start_us", range(-8 * CHAR_US, 0, 150))
+def test_an_old_frame_that_began_before_the_end_of_the_request(start_us, pass_us):
+    """A fitting frame that begins while we transmit is older than the request, and never data."""
+    old = sealed((UNIT, 4, 6, 1, 2, 3, 4, 5, 6))
+
+    def answer(request):
+        for i in range(len(old)):
+            line.arrive(old[i : i + 1], 8 * CHAR_US + start_us + (i + 1) * CHAR_US)
+        return []
+
+    ticks = Ticks()
+    line = Line(ticks, answer)
+    wire = client.Client(line, ticks, T35_US, CHAR_US)
+    wire.timeout_us = 100_000
+    wire.start(ticks.ticks_us(), UNIT, 4, 0x10, 3)
+    run(wire, [line], ticks, 400_000, pass_us, on_pass=lambda: wire.state == client.IDLE)
+    # Bytes that are all seen only after the end cannot be told from a prompt reply.
+    began_unseen = start_us + CHAR_US > -pass_us
+    assert wire.result != frame.GOOD or began_unseen
+
+
 # -- echoes -------------------------------------------------------------------------------------
 
 # Reads whose own request looks like the beginning, or the whole, of their reply.
