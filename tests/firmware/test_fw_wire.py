@@ -4,7 +4,9 @@ Every reply carries the number of its request. `Watched` looks at each one that 
 to be, byte for byte, what the device answered to the request that was last sent.
 """
 
+import re
 import struct
+from pathlib import Path
 
 import pytest
 from fw_fakes import Line, Ticks, reply_to, run, sealed
@@ -13,6 +15,7 @@ from fw_plan_file import device
 
 from station import client, frame, image
 
+FIRMWARE = Path(frame.__file__).parents[1]
 CHAR_US = 573
 T35_US = 2005
 UNIT = 5
@@ -397,6 +400,19 @@ def test_only_codes_of_identity_can_be_encoded():
             with pytest.raises(AssertionError):
                 frame.encode_identify(buf, 3, code, 0)
             assert bytes(buf) == bytes(8)
+
+
+def test_nothing_that_runs_reads_an_identity():
+    """Only the client can read an identity, no part calls it, and the server knows no client."""
+    texts = {path.name: path.read_text() for path in (FIRMWARE / "station").glob("*.py")}
+    assert {name for name in texts if "encode_identify(" in texts[name]} == {
+        "frame.py",
+        "client.py",
+    }
+    assert {name for name in texts if "start_identify" in texts[name]} == {"client.py"}
+    assert "self.start_identify" not in texts["client.py"]
+    imported = re.findall(r"from station(?:\.| import )(\w+)", texts["server.py"])
+    assert imported and not {"client", "bus"} & set(imported)
 
 
 # -- adaptive timeout ---------------------------------------------------------------------------
