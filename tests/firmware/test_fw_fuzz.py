@@ -37,6 +37,7 @@ SPOILS = st.one_of(
     st.tuples(st.just("double"), st.integers(0, LATEST_US)),
     st.tuples(st.just("foreign"), st.integers(0, 30_000)),
     st.tuples(st.just("noise"), st.binary(min_size=1, max_size=20), st.integers(0, 20_000)),
+    st.tuples(st.just("slow"), st.integers(9_000, 45_000)),
     st.tuples(st.just("echo"), st.integers(0, 3_000)),
     st.tuples(st.just("echo alone"), st.integers(0, 3_000)),
 )
@@ -151,7 +152,7 @@ class Board:
         elif kind != "silent":
             if kind == "echo":
                 yield from by_bytes(spoil[1] - 8 * CHAR_US, request)
-            yield from by_bytes(9_000, reply)
+            yield from by_bytes(spoil[1] if kind == "slow" else 9_000, reply)
             if kind == "double":
                 yield from by_bytes(max(spoil[1], 9_000 + len(reply) * CHAR_US), reply)
 
@@ -198,7 +199,7 @@ def test_nothing_wrong_is_taken(spoils, noise, chunks, edges, pass_us, before_wr
     event(f"taken: {min(board.taken, 20) // 5 * 5} or more")
     # When the faults are over, all is well again.
     board.spoils = []
-    board.run(1_500_000, 700)
+    board.run(4_000_000, 700)  # a down device may have to wait 19 times the cost of its last probe
     for index in range(len(ROWS)):
         word = board.plan.block_image[index] - 0x1000 + 1
         assert image.get(board.image.area, word) == frame.GOOD

@@ -4,7 +4,9 @@ Every reply carries the number of its request. `Watched` looks at each one that 
 to be, byte for byte, what the device answered to the request that was last sent.
 """
 
+import re
 import struct
+from pathlib import Path
 
 import pytest
 from fw_fakes import Line, Ticks, reply_to, run, sealed
@@ -13,6 +15,7 @@ from fw_plan_file import device
 
 from station import client, frame, image
 
+FIRMWARE = Path(frame.__file__).parents[1]
 CHAR_US = 573
 T35_US = 2005
 UNIT = 5
@@ -92,8 +95,9 @@ def test_doubled_at_every_offset(after_us):
     def spoil(reply, number, unit):
         constant = numbered(field.line.sent[-1][1], 7)  # a copy of live data need not differ
         field.truth = constant
-        first = by_bytes(LATENCY_US, constant)
-        end_us = LATENCY_US + len(reply) * CHAR_US
+        # Slow enough for a whole copy of the last reply to come before the right one.
+        first = by_bytes(25_000, constant)
+        end_us = 25_000 + len(reply) * CHAR_US
         return first + (by_bytes(max(after_us, end_us), constant) if unit == 1 else [])
 
     rows = [(0, 4, 0x0000, 3, 100), (0, 4, 0x0600, 3, 100), (1, 4, 0x0000, 3, 100)]
@@ -187,6 +191,28 @@ def test_a_foreign_frame_at_every_offset(start_us):
     run(wire, [line], ticks, 400_000, on_pass=lambda: wire.state == client.IDLE)
     if wire.result == frame.GOOD:
         assert bytes(wire.reply[:11]) == reply_to(line.sent[0][1])
+
+
+@pytest.mark.parametrize("pass_us", [100, 1_500])
+@pytest.mark.parametrize("start_us", range(-8 * CHAR_US, 0, 150))
+def test_an_old_frame_that_began_before_the_end_of_the_request(start_us, pass_us):
+    """A fitting frame that begins while we transmit is older than the request, and never data."""
+    old = sealed((UNIT, 4, 6, 1, 2, 3, 4, 5, 6))
+
+    def answer(request):
+        for i in range(len(old)):
+            line.arrive(old[i : i + 1], 8 * CHAR_US + start_us + (i + 1) * CHAR_US)
+        return []
+
+    ticks = Ticks()
+    line = Line(ticks, answer)
+    wire = client.Client(line, ticks, T35_US, CHAR_US)
+    wire.timeout_us = 100_000
+    wire.start(ticks.ticks_us(), UNIT, 4, 0x10, 3)
+    run(wire, [line], ticks, 400_000, pass_us, on_pass=lambda: wire.state == client.IDLE)
+    # Bytes that are all seen only after the end cannot be told from a prompt reply.
+    began_unseen = start_us + CHAR_US > -pass_us
+    assert wire.result != frame.GOOD or began_unseen
 
 
 # -- echoes -------------------------------------------------------------------------------------
@@ -374,6 +400,19 @@ def test_only_codes_of_identity_can_be_encoded():
             with pytest.raises(AssertionError):
                 frame.encode_identify(buf, 3, code, 0)
             assert bytes(buf) == bytes(8)
+
+
+def test_nothing_that_runs_reads_an_identity():
+    """Only the client can read an identity, no part calls it, and the server knows no client."""
+    texts = {path.name: path.read_text() for path in (FIRMWARE / "station").glob("*.py")}
+    assert {name for name in texts if "encode_identify(" in texts[name]} == {
+        "frame.py",
+        "client.py",
+    }
+    assert {name for name in texts if "start_identify" in texts[name]} == {"client.py"}
+    assert "self.start_identify" not in texts["client.py"]
+    imported = re.findall(r"from station(?:\.| import )(\w+)", texts["server.py"])
+    assert imported and not {"client", "bus"} & set(imported)
 
 
 # -- adaptive timeout ---------------------------------------------------------------------------
