@@ -37,6 +37,7 @@ class Trial:
             self.state = ON_TRIAL if told["try"] == self.slot else CONFIRMED
             runs_other = self.state == CONFIRMED and told["act"] not in ("", self.slot)
             self.is_fallback = bool(told["bad"]) or runs_other
+            sys.modules.pop("boot", None)  # 4 kB that a running board does not need
 
     def confirm(self) -> None:
         """Ends the trial well: from now on this slot is the one to boot."""

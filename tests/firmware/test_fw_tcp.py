@@ -5,11 +5,12 @@ import json
 import shutil
 import socket
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 from fw_plan_file import blocks, bus, device, plan_file
-from fw_vm import Board, Devices, until
+from fw_vm import FIRMWARE, Board, Devices, find_vm, until
 from pymodbus.client import AsyncModbusTcpClient
 
 PLAN = plan_file([bus(0)], [device(0, 5)], blocks((0, 4, 0x20, 3, 100)))
@@ -270,6 +271,20 @@ def test_damaged_settings(tmp_path, tcp):
         assert board.read(0, 2) == (0x5357, 1)
     finally:
         board.close()
+
+
+def test_a_client_of_no_use_is_closed():
+    """A client that asks nothing, or takes no answer, for 60 s is closed; another stays."""
+    done = subprocess.run(
+        [find_vm(), str(SCRIPTS / "tcp_idle.py"), str(FIRMWARE), str(free_port())],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "stopped True\nFalse True False False\n"), (
+        done.stderr
+    )
 
 
 def test_requests_allocate_nothing(rig):

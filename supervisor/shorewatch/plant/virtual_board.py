@@ -6,7 +6,8 @@ The firmware runs unchanged on the MicroPython unix VM, a child of this process.
     link        a pty whose far side the gateway opens; pumped to a second pty that the VM opens
     field bus   the paths of the lines (run.py), handed over in the environment; or any tty
     watchdog    feed() writes "." to stdout; silence for the board's WATCHDOG_MS is a SIGKILL
-    reset       exit code 70 is machine.reset(); any other is a crash; a signal is a power cut
+    reset       exit code 70 is machine.reset(), also for maintenance (72), whose REPL is not
+                played; any other is a crash; a signal is a power cut
 
 Buses and link may also be attached to ttys that somebody else has made: a serial adapter, a pty.
 
@@ -45,7 +46,7 @@ from shorewatch.plant.run import line_path
 from shorewatch.plant.stop import Stop, stop_signals
 from shorewatch.process import die_with
 
-_EXIT_RESET = 70
+_EXITS_RESET = (70, 72)  # 72 asks for maintenance, whose REPL is not played
 _HEAP = "190k"
 _RESTART_S = 0.3
 _RESTART_S_MAX = 5.0
@@ -248,7 +249,7 @@ def boot_after(exit_code: int, *, is_watchdog: bool) -> Boot:
         return Boot.WATCHDOG
     if exit_code < 0:
         return Boot.POWER
-    return Boot.REQUESTED if exit_code == _EXIT_RESET else Boot.FAULT
+    return Boot.REQUESTED if exit_code in _EXITS_RESET else Boot.FAULT
 
 
 def delay_after(previous_s: float, reason: Boot, *, lived_s: float, shortest_s: float) -> float:
