@@ -2,8 +2,9 @@
 
 A request of eight bytes (03 or 04) occupies the wire from its arrival, one character time each; its
 reply starts one turnaround after its last bit and leaves byte by byte. A register holds its own
-address, so that replies to different requests differ. Tolerant devices answer each request they can read; strict ones do not take a request
-that began within t3.5 of the frame before it. What arrives while a reply is leaving is lost.
+address, so that replies to different requests differ. Tolerant devices answer each request they can
+read; strict ones do not take a request that began within t3.5 of the frame before it. What arrives
+while a reply is leaving is lost.
 
 Differs from the plant's line in what it is for: it judges the client. So it keeps a list of what
 happened, and a device knows the end of a request by its length, not by silence.
