@@ -73,6 +73,14 @@ def test_a_reply_takes_the_time_of_a_wire():
     assert line.exchanges[0].end_s == end_s
 
 
+def test_a_register_holds_its_address():
+    """Replies to requests for different registers differ."""
+    line = wire()
+    line.hear(0.0, with_crc(bytes((1, 3, 0x12, 0xFF, 0, 2))))
+
+    assert reply_of(line)[0][:7] == bytes((1, 3, 4, 0x12, 0xFF, 0x13, 0))
+
+
 def test_no_byte_comes_before_its_stop_bit():
     """At any moment only the bytes are given whose last bit has left."""
     line = wire()

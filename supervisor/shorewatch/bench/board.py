@@ -31,6 +31,7 @@ HEAP = "190k"
 LINK_UNIT = 1
 _HEAP_BLOCK = 32  # bytes, on a 64-bit VM
 _REPLY_S_MAX = 2.0
+_TRIES = 3
 _START_S_MAX = 10.0
 
 # Runs on the VM. argv: how many transactions, in how many steps. After each step a line on stderr:
@@ -92,19 +93,24 @@ class Board:
         self._link = link
 
     def read(self, address: int, count: int) -> list[int]:
-        """Registers of its image; raises DemoError if it does not answer properly."""
+        """Registers of its image, asked for up to three times; raises DemoError without them."""
         request = with_crc(bytes([LINK_UNIT, 4]) + address.to_bytes(2) + count.to_bytes(2))
+        data = b""
+        for _ in range(_TRIES):
+            data = self._ask(request, 5 + 2 * count)
+            if len(data) == 5 + 2 * count and data[:2] == request[:2] and crc16(data) == 0:
+                return [int.from_bytes(data[i : i + 2]) for i in range(3, 3 + 2 * count, 2)]
+        text = f"the board does not answer its link: {data.hex()} {self._last_words()}"
+        raise DemoError(text)
+
+    def _ask(self, request: bytes, size: int) -> bytes:
         self._link.receive()
         self._link.send(request)
         data, end_s = b"", time.monotonic() + _REPLY_S_MAX
-        while len(data) < 5 + 2 * count and (left_s := end_s - time.monotonic()) > 0:
+        while len(data) < size and (left_s := end_s - time.monotonic()) > 0:
             select.select([self._link.near_fd], [], [], left_s)
             data += self._link.receive()
-        if len(data) != 5 + 2 * count or data[:2] != request[:2] or crc16(data):
-            raise DemoError(
-                f"the board does not answer its link: {data.hex()} {self._last_words()}"
-            )
-        return [int.from_bytes(data[i : i + 2]) for i in range(3, 3 + 2 * count, 2)]
+        return data
 
     def wait_until_up(self) -> None:
         """Until it answers its link; raises DemoError if it does not start."""

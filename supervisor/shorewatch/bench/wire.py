@@ -1,9 +1,10 @@
 """A paced RS-485 line with equal devices that notes what was asked when; no I/O, no clock.
 
 A request of eight bytes (03 or 04) occupies the wire from its arrival, one character time each; its
-reply starts one turnaround after its last bit and leaves byte by byte. All devices answer the same
-registers. Tolerant devices answer each request they can read; strict ones do not take a request
-that began within t3.5 of the frame before it. What arrives while a reply is leaving is lost.
+reply starts one turnaround after its last bit and leaves byte by byte. A register holds its own
+address, so that replies to different requests differ. Tolerant devices answer each request they can
+read; strict ones do not take a request that began within t3.5 of the frame before it. What arrives
+while a reply is leaving is lost.
 
 Differs from the plant's line in what it is for: it judges the client. So it keeps a list of what
 happened, and a device knows the end of a request by its length, not by silence.
@@ -116,8 +117,8 @@ class Wire:
         is_read = len(frame) == REQUEST_SIZE and frame[1] in (3, 4) and crc16(frame) == 0
         if not is_read or frame[0] not in self._units or (is_early and self._is_strict):
             return
-        count = int.from_bytes(frame[4:6])
-        words = b"".join((0x1000 + i).to_bytes(2) for i in range(count))
+        address, count = int.from_bytes(frame[2:4]), int.from_bytes(frame[4:6])
+        words = b"".join((address + i & 0xFFFF).to_bytes(2) for i in range(count))
         self._asked = len(self.exchanges) - 1
         self._reply = with_crc(frame[:2] + bytes([len(words)]) + words)
         self._reply_start_s = self._quiet_s + self._turnaround_s
