@@ -189,3 +189,20 @@ def answers(path: Path) -> bool:
         return read_pfe(path)[0] == 1
     except ModbusIOException:
         return False
+
+
+def test_the_link_of_a_killed_line_leads_nowhere(
+    spawn: Spawn, wait: Callable[..., None], sumqayit: Station, tmp_path: Path
+) -> None:
+    """After kill -9 the path leads to no other pty, whoever gets the number of the old one."""
+    path = line_path(tmp_path, "pfe-room", 0)
+    process = start_line(spawn, wait, sumqayit, "pfe-room", 0, tmp_path)
+    process.kill()
+    process.join()
+    others = [os.openpty() for _ in range(12)]
+    try:
+        assert not path.exists()
+    finally:
+        for pair in others:
+            for fd in pair:
+                os.close(fd)

@@ -9,6 +9,7 @@ once SIZE_MAX bytes wait, as a USB port drops what its host does not fetch.
 import fcntl
 import os
 import struct
+import sys
 import termios
 import tty
 from collections.abc import Iterator
@@ -57,17 +58,27 @@ def open_port(link: Path | None = None) -> Iterator[Port]:
     try:
         tty.setraw(far_fd)
         os.set_blocking(near_fd, False)
-        port = Port(near_fd, far_fd, os.ttyname(far_fd))
+        target = _target(far_fd)
         if link is not None:
-            _symlink(link, port.far_path)
+            _symlink(link, target)
         try:
-            yield port
+            yield Port(near_fd, far_fd, os.ttyname(far_fd))
         finally:
             if link is not None:
-                _unlink(link, port.far_path)
+                _unlink(link, target)
     finally:
         os.close(far_fd)
         os.close(near_fd)
+
+
+def _target(far_fd: int) -> str:
+    """A path to the far side for others, gone when we are.
+
+    /dev/pts numbers are used again: after a kill -9 a link to one would lead a board, which looks
+    for its line, to whoever has that number next.
+    """
+    path = f"/proc/{os.getpid()}/fd/{far_fd}"
+    return path if sys.platform == "linux" else os.ttyname(far_fd)
 
 
 def _symlink(link: Path, target: str) -> None:
