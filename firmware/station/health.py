@@ -116,10 +116,10 @@ class Health:
     def _measure_heap(self) -> None:
         self._wants_gap = False
         free = gc.mem_free()
-        if free < self.heap_least or free < COLLECT_BELOW:
-            gc.collect()  # what nobody holds is not used
-            free = gc.mem_free()
         self._put_heap(free)
+        if free < COLLECT_BELOW:
+            gc.collect()
+            self._put_heap(gc.mem_free())
         if self._is_proved:
             self._confirm()
         for bus in self.buses:
