@@ -120,3 +120,15 @@ def test_a_bus_of_no_form_says_how_it_should_look(tmp_path, text):
 
     assert done.returncode == 1
     assert "0=/dev/ttyUSB0" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [(("nope", "0"), "it has pfe-room, beach"), (("beach", "7"), "UART 7; it has 0, 1")],
+)
+def test_a_line_that_is_not_there_is_said_so(tmp_path, line, words):
+    """plant line of an unknown board or UART names what there is."""
+    done = run("plant", "line", str(STATION), *line, "--state-dir", str(tmp_path))
+
+    assert done.returncode == 1
+    assert words in done.stderr and "Traceback" not in done.stderr

@@ -332,7 +332,11 @@ def line(
 
     _log_to_stderr()
     loaded = load_station(station, _overrides(set_))
-    run_line(loaded, _known_board(loaded, board), uart, state_dir, seed=seed, record=record)
+    uarts = [bus.uart for bus in loaded.boards[_known_board(loaded, board)].bus]
+    if uart not in uarts:
+        known = ", ".join(map(str, uarts))
+        raise ShorewatchError(f"board {board} has no bus on UART {uart}; it has {known}")
+    run_line(loaded, board, uart, state_dir, seed=seed, record=record)
 
 
 @plant.command
