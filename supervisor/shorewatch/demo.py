@@ -414,7 +414,7 @@ def _station_report(demo: Demo, name: str) -> dict[str, Any]:
         why = "its page never answered" if page is None else "the broker never had its state"
         return {"ok": False, "why": why, "devices": len(devices), "devices_up": 0}
     unread = sorted(devices.keys() - demo.read_devices.get(name, set()))
-    missing = _missing(followed)
+    missing = _missing(followed, page["outbox"]["last"])
     faults = [f"never read: {', '.join(unread)}"] if unread else []
     faults += [f"{missing} records did not reach the NOC"] if missing else []
     faults += [f"{followed.lost} records lost"] if followed.lost else []
@@ -441,10 +441,11 @@ def _station_report(demo: Demo, name: str) -> dict[str, Any]:
     }
 
 
-def _missing(followed: FollowedStation) -> int:
+def _missing(followed: FollowedStation, written: int) -> int:
     """Records the station says it wrote and the NOC does not have, when all has ended."""
-    last = followed.state.get("last")
-    behind = max(0, last - (followed.received_to or 0)) if isinstance(last, int) else 0
+    heard = followed.state.get("last")
+    last = max(heard if isinstance(heard, int) else 0, written)
+    behind = max(0, last - (followed.received_to or 0))
     return max(behind, followed.sequence_gaps)
 
 
@@ -508,5 +509,6 @@ def _need_free_ports(options: Options) -> None:
 
 def _exit_words(code: int) -> str:
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        known = {number.value: number.name for number in signal.Signals}
+        return f"was killed by {known.get(-code, f'signal {-code}')}"
     return f"ended with exit code {code}"

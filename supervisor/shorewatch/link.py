@@ -14,6 +14,7 @@ take, so that late bytes meet no request (Promise 3). Nothing here can write: on
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -277,10 +278,8 @@ def _why_closed(port: str) -> str:
     path = Path(port)
     if not path.exists():
         return "there is no such port; is the board plugged in?"
-    try:
-        with path.open("rb", buffering=0):
-            return "another program holds it"
-    except PermissionError:
+    if not path.is_char_device():
+        return "it is no serial port"
+    if not os.access(path, os.R_OK | os.W_OK):
         return "no permission; add this user to the group dialout"
-    except OSError as error:
-        return str(error.strerror)
+    return "another program holds it, or the adapter does not answer"

@@ -77,7 +77,8 @@ class Value:
 
     def aged(self, now_s: float, age_s_max: float) -> "Value":
         """The same point seen at monotonic `now_s`: bad (stale) once older than `age_s_max`."""
-        if self.quality is not Quality.BAD and self.age_s(now_s) > age_s_max:
+        oldest_s = self.age_s(now_s) + self.uncertainty_s
+        if self.quality is not Quality.BAD and oldest_s > age_s_max:
             return self.made_bad(Reason.STALE)
         return self
 

@@ -79,7 +79,7 @@ def _lines(console: Console, follower: Follower, url: str):  # type: ignore[no-u
         for key, text in texts.items():
             if said.get(key) != text:
                 said[key] = text
-                console.print(text, highlight=False, soft_wrap=True)
+                console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     yield refresh
 
@@ -94,7 +94,7 @@ def screen(follower: Follower, url: str) -> Group:
         table.add_column(column)
     for station in follower.stations.values():
         table.add_row(
-            station.id,
+            Text(station.id),
             Text(_life(station), style="" if station.is_online else "bold red"),
             _clock(station.since),
             "" if station.received_to is None else f"{station.received_to:,}",
@@ -117,7 +117,7 @@ def _bad_table(follower: Follower) -> Table | Text:
     for column in ("station", "point", "quality", "why", "age", "last good"):
         table.add_column(column)
     for row in rows[:BAD_ROWS_MAX]:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))
     if len(rows) > BAD_ROWS_MAX:
         table.caption = f"and {len(rows) - BAD_ROWS_MAX} more"
     return table
@@ -158,7 +158,8 @@ def _life(station: FollowedStation) -> str:
     if not station.is_online:
         return f"offline ({station.state.get('reason')})"
     boards = station.state.get("boards")
-    down = [n for n, b in boards.items() if not b.get("up")] if isinstance(boards, dict) else []
+    found = boards.items() if isinstance(boards, dict) else ()
+    down = [name for name, board in found if isinstance(board, dict) and not board.get("up")]
     return f"online, board {', '.join(down)} down" if down else "online"
 
 

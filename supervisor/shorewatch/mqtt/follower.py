@@ -525,7 +525,10 @@ def _whole(value: object) -> int:
 
 
 def _number(value: object, otherwise: float) -> float:
-    return float(value) if isinstance(value, (int, float)) else otherwise
+    try:
+        return float(value) if isinstance(value, (int, float)) else otherwise
+    except OverflowError:
+        return otherwise
 
 
 def _text(value: object) -> str | None:
@@ -535,5 +538,5 @@ def _text(value: object) -> str | None:
 def _time(value: object) -> datetime | None:
     try:
         return from_text(value) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
