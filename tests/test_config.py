@@ -62,6 +62,7 @@ def test_two_devices_may_not_share_an_address(write, station_text):
         ("uart = 0", "uart = 5", "has UARTs 0, 1"),
         ("mqtt://127.0.0.1:18830", "http://x", "must look like mqtt://"),
         ("mqtt://127.0.0.1:18830", "mqtt://u:p@x", "must not contain a user"),
+        ("mqtt://127.0.0.1:18830", "mqtt://a..b", "must name a host"),
         ('unique_id = "', 'unique_id = "Z', "unique_id"),
         ("unit_id = 10", "unit_id = 248", "248"),
         ("[board.link]", INPUT.format("door", 8) + "[board.link]", "has inputs 0, 1, 2, 3"),

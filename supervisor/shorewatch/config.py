@@ -126,6 +126,10 @@ class UplinkConfig(Table):
             raise ValueError("must look like mqtt://host:1883")
         if parts.username or parts.password:
             raise ValueError("must not contain a user or a password")
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError as error:
+            raise ValueError("must name a host: no empty or overlong part between dots") from error
         if parts.port == 0:
             raise ValueError("the port must be 1 to 65535")
         return url

@@ -46,6 +46,8 @@ STOP_STATIONS_S = 1.4
 STOP_REST_S = 0.8
 REFRESH_S = 0.5
 LOG_TAIL_BYTES = 800
+# Our own pages are never behind a proxy, whatever the environment says.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Part:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=partial(die_with, os.getpid()),
+                preexec_fn=partial(die_with, os.getpid(), signal.SIGKILL),
             )
 
     async def keep(self, restart_after_s: float, say: "Say") -> None:
@@ -312,7 +314,7 @@ def _note_read(read: set[str], page: dict[str, Any]) -> None:
 
 def _fetch(port: int) -> dict[str, Any] | None:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=1) as reply:
+        with _DIRECT.open(f"http://127.0.0.1:{port}/api/status", timeout=1) as reply:
             page: dict[str, Any] = json.load(reply)
             return page
     except (OSError, urllib.error.URLError, ValueError):
