@@ -168,3 +168,11 @@ def test_a_bad_value_with_a_number_is_a_bug():
         Value(Quality.BAD, Reason.STALE, 1.0)
     with pytest.raises(AssertionError):
         Value(Quality.GOOD, Reason.STALE, 1.0)
+
+
+def test_ageing_counts_the_uncertainty():
+    """A value that may be older than its maximum age is not good."""
+    value = Value(Quality.GOOD, None, 1.0, NOW, 1000.0, uncertainty_s=0.5)
+
+    assert value.aged(1004.4, 5.0).quality is Quality.GOOD
+    assert value.aged(1004.6, 5.0).reason is Reason.STALE

@@ -227,7 +227,7 @@ class FollowedStation:
         }
 
     def _see(self, point: JsonObject, limits: object, waited_s: float) -> Seen:
-        age_s = _number(point.get("age_s"), math.inf) + waited_s
+        age_s = max(0.0, _number(point.get("age_s"), math.inf)) + waited_s
         age_max_s = _number(limits.get("age_s_max"), -1.0) if isinstance(limits, dict) else -1.0
         quality, reason = str(point.get("quality")), _text(point.get("reason"))
         value, acquired_at = point.get("value"), _text(point.get("acquired_at"))
