@@ -64,6 +64,7 @@ def test_two_devices_may_not_share_an_address(write, station_text):
         ("mqtt://127.0.0.1:18830", "mqtt://u:p@x", "must not contain a user"),
         ("mqtt://127.0.0.1:18830", "mqtt://a..b", "must name a host"),
         ('unique_id = "', 'unique_id = "Z', "unique_id"),
+        ('port = "', 'port = "\\u0000', "control characters"),
         ("unit_id = 10", "unit_id = 248", "248"),
         ("[board.link]", INPUT.format("door", 8) + "[board.link]", "has inputs 0, 1, 2, 3"),
         (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shorewatch.config import BoardConfig, BusConfig, Device, DeviceConfig, load_station
 from shorewatch.errors import ConfigError
-from shorewatch.plan import _merge, _run_count, _watches, _wire_s, compile_board, compile_station
+from shorewatch.plan import _merge, _run_count, _watches, _wire_s, compile_board, load_plans
 from shorewatch.profile import Point, Profile
 
 
@@ -97,7 +97,7 @@ def test_the_pfe_is_read_whole(sumqayit):
 def test_every_point_is_read_exactly_once(sumqayit):
     """The plans of a station cover each point once, inside its block."""
     seen = []
-    for plan in compile_station(sumqayit).values():
+    for plan in (compile_board(sumqayit, board_id) for board_id in sumqayit.boards):
         for block in plan.blocks:
             for name, offset in block.points:
                 point = block.device.points[name]
@@ -180,8 +180,8 @@ def test_more_watches_than_a_board_keeps_are_refused(write, station_text):
     text = station_text.replace("baud = 19200", "baud = 115200") + more
     path = write("many.toml", text.replace("baud = 9600", "baud = 115200"))
 
-    with pytest.raises(ConfigError, match=r"at most 256 watches \(found 290\)"):
-        compile_station(load_station(path))
+    with pytest.raises(ConfigError, match=r"toml:\d+: .*at most 256 watches \(found 290 watches\)"):
+        load_plans(path)
 
 
 def test_blocks_do_not_overlap_in_the_image(sumqayit):
@@ -215,5 +215,32 @@ def test_a_bus_that_cannot_keep_its_periods_is_refused(write, station_text):
     """At 1,200 baud the PFE's bus is too slow; the error says by how much and what to do."""
     path = write("slow.toml", station_text.replace("baud = 19200", "baud = 1200", 1))
 
-    with pytest.raises(ConfigError, match=r"bus would be busy 1\d\d%.*raise the baud rate"):
-        compile_station(load_station(path))
+    with pytest.raises(
+        ConfigError, match=r"bus would be busy 1\d\d%.*raise the baud rate"
+    ) as found:
+        load_plans(path)
+    (problem,) = found.value.problems
+    assert path.read_text().splitlines()[problem.line - 1] == "baud = 1200"
+
+
+def test_mistakes_of_every_kind_are_told_at_once(write, station_text):
+    """A wrong shape hides neither what only the whole shows nor a plan that cannot be kept."""
+    text = (
+        station_text.replace("baud = 19200", "baud = 1200", 1)
+        .replace("size_mb_max = ", "size_mb = ")
+        .replace('id = "room"', 'id = "pfe"')
+        .replace('profile = "sdm630"', 'profile = "sdm63"')
+    )
+    text = text if "size_mb = " in text else text + "\n[outbox]\nsize_mb = 5\n"
+    assert load_plans(write("good.toml", station_text))
+
+    with pytest.raises(ConfigError) as found:
+        load_plans(write("bad.toml", text))
+
+    rules = " | ".join(map(str, found.value.problems))
+    assert "did you mean 'size_mb_max'" in rules
+    assert "device is used twice" in rules
+    assert "did you mean 'sdm630'" in rules
+    assert "mains" not in rules, "a board with an unknown profile has no plan to judge"
+    lines = [problem.line for problem in found.value.problems]
+    assert lines == sorted(lines) and None not in lines

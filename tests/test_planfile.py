@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shorewatch.assets import asset_folder
-from shorewatch.config import load_station
-from shorewatch.plan import Block, BoardPlan, compile_board, compile_station
+from shorewatch.plan import Block, BoardPlan, load_plans
 from shorewatch.planfile import Input, Watch, parse
 from shorewatch.show import plan_text
 
 STATION = asset_folder("stations") / "sumqayit.toml"
-BEACH = compile_board(load_station(STATION), "beach")
+BEACH = load_plans(STATION)[1]["beach"]
 
 
 def sealed(data: bytes) -> bytes:
@@ -92,9 +91,8 @@ def test_a_compiled_plan_reads_back_as_it_is(plan):
 def test_the_shipped_stations_make_plans_without_fault():
     """Every board of the demo gets a plan that nothing is wrong with."""
     for name in ("sumqayit", "aktau"):
-        for plan in compile_station(
-            load_station(asset_folder("stations") / f"{name}.toml")
-        ).values():
+        _, plans = load_plans(asset_folder("stations") / f"{name}.toml")
+        for plan in plans.values():
             assert parse(plan.data).faults == ()
 
 
@@ -194,7 +192,7 @@ def test_build_writes_the_compiled_plans(tmp_path):
     done = run("build", str(STATION), "--out", str(tmp_path / "new"))
 
     assert done.returncode == 0, done.stderr
-    for board_id, plan in compile_station(load_station(STATION)).items():
+    for board_id, plan in load_plans(STATION)[1].items():
         path = tmp_path / "new" / f"{board_id}.plan.bin"
         assert path.read_bytes() == plan.data
         size, blocks = len(plan.data), len(plan.blocks)

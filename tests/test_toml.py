@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from shorewatch.errors import ConfigError
-from shorewatch.toml import Table, load_toml, locate
+from shorewatch.toml import Table, load_toml, locate, read_toml
 
 
 class Wheel(Table):
@@ -107,6 +107,30 @@ def test_overrides_are_laid_over_the_file(write):
     """An override replaces the file's value and is validated like it."""
     path = write("car.toml", CAR)
 
-    assert load_toml(path, Car, [("wheel.0.size", 9)]).wheel[0].size == 9
-    with pytest.raises(ConfigError, match=r"wheel.0.size: .*found 10"):
-        load_toml(path, Car, [("wheel.0.size", 10)])
+    good, none = read_toml(path, [("wheel.0.size", 9)]).parse(Car)
+    bad, (problem,) = read_toml(path, [("wheel.0.size", 10)]).parse(Car)
+
+    assert good is not None and good.wheel[0].size == 9 and none == []
+    assert bad is None
+    assert re.match(r"--set: wheel.0.size: .*found 10", str(problem))
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("name.x", "name is a value"),
+        ("wheel.2.size", "from 0 to 1"),
+        ("wheel.x.size", "from 0 to 1"),
+        ("wheel.0.size.x", "wheel.0.size is a value"),
+        ("wheel.9", "from 0 to 1"),
+    ],
+)
+def test_an_override_without_a_place_is_said_so(write, key, words):
+    """A key that leads nowhere names itself and what is there."""
+    with pytest.raises(ConfigError, match=words):
+        read_toml(write("car.toml", CAR), [(key, 1)])
+
+
+def test_a_file_nested_without_end_is_refused(write):
+    """A hundred thousand brackets are a problem with the file, not a crash."""
+    assert "nested too deeply" in problems(write("car.toml", "name = " + "[" * 100_000))[0]

@@ -122,18 +122,18 @@ def run(
     state_dir
         Where the outbox lives and relative ports start (default /var/lib/shorewatch/<station>).
     """
-    from shorewatch.config import load_station
     from shorewatch.daemon import run_station
+    from shorewatch.plan import load_plans
 
     _log_to_stderr()
-    loaded = load_station(station, _overrides(set_))
+    loaded, plans = load_plans(station, _overrides(set_))
     folder = state_dir or DEFAULT_STATE / loaded.id
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
         raise ShorewatchError(text) from error
-    asyncio.run(run_station(loaded, folder))
+    asyncio.run(run_station(loaded, plans, folder))
 
 
 @app.command
@@ -150,11 +150,9 @@ def check(station: Path, *, set_: Set = []) -> None:  # noqa: B006
     from rich.console import Console
 
     from shorewatch.check import summary
-    from shorewatch.config import load_station
-    from shorewatch.plan import compile_station
+    from shorewatch.plan import load_plans
 
-    loaded = load_station(station, _overrides(set_))
-    Console().print(summary(loaded, compile_station(loaded)))
+    Console().print(summary(*load_plans(station, _overrides(set_))))
 
 
 @app.command
@@ -204,10 +202,7 @@ def build(
     out
         The folder to write to; made if it is missing.
     """
-    from shorewatch.config import load_station
-
-    loaded = load_station(station, _overrides(set_))
-    for board_id, compiled in _plans(loaded, board).items():
+    for board_id, compiled in _plans(station, board, set_).items():
         path = out / f"{board_id}.plan.bin"
         try:
             out.mkdir(parents=True, exist_ok=True)
@@ -234,15 +229,13 @@ def show(file: Path, *, board: str | None = None, set_: Set = []) -> None:  # no
     """
     from rich.console import Console
 
-    from shorewatch.config import load_station
     from shorewatch.planfile import parse
     from shorewatch.show import plan_text
 
     console = Console()
     if file.suffix == ".toml":
-        loaded = load_station(file, _overrides(set_))
-        for compiled in _plans(loaded, board).values():
-            names = [device.id for device in loaded.of_board(compiled.board_id)]
+        for compiled in _plans(file, board, set_).values():
+            names = [device.id for device in compiled.station.of_board(compiled.board_id)]
             console.print(plan_text(parse(compiled.data), names))
         return
     try:
@@ -427,13 +420,12 @@ def _known_board(station: "Station", board_id: str) -> str:
     return board_id
 
 
-def _plans(station: "Station", board_id: str | None) -> "Mapping[str, BoardPlan]":
-    """The plan of one board, or of all."""
-    from shorewatch.plan import compile_board, compile_station
+def _plans(file: Path, board_id: str | None, set_: list[str]) -> "Mapping[str, BoardPlan]":
+    """The plan of one board of a station file, or of all."""
+    from shorewatch.plan import load_plans
 
-    if board_id is None:
-        return compile_station(station)
-    return {board_id: compile_board(station, _known_board(station, board_id))}
+    station, plans = load_plans(file, _overrides(set_))
+    return plans if board_id is None else {board_id: plans[_known_board(station, board_id)]}
 
 
 def _parse_bus(text: str) -> tuple[int, Path]:

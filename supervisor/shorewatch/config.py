@@ -3,29 +3,40 @@
 One file names the cable and the station, its boards with their buses and devices, the uplinks, the
 outbox and the page. `load_station` returns it validated, or raises one ConfigError that lists
 everything wrong with it: the shape (pydantic) and what only the whole can show (profiles that do
-not exist, ids used twice, two devices with one address on a bus, boards with too many buses).
+not exist, ids used twice, two devices with one address on a bus, boards with too many buses). The
+second is looked for in the tables as read, so that a mistake of the first kind hides none of it.
 
 Relative paths (link ports, the outbox) are taken from the state directory of the running station.
 """
 
+import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from shorewatch.assets import asset_folder
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.profile import Id, Point, Profile, load_profiles
-from shorewatch.toml import Key, Table, load_toml, locate
+from shorewatch.toml import Key, Table, TomlFile, load_toml, read_toml
 
-Text = Annotated[str, Field(min_length=1, max_length=80)]
+
+def _is_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not contain control characters")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_is_printable)]
+FilePath = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_is_printable)]
 
 
 class DeviceConfig(Table):
@@ -59,7 +70,7 @@ class BusConfig(Table):
 class LinkConfig(Table):
     """How the gateway reaches a board: a serial port that speaks Modbus RTU."""
 
-    port: Text
+    port: FilePath
     unit_id: Annotated[int, Field(ge=1, le=247)] = 1
     baud: Literal[9600, 19200, 38400, 57600, 115200] = 115200
     timeout_s: Annotated[float, Field(ge=0.05, le=5)] = 0.5
@@ -99,7 +110,7 @@ class StationTable(Table):
 class OutboxConfig(Table):
     """The durable queue in front of the uplinks."""
 
-    file: Text = "outbox.sqlite"
+    file: FilePath = "outbox.sqlite"
     size_mb_max: Annotated[int, Field(ge=4, le=100_000)] = 256
 
 
@@ -239,11 +250,11 @@ class Device:
 
 @dataclass(frozen=True)
 class Station:
-    """A validated station: the file, and its devices joined with their profiles."""
+    """A validated station: the file, its devices joined with their profiles, where it was read."""
 
     file: StationFile
     devices: Mapping[str, Device]
-    config_hash: str
+    source: TomlFile
 
     @property
     def id(self) -> str:
@@ -265,6 +276,21 @@ class Station:
         """The boards by id, in the file's order."""
         return {board.id: board for board in self.file.board}
 
+    @cached_property
+    def config_hash(self) -> str:
+        """What the file and the profiles it uses say, in 16 hexadecimal digits."""
+        digest = hashlib.sha256(self.file.model_dump_json().encode())
+        used = {device.profile.id: device.profile for device in self.devices.values()}
+        for name in sorted(used):
+            digest.update(used[name].model_dump_json().encode())
+        return digest.hexdigest()[:16]
+
+    def problem(self, board_id: str, key: Key, value: str | None, rule: str) -> Problem:
+        """What is wrong with a key of one board, told with its place in the file."""
+        boards = _tables(self.source.data, "board")
+        at = next(at for at, board in boards if board.get("id") == board_id)
+        return self.source.problem((*at, *key), value, rule)
+
     def of_board(self, board_id: str) -> list[Device]:
         """The devices of one board, in plan order: bus by bus, as in the file."""
         return [device for device in self.devices.values() if device.board.id == board_id]
@@ -272,28 +298,42 @@ class Station:
 
 def load_station(path: Path, overrides: Sequence[tuple[str, Any]] = ()) -> Station:
     """Read, validate and join a station file; raises ConfigError with every problem found."""
-    file = load_toml(path, StationFile, overrides)
-    profiles = load_profiles(
-        path.parent / "profiles" if (path.parent / "profiles").is_dir() else None
-    )
-    lines = path.read_text(encoding="utf-8").splitlines()
-    problems = [
-        Problem(str(path), locate(lines, key), ".".join(map(str, key)), value, rule)
-        for key, value, rule in _problems(file, profiles)
-    ]
+    station, problems = read_station(path, overrides)
     if problems:
         raise ConfigError(problems)
+    return station
+
+
+def read_station(
+    path: Path, overrides: Sequence[tuple[str, Any]] = ()
+) -> tuple[Station, list[Problem]]:
+    """A station file as far as it is sound, and everything that is wrong with it.
+
+    With problems, only the boards that are whole by themselves are in the station: enough to look
+    for what is wrong with their plans too. Raises ConfigError if the file cannot be read at all.
+    """
+    source = read_toml(path, overrides)
+    file, problems = source.parse(StationFile)
+    folder = path.parent / "profiles"
+    own = {entry.stem for entry in folder.glob("*.toml")}
+    try:
+        profiles = load_profiles(folder if own else None)
+    except ConfigError as error:
+        problems += error.problems
+        profiles = load_profiles()
+    problems += [source.problem(*found) for found in _problems(source.data, {*profiles, *own})]
+    if file is None:
+        boards = list(_sound_boards(source.data))
+        file = StationFile.model_construct(board=boards)
     devices = {
         device.id: Device(device, profiles[device.profile], board, bus)
         for board in file.board
         for bus in board.bus
         for device in bus.device
+        if device.profile in profiles
     }
-    used = sorted({device.profile.id for device in devices.values()})
-    digest = hashlib.sha256(file.model_dump_json().encode())
-    for name in used:
-        digest.update(profiles[name].model_dump_json().encode())
-    return Station(file, devices, digest.hexdigest()[:16])
+    problems.sort(key=lambda problem: (problem.file, problem.line or 0))
+    return Station(file, devices, source), problems
 
 
 def load_board_type(board_type: str) -> BoardFile:
@@ -301,92 +341,95 @@ def load_board_type(board_type: str) -> BoardFile:
     return load_toml(asset_folder("boards") / board_type / "board.toml", BoardFile)
 
 
+def board_types() -> list[str]:
+    """The board types there are, by name."""
+    return sorted(p.parent.name for p in asset_folder("boards").glob("*/board.toml"))
+
+
+def _tables(
+    parent: Mapping[str, Any], key: str, at: Key = ()
+) -> Iterator[tuple[Key, Mapping[str, Any]]]:
+    """The tables of the array `key`, each with its whole key; other shapes are left out."""
+    entries = parent.get(key)
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        if isinstance(entry, dict):
+            yield (*at, key, index), entry
+
+
+def _sound_boards(data: Mapping[str, Any]) -> Iterator[BoardConfig]:
+    for _, table in _tables(data, "board"):
+        with suppress(ValidationError):
+            yield BoardConfig.model_validate(table)
+
+
 def _problems(
-    file: StationFile, profiles: Mapping[str, Profile]
+    data: Mapping[str, Any], profiles: Iterable[str]
 ) -> Iterator[tuple[Key, str | None, str]]:
-    """What only the whole file shows: (key, value, rule)."""
+    """What only the whole file shows: (key, value, rule). The shape need not be right."""
+    boards = list(_tables(data, "board"))
+    buses = [entry for at, board in boards for entry in _tables(board, "bus", at)]
+    inputs = [entry for at, board in boards for entry in _tables(board, "input", at)]
+    devices = [entry for at, bus in buses for entry in _tables(bus, "device", at)]
+    links = [
+        ((*at, "link"), board["link"])
+        for at, board in boards
+        if isinstance(board.get("link"), dict)
+    ]
+    yield from _repeats(boards, "id", "board")
     yield from _repeats(
-        ((("board", i, "id"), board.id) for i, board in enumerate(file.board)), "board"
+        [(at, link) for at, link in links if isinstance(link, dict)], "port", "link port"
     )
-    yield from _repeats(
-        ((("board", i, "link", "port"), board.link.port) for i, board in enumerate(file.board)),
-        "link port",
-    )
-    yield from _repeats(
-        ((("board", i, "unique_id"), board.unique_id) for i, board in enumerate(file.board)),
-        "unique id",
-    )
-    yield from _repeats(
-        ((("uplink", i, "id"), uplink.id) for i, uplink in enumerate(file.uplink)), "uplink"
-    )
-    yield from _repeats(
-        (
-            (("board", b, "bus", u, "device", d, "id"), device.id)
-            for b, board in enumerate(file.board)
-            for u, bus in enumerate(board.bus)
-            for d, device in enumerate(bus.device)
-        ),
-        "device",
-    )
-    yield from _repeats(
-        (
-            (("board", b, "input", i, "id"), contact.id)
-            for b, board in enumerate(file.board)
-            for i, contact in enumerate(board.input)
-        ),
-        "input",
-    )
-    types = sorted(p.name for p in asset_folder("boards").iterdir() if (p / "board.toml").is_file())
-    for b, board in enumerate(file.board):
-        if board.type not in types:
-            yield (
-                ("board", b, "type"),
-                board.type,
-                f"is no board type; there are {', '.join(types)}",
-            )
-        else:
-            kind = load_board_type(board.type)
-            uarts = [uart.uart for uart in kind.uarts]
-            for u, bus in enumerate(board.bus):
-                if bus.uart not in uarts:
-                    rule = f"board type {board.type} has UARTs {', '.join(map(str, uarts))}"
-                    yield ("board", b, "bus", u, "uart"), str(bus.uart), rule
-            inputs = [entry.input for entry in kind.inputs]
-            for i, contact in enumerate(board.input):
-                if contact.input not in inputs:
-                    has = f"inputs {', '.join(map(str, inputs))}" if inputs else "no inputs"
-                    rule = f"board type {board.type} has {has}"
-                    yield ("board", b, "input", i, "input"), str(contact.input), rule
-        yield from _repeats(
-            ((("board", b, "bus", u, "uart"), str(bus.uart)) for u, bus in enumerate(board.bus)),
-            "UART of this board",
-        )
-        yield from _repeats(
-            ((("board", b, "input", i, "input"), str(c.input)) for i, c in enumerate(board.input)),
-            "input of this board",
-        )
-        for u, bus in enumerate(board.bus):
-            yield from _repeats(
-                (
-                    (("board", b, "bus", u, "device", d, "unit_id"), str(device.unit_id))
-                    for d, device in enumerate(bus.device)
-                ),
-                "unit id on this bus",
-            )
-            for d, device in enumerate(bus.device):
-                if device.profile not in profiles:
-                    known = ", ".join(sorted(profiles))
-                    key = ("board", b, "bus", u, "device", d, "profile")
-                    yield key, device.profile, f"is no profile; there are {known}"
+    yield from _repeats(boards, "unique_id", "unique id")
+    yield from _repeats(_tables(data, "uplink"), "id", "uplink")
+    yield from _repeats(devices, "id", "device")
+    yield from _repeats(inputs, "id", "input")
+    for at, bus in buses:
+        yield from _repeats(_tables(bus, "device", at), "unit_id", "unit id on this bus")
+    types = board_types()
+    for at, board in boards:
+        yield from _repeats(_tables(board, "bus", at), "uart", "UART of this board")
+        yield from _repeats(_tables(board, "input", at), "input", "input of this board")
+        yield from _unknown((*at, "type"), board.get("type"), types, "board type")
+        if board.get("type") in types:
+            yield from _absent(at, board, load_board_type(board["type"]))
+    for at, device in devices:
+        yield from _unknown((*at, "profile"), device.get("profile"), profiles, "profile")
 
 
-def _repeats(entries: Iterator[tuple[Key, str]], noun: str) -> Iterator[tuple[Key, str, str]]:
-    seen: dict[str, Key] = {}
-    for key, value in entries:
+def _absent(
+    at: Key, board: Mapping[str, Any], kind: BoardFile
+) -> Iterator[tuple[Key, str | None, str]]:
+    """The UARTs and inputs that a board of this type does not have."""
+    has = {"uart": [uart.uart for uart in kind.uarts], "input": [i.input for i in kind.inputs]}
+    for table, key, noun in (("bus", "uart", "UARTs"), ("input", "input", "inputs")):
+        known = f"{noun} {', '.join(map(str, has[key]))}" if has[key] else f"no {noun}"
+        for place, entry in _tables(board, table, at):
+            if isinstance(entry.get(key), int) and entry[key] not in has[key]:
+                yield (*place, key), str(entry[key]), f"board type {kind.name} has {known}"
+
+
+def _unknown(
+    key: Key, value: object, known: Iterable[str], noun: str
+) -> Iterator[tuple[Key, str, str]]:
+    if isinstance(value, str) and value not in known:
+        near = difflib.get_close_matches(value, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        yield key, value, f"is no {noun}; there are {', '.join(sorted(known))}{hint}"
+
+
+def _repeats(
+    tables: Iterable[tuple[Key, Mapping[str, Any]]], key: str, noun: str
+) -> Iterator[tuple[Key, str, str]]:
+    """The tables whose `key` has a value that an earlier one has."""
+    seen: dict[object, Key] = {}
+    for at, table in tables:
+        value = table.get(key)
+        if not isinstance(value, (str, int)):
+            continue
         if value in seen:
             first = ".".join(map(str, seen[value]))
-            yield key, value, f"{noun} is used twice (first at {first})"
-        seen.setdefault(value, key)
+            yield (*at, key), str(value), f"{noun} is used twice (first at {first})"
+        seen.setdefault(value, (*at, key))
 
 
 def parse_override(text: str) -> tuple[str, Any]:

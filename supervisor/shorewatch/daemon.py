@@ -10,20 +10,22 @@ alone. A board, broker or browser that fails is expected, and handled in exactly
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from shorewatch.config import PageConfig, Station
-from shorewatch.errors import ConfigError, Problem
+from shorewatch.errors import ConfigError
 from shorewatch.image import Image
 from shorewatch.link import BoardLink
 from shorewatch.model import utc_now
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
-from shorewatch.plan import compile_station
+from shorewatch.plan import BoardPlan
 from shorewatch.report import Reporter
 from shorewatch.status import Snapshot, snapshot
 from shorewatch.web import app as web
@@ -34,15 +36,14 @@ PAGE_RESTART_S = (0.5, 30.0)
 _log = logging.getLogger("shorewatch")
 
 
-async def run_station(station: Station, state_dir: Path) -> None:
+async def run_station(station: Station, plans: Mapping[str, BoardPlan], state_dir: Path) -> None:
     """Run one station until SIGTERM or SIGINT.
 
-    Raises ConfigError (plans that do not fit, a page port in use) and OutboxError before anything
-    has started; afterwards only programmer errors end it.
+    Raises ConfigError (a page that cannot be served there) and OutboxError before anything has
+    started; afterwards only programmer errors end it.
     """
-    plans = compile_station(station)
     page = station.file.page
-    listener = None if page is None else _listen(page)
+    listener = None if page is None else _listen(station, page)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -137,14 +138,21 @@ async def _serve_page(
                 listener = _listening(page)
 
 
-def _listen(page: PageConfig) -> socket.socket:
-    """The page's listening socket, so that a port in use is said before anything starts."""
+def _listen(station: Station, page: PageConfig) -> socket.socket:
+    """The page's listening socket, so that what stands in its way is said before all starts."""
     try:
         return _listening(page)
     except OSError as error:
-        rule = f"the page cannot listen there: {error.strerror}; stop what does, or choose another"
-        problem = Problem("station file", None, "page.port", f"{page.host}:{page.port}", rule)
-        raise ConfigError([problem]) from error
+        key, value = ("page", "port"), f"{page.host}:{page.port}"
+        rule = f"the page cannot listen there: {error.strerror}; "
+        if error.errno == errno.EADDRINUSE:
+            rule += "stop what does, or choose another port"
+        elif error.errno == errno.EACCES:
+            rule += "ports below 1024 are the system's, choose a higher one"
+        else:
+            key = ("page", "host")
+            rule += "name an address of this machine"
+        raise ConfigError([station.source.problem(key, value, rule)]) from error
 
 
 def _listening(page: PageConfig) -> socket.socket:

@@ -30,8 +30,18 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from shorewatch.config import BusConfig, Device, InputConfig, Station, load_board_type
+from shorewatch.config import (
+    BusConfig,
+    Device,
+    InputConfig,
+    Station,
+    board_types,
+    load_board_type,
+    read_station,
+)
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.profile import Point, Profile, Whole
 
@@ -203,27 +213,35 @@ def compile_board(station: Station, board_id: str) -> BoardPlan:
     return plan
 
 
-def compile_station(station: Station) -> dict[str, BoardPlan]:
-    """The plans of all boards by id; raises one ConfigError with every board's problems."""
+def load_plans(
+    path: Path, overrides: Sequence[tuple[str, Any]] = ()
+) -> tuple[Station, dict[str, BoardPlan]]:
+    """Read a station file and compile its plans.
+
+    Raises one ConfigError with everything wrong with the file, and with the plans of those boards
+    that are sound enough to have one.
+    """
+    station, problems = read_station(path, overrides)
     plans: dict[str, BoardPlan] = {}
-    problems: list[Problem] = []
-    for board_id in station.boards:
+    for board in station.file.board:
+        known = all(device.id in station.devices for bus in board.bus for device in bus.device)
+        if not known or board.type not in board_types():
+            continue
         try:
-            plans[board_id] = compile_board(station, board_id)
+            plans[board.id] = compile_board(station, board.id)
         except ConfigError as error:
             problems += error.problems
     if problems:
-        raise ConfigError(problems)
-    return plans
+        raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
+    return station, plans
 
 
 def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
-    board = plan.station.boards[plan.board_id]
+    station, board = plan.station, plan.station.boards[plan.board_id]
     limits = load_board_type(board.type).limits
-    where = f"board {board.id}"
     counted = (
         ("buses", len(board.bus), limits.buses),
-        ("devices", len(plan.station.of_board(board.id)), limits.devices),
+        ("devices", len(station.of_board(board.id)), limits.devices),
         ("blocks", len(plan.blocks), limits.blocks),
         ("watches", len(plan.watches), WATCHES_MAX),
         ("image registers", image_end - BLOCK_AREA, BLOCK_AREA_END - BLOCK_AREA),
@@ -231,15 +249,15 @@ def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
     for noun, count, most in counted:
         if count > most:
             rule = f"board type {board.type} takes at most {most} {noun}"
-            yield Problem(where, None, noun, str(count), rule)
-    for bus in board.bus:
+            yield station.problem(board.id, (), f"{count} {noun}", rule)
+    for index, bus in enumerate(board.bus):
         share = plan.busy_share(bus)
         if share > BUSY_MAX:
             rule = (
                 f"the bus would be busy {share:.0%} of the time; at most {BUSY_MAX:.0%} leaves "
                 f"room for one dead device: raise the baud rate, lengthen periods, or move devices"
             )
-            yield Problem(where, None, f"bus on UART {bus.uart}", f"{bus.baud} baud", rule)
+            yield station.problem(board.id, ("bus", index, "baud"), str(bus.baud), rule)
 
 
 def _requests(device: Device) -> Iterator[tuple[int, float, int, int, list[Point]]]:

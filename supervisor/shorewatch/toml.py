@@ -2,13 +2,15 @@
 
 `load_toml` reads one file into a pydantic model; whatever is wrong (syntax, unknown key, type,
 range, a rule between keys) becomes a `Problem` with file, line, key, value and rule, all of them
-in one ConfigError. tomllib keeps no positions, so `locate` finds lines by scanning the text.
+in one ConfigError. Who has rules of its own reads the file with `read_toml` and adds its problems
+to those of the shape. tomllib keeps no positions, so `locate` finds lines by scanning the text.
 """
 
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -32,10 +34,61 @@ class Table(BaseModel):
 T = TypeVar("T", bound=Table)
 
 
-def load_toml(path: Path, shape: type[T], overrides: Sequence[tuple[str, Any]] = ()) -> T:
-    """Read `path` as `shape`; `overrides` are (dotted key, value) pairs laid over the file.
+@dataclass(frozen=True)
+class TomlFile:
+    """A TOML file as read: its values, and the lines they stand on.
+
+    `overrides` are (dotted key, value) pairs that were laid over it; they have no line.
+    """
+
+    path: Path
+    lines: Sequence[str]
+    data: Mapping[str, Any]
+    overrides: Sequence[tuple[str, Any]] = ()
+
+    def problem(self, key: Key, value: str | None, rule: str) -> Problem:
+        """What is wrong with `key`, told with its place."""
+        name = ".".join(map(str, key)) or "file"
+        if any(f"{name}.".startswith(f"{over}.") for over, _ in self.overrides):
+            return Problem("--set", None, name, value, rule)
+        return Problem(str(self.path), locate(self.lines, key), name, value, rule)
+
+    def parse(self, shape: type[T]) -> tuple[T | None, list[Problem]]:
+        """The values as `shape`, or None and everything that is wrong with them."""
+        try:
+            return shape.model_validate(self.data), []
+        except ValidationError as error:
+            return None, [self._problem(shape, e) for e in error.errors()]
+
+    def _problem(self, shape: type[Table], error: ErrorDetails) -> Problem:
+        key = error["loc"]
+        rule = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            rule = "is no key of this table"
+            near = difflib.get_close_matches(str(key[-1]), _fields(shape, key[:-1]), 1)
+            rule += f"; did you mean {near[0]!r}?" if near else ""
+        elif error["type"] == "missing":
+            rule = "is missing"
+        return self.problem(
+            key, None if error["type"] == "missing" else _short(error["input"]), rule
+        )
+
+
+def load_toml(path: Path, shape: type[T]) -> T:
+    """Read `path` as `shape`.
 
     Raises ConfigError: the file cannot be read, is no TOML, or breaks rules (all are listed).
+    """
+    found, problems = read_toml(path).parse(shape)
+    if found is None:
+        raise ConfigError(problems)
+    return found
+
+
+def read_toml(path: Path, overrides: Sequence[tuple[str, Any]] = ()) -> TomlFile:
+    """Read `path` and lay `overrides` over it; nothing is validated yet.
+
+    Raises ConfigError: the file cannot be read or is no TOML, or an override has no place in it.
     """
     text = _read(path)
     try:
@@ -45,13 +98,12 @@ def load_toml(path: Path, shape: type[T], overrides: Sequence[tuple[str, Any]] =
         line = int(found.group(1)) if found else None
         rule = f"is not TOML: {str(error).split(' (at')[0]}"
         raise ConfigError([Problem(str(path), line, "syntax", None, rule)]) from error
+    except RecursionError as error:
+        rule = "is nested too deeply"
+        raise ConfigError([Problem(str(path), None, "syntax", None, rule)]) from error
     for key, value in overrides:
         _override(data, key, value)
-    try:
-        return shape.model_validate(data)
-    except ValidationError as error:
-        lines = text.splitlines()
-        raise ConfigError([_problem(path, lines, shape, e) for e in error.errors()]) from error
+    return TomlFile(path, text.splitlines(), data, overrides)
 
 
 def locate(lines: Sequence[str], key: Key) -> int | None:
@@ -94,24 +146,28 @@ def _read(path: Path) -> str:
 
 
 def _override(data: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
+    parents = key.split(".")
+    last = parents.pop()
     node: Any = data
-    for part in parents:
-        node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
-    node[int(last) if isinstance(node, list) else last] = value
+    for done, part in enumerate(parents):
+        if isinstance(node, dict):
+            node = node.setdefault(part, {})
+        else:
+            node = node[_index(node, part, key)]
+        if not isinstance(node, (dict, list)):
+            rule = f"{'.'.join(parents[: done + 1])} is a value, not a table"
+            raise ConfigError([Problem("--set", None, key, None, rule)])
+    node[last if isinstance(node, dict) else _index(node, last, key)] = value
 
 
-def _problem(path: Path, lines: Sequence[str], shape: type[Table], error: ErrorDetails) -> Problem:
-    key = error["loc"]
-    rule = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        rule = "is no key of this table"
-        near = difflib.get_close_matches(str(key[-1]), _fields(shape, key[:-1]), 1)
-        rule += f"; did you mean {near[0]!r}?" if near else ""
-    elif error["type"] == "missing":
-        rule = "is missing"
-    value = None if error["type"] == "missing" else _short(error["input"])
-    return Problem(str(path), locate(lines, key), ".".join(map(str, key)) or "file", value, rule)
+def _index(node: Sequence[Any], part: str, key: str) -> int:
+    """`part` of `key` as a place in a list that is there."""
+    if not part.isdecimal() or int(part) >= len(node):
+        rule = (
+            f"{part!r} must be a number from 0 to {len(node) - 1}: there are {len(node)} of these"
+        )
+        raise ConfigError([Problem("--set", None, key, None, rule)])
+    return int(part)
 
 
 def _short(value: Any) -> str | None:
