@@ -285,11 +285,14 @@ class Station:
             digest.update(used[name].model_dump_json().encode())
         return digest.hexdigest()[:16]
 
-    def problem(self, board_id: str, key: Key, value: str | None, rule: str) -> Problem:
-        """What is wrong with a key of one board, told with its place in the file."""
+    def problem(self, board_id: str, value: str, rule: str, *, uart: int | None = None) -> Problem:
+        """What is wrong with a board, or with the speed of its bus on `uart`, and where."""
         boards = _tables(self.source.data, "board")
-        at = next(at for at, board in boards if board.get("id") == board_id)
-        return self.source.problem((*at, *key), value, rule)
+        at, board = next((at, board) for at, board in boards if board.get("id") == board_id)
+        if uart is not None:
+            buses = _tables(board, "bus", at)
+            at = (*next(place for place, bus in buses if bus.get("uart") == uart), "baud")
+        return self.source.problem(at, value, rule)
 
     def of_board(self, board_id: str) -> list[Device]:
         """The devices of one board, in plan order: bus by bus, as in the file."""
@@ -309,8 +312,8 @@ def read_station(
 ) -> tuple[Station, list[Problem]]:
     """A station file as far as it is sound, and everything that is wrong with it.
 
-    With problems, only the boards that are whole by themselves are in the station: enough to look
-    for what is wrong with their plans too. Raises ConfigError if the file cannot be read at all.
+    With problems, only what is sound by itself is in the station, boards and devices: enough to
+    look for what is wrong with their plans too. Raises ConfigError if the file cannot be read.
     """
     source = read_toml(path, overrides)
     file, problems = source.parse(StationFile)
@@ -322,16 +325,14 @@ def read_station(
         problems += error.problems
         profiles = load_profiles()
     problems += [source.problem(*found) for found in _problems(source.data, {*profiles, *own})]
-    if file is None:
-        boards = list(_sound_boards(source.data))
-        file = StationFile.model_construct(board=boards)
-    devices = {
-        device.id: Device(device, profiles[device.profile], board, bus)
-        for board in file.board
-        for bus in board.bus
-        for device in bus.device
-        if device.profile in profiles
-    }
+    if file is None or problems:
+        file = StationFile.model_construct(board=list(_sound_boards(source.data, profiles)))
+    devices: dict[str, Device] = {}
+    for board in file.board:
+        for bus in board.bus:
+            for device in bus.device:
+                found = Device(device, profiles[device.profile], board, bus)
+                devices.setdefault(device.id, found)
     problems.sort(key=lambda problem: (problem.file, problem.line or 0))
     return Station(file, devices, source), problems
 
@@ -356,10 +357,25 @@ def _tables(
             yield (*at, key, index), entry
 
 
-def _sound_boards(data: Mapping[str, Any]) -> Iterator[BoardConfig]:
+def _sound_boards(data: Mapping[str, Any], profiles: Iterable[str]) -> Iterator[BoardConfig]:
+    """The boards of a file with mistakes, without the devices that are not sound."""
     for _, table in _tables(data, "board"):
-        with suppress(ValidationError):
-            yield BoardConfig.model_validate(table)
+        if table.get("type") not in board_types():
+            continue
+        buses: list[dict[str, Any]] = []
+        for _, bus in _tables(table, "bus"):
+            devices = [device for _, device in _tables(bus, "device") if _is(DeviceConfig, device)]
+            sound = {**bus, "device": [d for d in devices if d["profile"] in profiles]}
+            buses += [sound] if _is(BusConfig, sound) else []
+        sound = {**table, "bus": buses}
+        if _is(BoardConfig, sound):
+            yield BoardConfig.model_validate(sound)
+
+
+def _is(shape: type[Table], table: Mapping[str, Any]) -> bool:
+    with suppress(ValidationError):
+        return bool(shape.model_validate(table))
+    return False
 
 
 def _problems(

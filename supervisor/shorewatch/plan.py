@@ -38,7 +38,6 @@ from shorewatch.config import (
     Device,
     InputConfig,
     Station,
-    board_types,
     load_board_type,
     read_station,
 )
@@ -223,12 +222,9 @@ def load_plans(
     """
     station, problems = read_station(path, overrides)
     plans: dict[str, BoardPlan] = {}
-    for board in station.file.board:
-        known = all(device.id in station.devices for bus in board.bus for device in bus.device)
-        if not known or board.type not in board_types():
-            continue
+    for board_id in station.boards:
         try:
-            plans[board.id] = compile_board(station, board.id)
+            plans[board_id] = compile_board(station, board_id)
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -249,15 +245,15 @@ def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
     for noun, count, most in counted:
         if count > most:
             rule = f"board type {board.type} takes at most {most} {noun}"
-            yield station.problem(board.id, (), f"{count} {noun}", rule)
-    for index, bus in enumerate(board.bus):
+            yield station.problem(board.id, f"{count} {noun}", rule)
+    for bus in board.bus:
         share = plan.busy_share(bus)
         if share > BUSY_MAX:
             rule = (
                 f"the bus would be busy {share:.0%} of the time; at most {BUSY_MAX:.0%} leaves "
                 f"room for one dead device: raise the baud rate, lengthen periods, or move devices"
             )
-            yield station.problem(board.id, ("bus", index, "baud"), str(bus.baud), rule)
+            yield station.problem(board.id, str(bus.baud), rule, uart=bus.uart)
 
 
 def _requests(device: Device) -> Iterator[tuple[int, float, int, int, list[Point]]]:

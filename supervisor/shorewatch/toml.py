@@ -163,9 +163,7 @@ def _override(data: dict[str, Any], key: str, value: Any) -> None:
 def _index(node: Sequence[Any], part: str, key: str) -> int:
     """`part` of `key` as a place in a list that is there."""
     if not part.isdecimal() or int(part) >= len(node):
-        rule = (
-            f"{part!r} must be a number from 0 to {len(node) - 1}: there are {len(node)} of these"
-        )
+        rule = f"{part!r} must be a number from 0 to {len(node) - 1}"
         raise ConfigError([Problem("--set", None, key, None, rule)])
     return int(part)
 
