@@ -358,33 +358,57 @@ async def test_a_full_disk_is_told_and_survived_in_order(tmp_path: Path) -> None
     assert numbers == [None] * 10 + list(range(3000))
 
 
-async def test_a_full_queue_makes_put_wait_for_all_but_samples(
+async def test_with_a_sick_disk_and_a_full_queue_nobody_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a sick disk and a full queue events wait, and samples are dropped and named as lost."""
+    """Samples make room for events, then what comes is dropped; all of it is named as lost."""
     monkeypatch.setattr(outbox_module, "QUEUE_RECORDS_MAX", 1500)
     async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
         with files_limited_to(100_000):
-            for _ in range(1500):
-                await outbox.put("event", AT, {"text": "x" * 200})
-            await until_sick(outbox)
-            while not outbox._is_full:
-                await outbox.put("event", AT, {"text": "x" * 200})
-            for second in range(5):
-                await outbox.put("sample", AT + timedelta(seconds=second), {})
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(outbox.put("event", AT, {}), 0.2)
-        before = outbox.last + outbox.queued
+            async with asyncio.timeout(30):
+                for _ in range(1490):
+                    await outbox.put("event", AT, {"text": "x" * 200})
+                await until_sick(outbox)
+                while outbox.queued < 1490:
+                    await outbox.put("event", AT, {"text": "x" * 200})
+                for second in range(15):
+                    await outbox.put("sample", AT + timedelta(seconds=second), {"n": second})
+                for number in range(12):
+                    await outbox.put("event", AT + timedelta(hours=number), {"n": number})
+            assert outbox.queued == 1500
         async with asyncio.timeout(30):
-            await outbox.wait_beyond(before)
+            while outbox.queued or outbox.health:
+                await asyncio.sleep(0.05)
+            await outbox.wait_beyond(outbox.last - 1)
         records = await read_all(outbox)
-    (loss,) = [r.body for r in records if r.kind == "loss"]
-    assert loss["count"] == 5
-    assert (loss["from_at"], loss["to_at"]) == (
-        "2026-11-22T16:44:00.123Z",
-        "2026-11-22T16:44:04.123Z",
-    )
+    samples, others = (r.body for r in records if r.kind == "loss")
+    assert (samples["what"], samples["count"]) == ("sample", 15)
+    assert samples["from_at"] == "2026-11-22T16:44:00.123Z"
+    assert samples["to_at"] == "2026-11-22T16:44:14.123Z"
+    assert (others["what"], others["count"]) == ("record", 2)
+    assert others["to_at"] == "2026-11-23T03:44:00.123Z"
+    assert [r.body["n"] for r in records if "n" in r.body] == list(range(10))
     assert not [r for r in records if r.kind == "sample"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["body = '{\"a\": '", "body = X'ff'", "body = '[]'", "at_ms = 1 << 62", "kind = 'sampme'"],
+)
+async def test_a_damaged_entry_is_a_loss_of_one(tmp_path: Path, damage: str) -> None:
+    """What a disk has garbled is told as lost, under its number; the others stay readable."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "sample", 3)
+    with sqlite3.connect(path) as database:
+        database.execute(f"UPDATE record SET {damage} WHERE seq = 2")
+    database.close()
+
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        first, lost, third = await outbox.read(0, 10)
+
+    assert (first.kind, third.kind, lost.seq, lost.kind) == ("sample", "sample", 2, "loss")
+    assert (lost.body["from"], lost.body["to"], lost.body["count"]) == (2, 2, 1)
 
 
 async def test_a_sick_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ Limits: the file and its write-ahead log stay within `size_bytes_max`. Over it t
 acknowledged ones first, then samples, then the rest. What some uplink had not acknowledged is named
 in a `loss` record of the same transaction; a loss record that must go itself is folded into it.
 A disk that is full or fails is no crash: `health` says so, the writer retries, records wait in
-memory. When that queue is full too, samples are dropped and counted in a loss record (which then
-has times, not numbers); any other kind waits.
+memory. When that queue is full too, nobody waits for a disk: its oldest samples make room, and when
+it has none, what comes is dropped. Both are counted in loss records (with times, not numbers).
 """
 
 import asyncio
 import json
+import logging
 import secrets
 import sqlite3
 from collections import deque
@@ -64,6 +65,7 @@ _SCHEMA = f"""
 _ROW_BYTES = 40
 
 T = TypeVar("T")
+_log = logging.getLogger("shorewatch.outbox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Outbox:
         self._thread = thread
         self._queue: deque[_Entry] = deque()
         self._queue_bytes = 0
-        self._dropped = _Dropped()
+        self._in_flight = 0
+        self._dropped = {"sample": _Dropped(), "record": _Dropped()}
         self._cursors: dict[str, int] = {}
         self._cursors_wanted: dict[str, int] = {}
         self._first, self._last = store.first, store.last
@@ -140,19 +143,20 @@ class Outbox:
     async def put(self, kind: str, at: datetime, body: Mapping[str, object]) -> None:
         """Queue a record; waits while the queue is full. Durable once `last` has passed it.
 
-        `body` is JSON of at most `BODY_BYTES_MAX` bytes. With a sick disk and a full queue a sample
-        is dropped, counted, and named in a loss record as soon as the disk takes it.
+        `body` is JSON of at most `BODY_BYTES_MAX` bytes. With a sick disk nothing waits: what finds
+        no room is counted, and named in a loss record as soon as the disk takes it.
         """
         assert kind in KINDS, f"{kind!r} is no kind of record"
         text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
         assert size <= BODY_BYTES_MAX, f"a {kind} record of {size} bytes is over {BODY_BYTES_MAX}"
         while self._is_full:
-            if self._trouble is not None and kind == "sample":
-                self._dropped.add(at)
+            if self._trouble is None:
+                self._room.clear()
+                await self._room.wait()
+            elif kind == "sample" or not self._drop_sample():
+                self._dropped["sample" if kind == "sample" else "record"].add(at)
                 return
-            self._room.clear()
-            await self._room.wait()
         self._raise_if_dead()
         self._queue.append(_Entry(kind, _to_ms(at), text, size))
         self._queue_bytes += size
@@ -193,6 +197,17 @@ class Outbox:
     def _is_full(self) -> bool:
         return len(self._queue) >= QUEUE_RECORDS_MAX or self._queue_bytes >= QUEUE_BYTES_MAX
 
+    def _drop_sample(self) -> bool:
+        """Drop the oldest queued sample that is not being written; False if there is none."""
+        for place in range(self._in_flight, len(self._queue)):
+            entry = self._queue[place]
+            if entry.kind == "sample":
+                del self._queue[place]
+                self._queue_bytes -= entry.size_bytes
+                self._dropped["sample"].add(_EPOCH + timedelta(milliseconds=entry.at_ms))
+                return True
+        return False
+
     def _raise_if_dead(self) -> None:
         if self._writer.done():
             self._writer.result()
@@ -203,8 +218,9 @@ class Outbox:
         try:
             while await self._has_work():
                 batch = self._next_batch()
+                self._in_flight = len(batch)
                 cursors = dict(self._cursors_wanted)
-                dropped = self._dropped.copy()
+                dropped = {what: count.copy() for what, count in self._dropped.items()}
                 uplinks = frozenset(self._cursors)
                 work = partial(self._store.commit, batch, cursors, dropped, uplinks)
                 done = await self._patiently(work)
@@ -215,8 +231,12 @@ class Outbox:
             self._tell()
             self._room.set()
 
+    @property
+    def _has_dropped(self) -> bool:
+        return any(dropped.count for dropped in self._dropped.values())
+
     async def _has_work(self) -> bool:
-        while not (self._queue or self._cursors_wanted or self._dropped.count):
+        while not (self._queue or self._cursors_wanted or self._has_dropped):
             if self._is_closing:
                 return False
             self._wake.clear()
@@ -239,9 +259,10 @@ class Outbox:
         self,
         batch: "list[_Entry]",
         cursors: dict[str, int],
-        dropped: "_Dropped",
+        dropped: "Mapping[str, _Dropped]",
         done: "_Done",
     ) -> None:
+        self._in_flight = 0
         for entry in batch:
             taken = self._queue.popleft()
             assert taken is entry, "only the writer takes from the queue"
@@ -250,7 +271,8 @@ class Outbox:
             self._cursors[uplink] = max(seq, self._cursors[uplink])
             if self._cursors_wanted[uplink] <= seq:
                 del self._cursors_wanted[uplink]
-        self._dropped.subtract(dropped)
+        for what, count in dropped.items():
+            self._dropped[what].subtract(count)
         self.written += done.written
         self._first, self._last = done.first, done.last
         self._room.set()
@@ -286,6 +308,9 @@ class Outbox:
         try:
             await self._writer
         finally:
+            if self._queue or self._has_dropped:
+                lost = len(self._queue) + sum(d.count for d in self._dropped.values())
+                _log.error("%d records could not be written and are lost: %s", lost, self._trouble)
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
 
 
@@ -312,7 +337,7 @@ class _Stopped(Exception):
 
 @dataclass(slots=True)
 class _Dropped:
-    """Samples that found no room while the disk was sick: how many, between which times."""
+    """Records that found no room while the disk was sick: how many, between which times."""
 
     count: int = 0
     from_at: datetime | None = None
@@ -331,9 +356,9 @@ class _Dropped:
         if self.count == 0:
             self.from_at = self.to_at = None
 
-    def body(self) -> dict[str, object]:
+    def body(self, what: str) -> dict[str, object]:
         return {
-            "uplink": None, "what": "sample", "from": None, "to": None, "count": self.count,
+            "uplink": None, "what": what, "from": None, "to": None, "count": self.count,
             "from_at": to_text(self.from_at), "to_at": to_text(self.to_at),
             "why": "the disk could not be written and the queue in memory was full",
         }  # fmt: skip
@@ -360,7 +385,7 @@ class _Store:
         try:
             self._db = sqlite3.connect(path, timeout=2, isolation_level=None)
         except sqlite3.Error as error:
-            raise OutboxError(f"{path} cannot be opened: {error}") from error
+            raise OutboxError(self.explain(error)) from error
         try:
             self._open(size_bytes_max)
         except sqlite3.DatabaseError as error:
@@ -417,7 +442,7 @@ class _Store:
         self,
         batch: Sequence[_Entry],
         cursors: Mapping[str, int],
-        dropped: _Dropped,
+        dropped: Mapping[str, _Dropped],
         uplinks: frozenset[str],
     ) -> _Done:
         """Number and write a batch, move cursors, evict if need be: all or nothing."""
@@ -432,7 +457,7 @@ class _Store:
                 cursors.items(),
             )
             rows = [(entry.kind, entry.at_ms, entry.body) for entry in batch]
-            losses = [dropped.body()] if dropped.count else []
+            losses = [count.body(what) for what, count in dropped.items() if count.count]
             losses += self._evicted(cursors, uplinks)
             now_ms = _to_ms(utc_now())
             rows += [("loss", now_ms, json.dumps(loss)) for loss in losses]
@@ -453,7 +478,8 @@ class _Store:
 
     def read(self, after: int, count: int) -> list[Record]:
         rows = self._db.execute(
-            "SELECT seq, kind, at_ms, body FROM record WHERE seq > ? ORDER BY seq LIMIT ?",
+            "SELECT seq, kind, at_ms, CAST(body AS BLOB) FROM record WHERE seq > ?"
+            " ORDER BY seq LIMIT ?",
             (after, count),
         )
         records: list[Record] = []
@@ -462,8 +488,7 @@ class _Store:
             size += len(body)
             if records and size > READ_BYTES_MAX:
                 break
-            at = _EPOCH + timedelta(milliseconds=at_ms)
-            records.append(Record(seq, kind, at, json.loads(body)))
+            records.append(_record(seq, kind, at_ms, body))
         rows.close()
         return records
 
@@ -513,11 +538,11 @@ class _Store:
         )
         for what, condition, values in classes:
             rows = self._db.execute(
-                f"SELECT seq, kind, length(body), CASE kind WHEN 'loss' THEN body END FROM record"
-                f" WHERE {condition} ORDER BY seq",
+                f"SELECT seq, kind, length(body), CASE kind WHEN 'loss' THEN CAST(body AS BLOB)"
+                f" END FROM record WHERE {condition} ORDER BY seq",
                 values,
             )
-            taken: list[tuple[int, str, str | None]] = []
+            taken: list[tuple[int, str, bytes | None]] = []
             size = 0
             for seq, kind, length, body in rows:
                 taken.append((seq, kind, body))
@@ -554,21 +579,40 @@ def _account(
     losses: dict[tuple[str, str], _Loss],
     uplink: str,
     what: str,
-    lost: Sequence[tuple[int, str, str | None]],
+    lost: Sequence[tuple[int, str, bytes | None]],
 ) -> None:
     """Add lost rows (seq, kind, body of loss records) to the losses of `uplink`."""
     if not lost:
         return
     loss = losses.setdefault((uplink, what), _Loss(lost[0][0], lost[-1][0]))
     loss.add(lost[0][0], lost[-1][0], len(lost))
-    for _, _, body in lost:
+    for seq, _, body in lost:
         if body is None:
             continue
-        old = json.loads(body)
-        if old["uplink"] == uplink:
-            loss.add(old["from"], old["to"], old["count"])
-        elif old["uplink"] is None:
-            loss.count += old["count"]
+        old = _record(seq, "loss", 0, body).body
+        first, last, count = old.get("from"), old.get("to"), old.get("count")
+        if not isinstance(count, int):
+            continue
+        if old.get("uplink") is None:
+            loss.count += count
+        elif old["uplink"] == uplink and isinstance(first, int) and isinstance(last, int):
+            loss.add(first, last, count)
+
+
+def _record(seq: int, kind: str, at_ms: int, body: bytes) -> Record:
+    """A row as a record; one that a disk has damaged becomes the record of its own loss."""
+    at = utc_now()
+    with suppress(ValueError, TypeError, OverflowError):
+        at = _EPOCH + timedelta(milliseconds=at_ms)
+        found = json.loads(body)
+        if kind in KINDS and isinstance(found, dict):
+            return Record(seq, kind, at, found)
+    what = "sample" if kind == "sample" else "record"
+    loss: dict[str, object] = {
+        "uplink": None, "what": what, "from": seq, "to": seq, "count": 1,
+        "why": "its entry in the outbox is damaged",
+    }  # fmt: skip
+    return Record(seq, "loss", at, loss)
 
 
 def _to_ms(at: datetime) -> int:
