@@ -21,7 +21,10 @@ def crc16(data: bytes) -> bytes:
 
 
 class FakeBoard:
-    """Answers function 04 and 2B/0E as the contract says; `delay_s` None means silence."""
+    """Answers function 04 and 2B/0E as the contract says; `delay_s` None means silence.
+
+    Reads from address `silent_from` on get no reply.
+    """
 
     def __init__(self, plan: BoardPlan, port_path: Path) -> None:
         self.plan = plan
@@ -29,6 +32,7 @@ class FakeBoard:
         self.plan_crc = plan.crc
         self.boot_id = 7
         self.delay_s: float | None = 0.0
+        self.silent_from = 0x10000
         self.requests: list[bytes] = []
         self.words: dict[int, int] = {}
         self._near, self._far = os.openpty()
@@ -61,6 +65,8 @@ class FakeBoard:
         assert request[-2:] == crc16(request[:-2])
         self.requests.append(request)
         if self.delay_s is not None:
+            if request[1] == 4 and int.from_bytes(request[2:4]) >= self.silent_from:
+                return
             reply = self._reply(request)
             asyncio.get_running_loop().call_later(self.delay_s, self._send, reply)
 

@@ -155,6 +155,31 @@ async def test_a_restarted_board_is_noticed(plan, tmp_path):
             await until(lambda: any("started by" in str(b.get("what")) for _, b in records.all))
 
 
+@pytest.mark.parametrize("was_up", [True, False])
+async def test_a_board_whose_data_cannot_be_read_is_down(plan, tmp_path, was_up):
+    """A header alone makes no board up; it goes down once, gives no values, and comes back."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        serve_room(board, 215)
+        board.silent_from = 0x10000 if was_up else 0x1000
+        async with running(plan, tmp_path) as (link, image, records):
+            await until(lambda: image.look("room")["temperature"].value == 21.5 or not was_up)
+            board.silent_from = 0x1000
+            board.boot_id += was_up
+            serve_room(board, 230)
+            await until(lambda: "not when its data are read" in str(link.status.reason))
+            for _ in range(4):
+                asked = len(board.requests)
+                await until(lambda asked=asked: len(board.requests) > asked + 2)
+                assert not link.status.up
+                assert image.look("room")["temperature"].reason is Reason.LINK_DOWN
+
+            board.silent_from = 0x10000
+            await until(lambda: image.look("room")["temperature"].value == 23.0)
+            whats = [b["what"] for k, b in records.all if k == "event"]
+            assert [what.split(";")[0] for what in whats] == ["up"] * was_up + ["down", "up"]
+            assert ("started" in whats[-1]) is was_up
+
+
 async def test_a_port_that_is_not_there_says_so(plan, tmp_path):
     """A missing port is told as such."""
     async with running(plan, tmp_path) as (link, image, _):

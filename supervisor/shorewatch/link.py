@@ -168,13 +168,30 @@ class BoardLink:
                 f"{self.plan.crc:08x}; push the plan to it"
             )
             raise WrongBoardError(text)
+        if self._is_restarted(header):
+            self._generations = [None] * len(self.plan.blocks)
+        # A board that was down is up when all of it was read, and its values count from then on.
+        kept: list[tuple[Block, Mapping[str, Value], Moment]] = []
+        try:
+            async for block, values, read in self._changed(client):
+                if self.status.up:
+                    await self._take(block, values, read)
+                else:
+                    kept.append((block, values, read))
+        except ModbusException as error:
+            text = f"{self._port}: the board answers, but not when its data are read"
+            raise LinkError(text) from error
         await self._set_up(header, moment)
-        await self._poll_blocks(client)
+        for block, values, read in kept:
+            await self._take(block, values, read)
         if moment.mono_s >= self._counters_due_s:
             self._counters_due_s = moment.mono_s + COUNTERS_EVERY_S
             await self._poll_counters(client)
 
-    async def _poll_blocks(self, client: AsyncModbusSerialClient) -> None:
+    async def _changed(
+        self, client: AsyncModbusSerialClient
+    ) -> AsyncIterator[tuple[Block, Mapping[str, Value], Moment]]:
+        """Read the blocks whose generation has moved on."""
         now, _ = await self._read(client, decode.GENERATIONS, len(self.plan.blocks))
         changed = [b for b in self.plan.blocks if self._generations[b.index] != now[b.index]]
         for group in self.plan.reads(changed):
@@ -184,7 +201,7 @@ class BoardLink:
                 own = words[block.image - start : block.image - start + block.size]
                 if own[0] != self._generations[block.index]:
                     self._generations[block.index] = own[0]
-                    await self._take(block, decode.decode_block(block, own, moment), moment)
+                    yield block, decode.decode_block(block, own, moment), moment
 
     async def _take(self, block: Block, values: Mapping[str, Value], moment: Moment) -> None:
         device_id = block.device.id
@@ -241,13 +258,14 @@ class BoardLink:
             header=header,
             round_trip_s=2 * moment.uncertainty_s,
         )
-        rebooted = self._boot_id is not None and self._boot_id != header.boot_id
-        if rebooted:
-            self._generations = [None] * len(self.plan.blocks)
-        if not was.up or rebooted:
-            what = f"up; board started by {header.boot_reason}" if rebooted else "up"
+        is_restarted, self._boot_id = self._is_restarted(header), header.boot_id
+        if not was.up or is_restarted:
+            what = f"up; board started by {header.boot_reason}" if is_restarted else "up"
             await self._say(what, None, moment.at)
-        self._boot_id = header.boot_id
+
+    def _is_restarted(self, header: Header) -> bool:
+        """Whether the board has started anew since it was last up."""
+        return self._boot_id not in (None, header.boot_id)
 
     async def _set_down(self, text: str, reason: Reason) -> None:
         was = self.status
