@@ -444,3 +444,50 @@ async def test_a_smaller_cap_shrinks_the_file(tmp_path: Path) -> None:
         for _ in range(30):
             await fill(outbox, "event", 10)
     assert path.stat().st_size <= SIZE
+
+
+async def test_kept_facts_are_committed_with_their_record(tmp_path: Path) -> None:
+    """The newest facts of each name survive; without a record they come and go unnumbered."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        assert outbox.kept == {}
+        await outbox.put("alarm", AT, {"n": 1}, ("alarm/a", {"on": True, "since": "2026"}))
+        await outbox.put("alarm", AT, {"n": 2}, ("alarm/b", {"on": True}))
+        outbox.keep("alarm/b", {"on": False})
+        await outbox.settled()
+        assert outbox.last == 2
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        assert outbox.kept == {"alarm/a": {"on": True, "since": "2026"}, "alarm/b": {"on": False}}
+        assert outbox.last == 2
+
+
+async def test_settled_waits_for_the_disk(tmp_path: Path) -> None:
+    """Nothing is called durable while it waits in memory."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        with files_limited_to(60_000):
+            for _ in range(2000):
+                await outbox.put("event", AT, {"text": "x" * 200})
+            await until_sick(outbox)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(outbox.settled(), 0.3)
+        async with asyncio.timeout(20):
+            await outbox.settled()
+        assert outbox.last == 2000
+
+
+async def test_an_older_outbox_is_taken_over(tmp_path: Path) -> None:
+    """A database of schema 1 keeps its journal and records, and can keep facts from then on."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        journal = outbox.journal
+        await fill(outbox, "event", 3)
+    with sqlite3.connect(path) as database:
+        database.execute("DROP TABLE kept")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        assert (outbox.journal, outbox.last, len(await read_all(outbox))) == (journal, 3, 3)
+        outbox.keep("alarm/a", {"on": True})
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        assert outbox.kept == {"alarm/a": {"on": True}}

@@ -6,6 +6,9 @@ one commit. It is not the history (that is thinned and may be thrown away) and k
 
     put -> bounded queue -> one writer (number, evict, commit) -> read by uplinks -> acknowledge
 
+A record may bring facts to keep (the state of the alarm that it is about). They are committed
+together, so that what is kept never says other than what the journal says.
+
 The journal is one strictly ascending sequence with a random identity that is new with every new
 database. A number is never used twice: not after a kill, not when everything was evicted.
 
@@ -45,12 +48,13 @@ GATHER_S: Final = 0.02
 RETRY_S_MIN: Final = 0.1
 RETRY_S_MAX: Final = 5.0
 
-_VERSION = 1
+_VERSION = 2
 _APPLICATION = 0x53576F78
 _COMMIT_RECORDS_MAX = 1000
 _COMMIT_BYTES_MAX = 256_000
 _WAL_PAGES = 128
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KEPT_TABLE = "CREATE TABLE kept (name TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
 _SCHEMA = f"""
     CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL,
                           last INTEGER NOT NULL);
@@ -58,12 +62,16 @@ _SCHEMA = f"""
                          body TEXT NOT NULL);
     CREATE INDEX sample ON record (seq) WHERE kind = 'sample';
     CREATE TABLE cursor (uplink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+    {_KEPT_TABLE};
     PRAGMA application_id = {_APPLICATION};
     PRAGMA user_version = {_VERSION};
 """
+# From each older version to the next one.
+_MIGRATIONS: Final = {1: _KEPT_TABLE}
 # What a record costs on disk beside its body: row header, time, kind, its entry in the index.
 _ROW_BYTES = 40
 
+Facts = Mapping[str, object]
 T = TypeVar("T")
 _log = logging.getLogger("shorewatch.outbox")
 
@@ -95,8 +103,10 @@ class Outbox:
         self._room = asyncio.Event()
         self._committed = asyncio.Event()
         self._is_closing = False
+        self._settled = 0
         self._trouble: str | None = None
         self.journal = store.journal
+        self.kept: Mapping[str, Facts] = store.kept
         self.written = 0
         self._writer = asyncio.create_task(self._write_forever(), name="outbox")
 
@@ -140,14 +150,21 @@ class Outbox:
         """Records that wait in memory for their commit."""
         return len(self._queue)
 
-    async def put(self, kind: str, at: datetime, body: Mapping[str, object]) -> None:
-        """Queue a record; waits while the queue is full. Durable once `last` has passed it.
+    async def put(
+        self,
+        kind: str,
+        at: datetime,
+        body: Mapping[str, object],
+        keep: tuple[str, Facts] | None = None,
+    ) -> None:
+        """Queue a record; waits while the queue is full. Durable once `settled` has returned.
 
-        `body` is JSON of at most `BODY_BYTES_MAX` bytes. With a sick disk nothing waits: what finds
-        no room is counted, and named in a loss record as soon as the disk takes it.
+        `body` is JSON of at most `BODY_BYTES_MAX` bytes; `keep` is (name, facts), to be found in
+        `kept` after a restart. With a sick disk nothing waits: what finds no room is counted, and
+        named in a loss record as soon as the disk takes it.
         """
         assert kind in KINDS, f"{kind!r} is no kind of record"
-        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text = _json(body)
         size = len(text.encode())
         assert size <= BODY_BYTES_MAX, f"a {kind} record of {size} bytes is over {BODY_BYTES_MAX}"
         while self._is_full:
@@ -158,9 +175,24 @@ class Outbox:
                 self._dropped["sample" if kind == "sample" else "record"].add(at)
                 return
         self._raise_if_dead()
-        self._queue.append(_Entry(kind, _to_ms(at), text, size))
+        kept = None if keep is None else _Kept(keep[0], _json(keep[1]))
+        self._queue.append(_Entry(kind, _to_ms(at), text, size, kept))
         self._queue_bytes += size
         self._wake.set()
+
+    def keep(self, name: str, facts: Facts) -> None:
+        """Keep facts anew with no record; not kept if the queue is full (they come again)."""
+        self._raise_if_dead()
+        if not self._is_full:
+            self._queue.append(_Entry("", 0, "", 0, _Kept(name, _json(facts))))
+            self._wake.set()
+
+    async def settled(self) -> None:
+        """Return when all that was put before is durable."""
+        target = self._settled + len(self._queue)
+        while self._settled < target:
+            self._raise_if_dead()
+            await self._committed.wait()
 
     async def wait_beyond(self, seq: int) -> None:
         """Return once a record after `seq` is committed."""
@@ -203,6 +235,7 @@ class Outbox:
             entry = self._queue[place]
             if entry.kind == "sample":
                 del self._queue[place]
+                self._settled += 1
                 self._queue_bytes -= entry.size_bytes
                 self._dropped["sample"].add(_EPOCH + timedelta(milliseconds=entry.at_ms))
                 return True
@@ -267,6 +300,7 @@ class Outbox:
             taken = self._queue.popleft()
             assert taken is entry, "only the writer takes from the queue"
             self._queue_bytes -= entry.size_bytes
+        self._settled += len(batch)
         for uplink, seq in cursors.items():
             self._cursors[uplink] = max(seq, self._cursors[uplink])
             if self._cursors_wanted[uplink] <= seq:
@@ -321,6 +355,14 @@ class _Entry(NamedTuple):
     at_ms: int
     body: str
     size_bytes: int
+    kept: "_Kept | None" = None
+
+
+class _Kept(NamedTuple):
+    """Facts to keep, as JSON."""
+
+    name: str
+    facts: str
 
 
 class _Done(NamedTuple):
@@ -426,10 +468,15 @@ class _Store:
             for statement in _SCHEMA.split(";"):
                 run(statement)
             run("INSERT INTO journal VALUES (1, ?, 0)", (secrets.token_hex(16),))
+        else:
+            for old in range(version, _VERSION):
+                run(_MIGRATIONS[old])
+            run(f"PRAGMA user_version = {_VERSION}")
         run("COMMIT")
         self.journal = str(run("SELECT id FROM journal").fetchone()[0])
         self.last = self._number("SELECT last FROM journal")
         self._cursors: dict[str, int] = dict(run("SELECT uplink, seq FROM cursor").fetchall())
+        self.kept = self._kept()
         self.first = self._number("SELECT coalesce(min(seq), 0) FROM record")
         if self._number("SELECT coalesce(max(seq), 0) FROM record") > self.last:
             raise OutboxError(f"{self._path} is damaged (a number beyond the last): move it away")
@@ -437,6 +484,17 @@ class _Store:
     def cursor(self, uplink: str) -> int:
         """The cursor as last committed (no I/O)."""
         return self._cursors.get(uplink, 0)
+
+    def _kept(self) -> dict[str, Facts]:
+        """What was kept; an entry that a disk has garbled is left out."""
+        found: dict[str, Facts] = {}
+        rows = self._db.execute("SELECT CAST(name AS BLOB), CAST(facts AS BLOB) FROM kept")
+        for name, text in rows:
+            with suppress(ValueError):
+                facts = json.loads(text)
+                if isinstance(facts, dict):
+                    found[name.decode()] = facts
+        return found
 
     def commit(
         self,
@@ -456,7 +514,11 @@ class _Store:
                 " SET seq = max(seq, excluded.seq)",
                 cursors.items(),
             )
-            rows = [(entry.kind, entry.at_ms, entry.body) for entry in batch]
+            run_many(
+                "INSERT INTO kept VALUES (?, ?) ON CONFLICT DO UPDATE SET facts = excluded.facts",
+                [entry.kept for entry in batch if entry.kept is not None],
+            )
+            rows = [(entry.kind, entry.at_ms, entry.body) for entry in batch if entry.kind]
             losses = [count.body(what) for what, count in dropped.items() if count.count]
             losses += self._evicted(cursors, uplinks)
             now_ms = _to_ms(utc_now())
@@ -613,6 +675,10 @@ def _record(seq: int, kind: str, at_ms: int, body: bytes) -> Record:
         "why": "its entry in the outbox is damaged",
     }  # fmt: skip
     return Record(seq, "loss", at, loss)
+
+
+def _json(body: Facts) -> str:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _to_ms(at: datetime) -> int:
