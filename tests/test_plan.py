@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shorewatch.compiled import load_compiled
 from shorewatch.config import BoardConfig, BusConfig, Device, DeviceConfig, load_station
 from shorewatch.errors import ConfigError
-from shorewatch.plan import _merge, _run_count, _watches, _wire_s, compile_board, load_plans
+from shorewatch.plan import _merge, _run_count, _watches, _wire_s, compile_board
 from shorewatch.profile import Point, Profile
 
 
@@ -181,7 +182,7 @@ def test_more_watches_than_a_board_keeps_are_refused(write, station_text):
     path = write("many.toml", text.replace("baud = 9600", "baud = 115200"))
 
     with pytest.raises(ConfigError, match=r"toml:\d+: .*at most 256 watches \(found 290 watches\)"):
-        load_plans(path)
+        load_compiled(path)
 
 
 def test_blocks_do_not_overlap_in_the_image(sumqayit):
@@ -218,7 +219,7 @@ def test_a_bus_that_cannot_keep_its_periods_is_refused(write, station_text):
     with pytest.raises(
         ConfigError, match=r"bus would be busy 1\d\d%.*raise the baud rate"
     ) as found:
-        load_plans(path)
+        load_compiled(path)
     (problem,) = found.value.problems
     assert path.read_text().splitlines()[problem.line - 1] == "baud = 1200"
 
@@ -232,7 +233,7 @@ def test_mistakes_of_every_kind_are_told_at_once(write, station_text):
         .replace('profile = "sdm630"', 'profile = "sdm63"')
     )
     with pytest.raises(ConfigError) as found:
-        load_plans(write("bad.toml", text))
+        load_compiled(write("bad.toml", text))
 
     rules = " | ".join(map(str, found.value.problems))
     assert "did you mean 'size_mb_max'" in rules

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shorewatch.assets import asset_folder
-from shorewatch.plan import Block, BoardPlan, load_plans
+from shorewatch.compiled import load_compiled
+from shorewatch.plan import Block, BoardPlan
 from shorewatch.planfile import Input, Watch, parse
 from shorewatch.show import plan_text
 
 STATION = asset_folder("stations") / "sumqayit.toml"
-BEACH = load_plans(STATION)[1]["beach"]
+BEACH = load_compiled(STATION).plans["beach"]
 
 
 def sealed(data: bytes) -> bytes:
@@ -91,7 +92,7 @@ def test_a_compiled_plan_reads_back_as_it_is(plan):
 def test_the_shipped_stations_make_plans_without_fault():
     """Every board of the demo gets a plan that nothing is wrong with."""
     for name in ("sumqayit", "aktau"):
-        _, plans = load_plans(asset_folder("stations") / f"{name}.toml")
+        plans = load_compiled(asset_folder("stations") / f"{name}.toml").plans
         for plan in plans.values():
             assert parse(plan.data).faults == ()
 
@@ -192,7 +193,7 @@ def test_build_writes_the_compiled_plans(tmp_path):
     done = run("build", str(STATION), "--out", str(tmp_path / "new"))
 
     assert done.returncode == 0, done.stderr
-    for board_id, plan in load_plans(STATION)[1].items():
+    for board_id, plan in load_compiled(STATION).plans.items():
         path = tmp_path / "new" / f"{board_id}.plan.bin"
         assert path.read_bytes() == plan.data
         size, blocks = len(plan.data), len(plan.blocks)

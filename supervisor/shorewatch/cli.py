@@ -122,18 +122,18 @@ def run(
     state_dir
         Where the outbox lives and relative ports start (default /var/lib/shorewatch/<station>).
     """
+    from shorewatch.compiled import load_compiled
     from shorewatch.daemon import run_station
-    from shorewatch.plan import load_plans
 
     _log_to_stderr()
-    loaded, plans = load_plans(station, _overrides(set_))
-    folder = state_dir or DEFAULT_STATE / loaded.id
+    loaded = load_compiled(station, _overrides(set_))
+    folder = state_dir or DEFAULT_STATE / loaded.station.id
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
         raise ShorewatchError(text) from error
-    asyncio.run(run_station(loaded, plans, folder))
+    asyncio.run(run_station(loaded, folder))
 
 
 @app.command
@@ -150,9 +150,9 @@ def check(station: Path, *, set_: Set = []) -> None:  # noqa: B006
     from rich.console import Console
 
     from shorewatch.check import summary
-    from shorewatch.plan import load_plans
+    from shorewatch.compiled import load_compiled
 
-    Console().print(summary(*load_plans(station, _overrides(set_))))
+    Console().print(summary(load_compiled(station, _overrides(set_))))
 
 
 @app.command
@@ -422,10 +422,12 @@ def _known_board(station: "Station", board_id: str) -> str:
 
 def _plans(file: Path, board_id: str | None, set_: list[str]) -> "Mapping[str, BoardPlan]":
     """The plan of one board of a station file, or of all."""
-    from shorewatch.plan import load_plans
+    from shorewatch.compiled import load_compiled
 
-    station, plans = load_plans(file, _overrides(set_))
-    return plans if board_id is None else {board_id: plans[_known_board(station, board_id)]}
+    loaded = load_compiled(file, _overrides(set_))
+    if board_id is None:
+        return loaded.plans
+    return {board_id: loaded.plans[_known_board(loaded.station, board_id)]}
 
 
 def _parse_bus(text: str) -> tuple[int, Path]:

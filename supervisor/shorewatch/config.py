@@ -156,6 +156,68 @@ class UplinkConfig(Table):
         return urlsplit(self.url).port or 1883
 
 
+class AlarmConfig(Table):
+    """One alarm: what it watches, when it is on, how urgent that is, and what to do then.
+
+    It watches a point and has one condition (`above = 57.0`), or a device, board or uplink, and is
+    on when that is lost. Event type and probable cause are those of ITU-T X.733 and M.3100.
+    """
+
+    id: Id
+    text: Text
+    action: Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_is_printable)]
+    priority: Literal["critical", "major", "minor", "warning"]
+    event_type: Literal[
+        "communications", "quality-of-service", "processing-error", "equipment", "environmental"
+    ] = "equipment"
+    probable_cause: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,60}$")] = "indeterminate"
+    point: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}\.[a-z0-9_-]{1,40}$")] | None = None
+    device: Id | None = None
+    board: Id | None = None
+    uplink: Id | None = None
+    above: float | None = None
+    below: float | None = None
+    is_: Annotated[bool | int | str | None, Field(alias="is")] = None
+    is_not: bool | int | str | None = None
+    bit: int | str | None = None
+    bad: Literal[True] | None = None
+    deadband: Annotated[float, Field(ge=0)] = 0.0
+    on_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    off_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    latch: bool = False
+    suppressed_by: Annotated[list[Id], Field(max_length=20)] = []
+    group: Id | None = None
+
+    @property
+    def source(self) -> str:
+        """What it watches, as one word: `pfe.line_current`, `device/pfe`, `board/beach`."""
+        for noun in ("device", "board", "uplink"):
+            if (found := getattr(self, noun)) is not None:
+                return f"{noun}/{found}"
+        return str(self.point)
+
+    @property
+    def conditions(self) -> dict[str, float | int | str]:
+        """Its conditions by their keys in the file."""
+        keys = {"above": "above", "below": "below", "is": "is_", "is_not": "is_not"}
+        keys |= {"bit": "bit", "bad": "bad"}
+        found = {key: getattr(self, name) for key, name in keys.items()}
+        return {key: value for key, value in found.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _is_one_question(self) -> Self:
+        sources = [self.point, self.device, self.board, self.uplink]
+        if sum(source is not None for source in sources) != 1:
+            raise ValueError("must name one of point, device, board, uplink")
+        if self.point is not None and len(self.conditions) != 1:
+            raise ValueError("a point needs one of above, below, is, is_not, bit, bad")
+        if self.point is None and self.conditions:
+            raise ValueError(f"{self.source} is either there or lost: it takes no condition")
+        if self.deadband and not {"above", "below"} & self.conditions.keys():
+            raise ValueError("deadband belongs to above and below")
+        return self
+
+
 class StationFile(Table):
     """The whole of a station.toml."""
 
@@ -164,6 +226,7 @@ class StationFile(Table):
     page: PageConfig | None = None
     uplink: Annotated[list[UplinkConfig], Field(max_length=4)] = []
     board: Annotated[list[BoardConfig], Field(min_length=1, max_length=16)]
+    alarm: Annotated[list[AlarmConfig], Field(max_length=10_000)] = []
 
 
 class UartFile(Table):
@@ -294,6 +357,27 @@ class Station:
             at = (*next(place for place, bus in buses if bus.get("uart") == uart), "baud")
         return self.source.problem(at, value, rule)
 
+    def alarm_problem(self, alarm_id: str, key: str, value: str | None, rule: str) -> Problem:
+        """What is wrong with a key of one alarm, and where."""
+        alarms = _tables(self.source.data, "alarm")
+        at = next(at for at, alarm in alarms if alarm.get("id") == alarm_id)
+        return self.source.problem((*at, key), value, rule)
+
+    def has_raw(self, table: str, id_: str) -> bool:
+        """Whether the file names such a board, device or uplink at all, sound or not."""
+        boards = [board for _, board in _tables(self.source.data, "board")]
+        entries = {
+            "board": boards,
+            "device": [
+                device
+                for board in boards
+                for _, bus in _tables(board, "bus")
+                for _, device in _tables(bus, "device")
+            ],
+            "uplink": [uplink for _, uplink in _tables(self.source.data, "uplink")],
+        }
+        return any(entry.get("id") == id_ for entry in entries[table])
+
     def of_board(self, board_id: str) -> list[Device]:
         """The devices of one board, in plan order: bus by bus, as in the file."""
         return [device for device in self.devices.values() if device.board.id == board_id]
@@ -326,7 +410,13 @@ def read_station(
         profiles = load_profiles()
     problems += [source.problem(*found) for found in _problems(source.data, {*profiles, *own})]
     if file is None or problems:
-        file = StationFile.model_construct(board=list(_sound_boards(source.data, profiles)))
+        alarms = [
+            AlarmConfig.model_validate(table)
+            for _, table in _tables(source.data, "alarm")
+            if _is(AlarmConfig, table)
+        ]
+        boards = list(_sound_boards(source.data, profiles))
+        file = StationFile.model_construct(board=boards, alarm=alarms)
     devices: dict[str, Device] = {}
     for board in file.board:
         for bus in board.bus:
@@ -399,6 +489,7 @@ def _problems(
     yield from _repeats(_tables(data, "uplink"), "id", "uplink")
     yield from _repeats(devices, "id", "device")
     yield from _repeats(inputs, "id", "input")
+    yield from _repeats(_tables(data, "alarm"), "id", "alarm")
     for at, bus in buses:
         yield from _repeats(_tables(bus, "device", at), "unit_id", "unit id on this bus")
     types = board_types()

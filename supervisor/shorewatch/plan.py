@@ -30,8 +30,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 from shorewatch.config import (
     BusConfig,
@@ -39,7 +37,6 @@ from shorewatch.config import (
     InputConfig,
     Station,
     load_board_type,
-    read_station,
 )
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.profile import Point, Profile, Whole
@@ -210,26 +207,6 @@ def compile_board(station: Station, board_id: str) -> BoardPlan:
     if problems := list(_limits(plan, image)):
         raise ConfigError(problems)
     return plan
-
-
-def load_plans(
-    path: Path, overrides: Sequence[tuple[str, Any]] = ()
-) -> tuple[Station, dict[str, BoardPlan]]:
-    """Read a station file and compile its plans.
-
-    Raises one ConfigError with everything wrong with the file, and with the plans of those boards
-    that are sound enough to have one.
-    """
-    station, problems = read_station(path, overrides)
-    plans: dict[str, BoardPlan] = {}
-    for board_id in station.boards:
-        try:
-            plans[board_id] = compile_board(station, board_id)
-        except ConfigError as error:
-            problems += error.problems
-    if problems:
-        raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
-    return station, plans
 
 
 def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
