@@ -169,6 +169,7 @@ def birth(device: Device) -> dict[str, object]:
             "labels": point.labels,
             "period_s": point.period_s,
             "age_s_max": point.age_max_s,
+            "unchanged_s_max": point.unchanged_s_max,
             "deadband": point.deadband,
             "digits": point.digits,
         }

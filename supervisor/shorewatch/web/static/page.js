@@ -4,7 +4,7 @@
 "use strict";
 
 const LOST_S = 4;
-const LATE_S = 1.5;
+const LATE_S = 1.2;
 const RETRY_S_MIN = 1;
 const RETRY_S_MAX = 15;
 let heard = now();
@@ -152,7 +152,7 @@ function aged(s, silentS) {
   const points = { good: 0, uncertain: 0, bad: 0 };
   const age = (point) => {
     const found = { ...point, age_s: point.age_s === null ? null : point.age_s + silentS };
-    if (point.quality !== "bad" && found.age_s > point.age_s_max) {
+    if (point.quality !== "bad" && found.age_s + point.uncertainty_s > point.age_s_max) {
       Object.assign(found, { quality: "bad", reason: "stale" });
       if (point.quality === "good") Object.assign(found, { last_good_text: point.text, last_good_at: point.acquired_at });
     } else if (lost && point.quality === "good") {
@@ -227,4 +227,4 @@ function hear(event) {
 }
 
 connect();
-setInterval(tick, 1000);
+setInterval(tick, 500);
