@@ -14,7 +14,7 @@ from shorewatch.config import Device, Station
 from shorewatch.decode import DeviceCounters
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
-from shorewatch.model import Quality, Value, to_text, utc_now
+from shorewatch.model import Quality, Value, to_json, to_text, utc_now
 from shorewatch.outbox import Outbox
 
 Snapshot = dict[str, Any]
@@ -33,6 +33,12 @@ class UplinkStatus(Protocol):
     def published(self) -> int: ...
     @property
     def cursor(self) -> int: ...
+    @property
+    def is_broker_acknowledged_only(self) -> bool: ...
+    @property
+    def refused_acks(self) -> int: ...
+    @property
+    def last_refusal(self) -> str | None: ...
 
 
 def snapshot(
@@ -109,9 +115,11 @@ def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:
         "name": point.name,
         "text": point.text(value.value),
         "unit": point.unit,
-        "value": value.value,
+        "value": to_json(value.value),
         "quality": str(value.quality),
         "reason": value.reason and str(value.reason),
+        "age_s_max": point.age_max_s,
+        "uncertainty_s": round(value.uncertainty_s, 4),
         "age_s": None if value.acquired_s is None else round(value.age_s(now_s), 3),
         "acquired_at": to_text(value.acquired_at),
     }
@@ -129,4 +137,7 @@ def _uplink(status: UplinkStatus, last: int) -> Snapshot:
         "published": status.published,
         "acknowledged": status.cursor,
         "waiting": max(0, last - status.cursor),
+        "broker_acknowledged_only": status.is_broker_acknowledged_only,
+        "refused_acks": status.refused_acks,
+        "last_refusal": status.last_refusal,
     }
