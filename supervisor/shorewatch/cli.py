@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -282,6 +283,7 @@ def bus(*, json: Path | None = None, quick: bool = False, soak: int | None = Non
     from shorewatch.bench.bus import QUICK, Extent, run_bus, run_soak
     from shorewatch.bench.figures import as_json, as_tables
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # boards and lines are to end with it
     if soak is not None and soak < 1:
         raise UsageError("--soak takes the number of transactions, 1 or more")
     if soak is not None:
@@ -407,7 +409,6 @@ def main() -> NoReturn:
     """Every expected error is one clear message and an exit code."""
     code: str | int | None
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         code = _outcome()
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -425,7 +426,7 @@ def main() -> NoReturn:
 def _outcome() -> str | int | None:
     """Do what the command line says; the exit code."""
     try:
-        app(exit_on_error=False, print_error=True)
+        app(exit_on_error=False, print_error=True, suppress_keyboard_interrupt=False)
     except SystemExit as end:
         return end.code
     except (cyclopts.CycloptsError, UsageError) as error:
@@ -446,9 +447,9 @@ def _outcome() -> str | int | None:
 
 
 def _is_output_lost() -> bool:
-    """Whether stdout does not take what was printed; what waits in it is then dropped."""
+    """Whether stdout takes nothing; what waits in it is then dropped."""
     try:
-        sys.stdout.flush()
+        print(flush=True)
     except OSError:
         with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:  # noqa: PTH123
             os.dup2(nowhere.fileno(), 1)
@@ -457,9 +458,12 @@ def _is_output_lost() -> bool:
 
 
 def _made(folder: Path) -> Path:
-    """The state directory, made if it is missing."""
+    """The state directory, made if it is missing; files can be made in it."""
+    if not str(folder).isprintable():
+        raise UsageError(f"state directory {str(folder)!r}: must be text; choose another")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
         raise UsageError(text) from error

@@ -124,16 +124,16 @@ class Part:
 
 
 class Say:
-    """What happens, for a headless run on stdout, for a live one below the table."""
+    """What happens: below the table while there is one, else line by line on stdout."""
 
-    def __init__(self, *, is_headless: bool) -> None:
+    def __init__(self) -> None:
         self.lines: list[str] = []
-        self._is_headless = is_headless
+        self.is_printing = True
 
     def __call__(self, text: str) -> None:
         line = f"{utc_now():%H:%M:%S} {text}"
         self.lines = [*self.lines[-7:], line]
-        if self._is_headless:
+        if self.is_printing:
             print(line, flush=True)
 
 
@@ -200,7 +200,7 @@ async def run_demo(options: Options) -> bool:
     _need_free_ports(options)
     console = Console()
     is_live = console.is_terminal and not console.is_dumb_terminal and not options.headless
-    say = Say(is_headless=not is_live)
+    say = Say()
     with _folder(options.keep) as folder:
         stations_folder = asset_folder("stations")
         stations = {name: load_station(stations_folder / f"{name}.toml") for name in STATIONS}
@@ -374,16 +374,18 @@ async def _show(demo: Demo, stop: asyncio.Event, console: Console | None) -> Non
     live = None
     if console is not None:
         live = Live(_screen(demo, console), console=console, auto_refresh=False)
+    demo.say.is_printing = live is None
     with live or contextlib.nullcontext():
-        while True:
+        rest_s = end_s - time.monotonic()
+        while not stop.is_set() and rest_s > 0:
             demo.check()
             if console is not None and live is not None:
                 live.update(_screen(demo, console), refresh=True)
-            rest_s = end_s - time.monotonic()
-            if stop.is_set() or rest_s <= 0:
-                return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(REFRESH_S, rest_s))
+            rest_s = end_s - time.monotonic()
+    demo.check()
+    demo.say.is_printing = True
 
 
 def _addresses(demo: Demo) -> list[str]:
@@ -470,7 +472,8 @@ def _heard_text(demo: Demo, name: str) -> str:
     if station is None:
         return "nothing yet"
     now_s = time.monotonic()
-    return f"{demo.follower.life(station, now_s)}, {station.silent_s(now_s):.0f} s ago"
+    life = demo.follower.life(station, now_s).removeprefix("unknown: ").split(",")[0]
+    return f"{life}, {station.silent_s(now_s):.0f} s ago"
 
 
 def _records_text(demo: Demo, name: str) -> str:
@@ -617,8 +620,8 @@ def _check_options(options: Options) -> None:
 
 
 def _check_writable(report: Path) -> None:
-    is_new = not report.exists()
     try:
+        is_new = not report.exists()
         report.open("a").close()
         if is_new:
             report.unlink()

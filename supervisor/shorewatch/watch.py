@@ -10,7 +10,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Iterator
+from datetime import datetime
 
 from pydantic import ValidationError
 from rich.console import Console, Group
@@ -20,8 +20,8 @@ from rich.text import Text
 
 from shorewatch.config import UplinkConfig
 from shorewatch.errors import ConfigError, Problem
-from shorewatch.model import utc_now
-from shorewatch.mqtt.follower import FollowedStation, Follower
+from shorewatch.model import from_text, utc_now
+from shorewatch.mqtt.follower import FollowedStation, Follower, Seen
 from shorewatch.mqtt.watch import follow
 
 REFRESH_S = 0.5
@@ -148,15 +148,13 @@ def _broker_text(follower: Follower, url: str, mono_s: float) -> Text:
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
+    for column in columns:  # a narrow terminal folds words before it cuts figures
+        table.add_column(column, no_wrap=column not in ("state", "missing", "last good value"))
     return table
 
 
 def _station_table(follower: Follower, mono_s: float) -> Table:
-    table = _table(
-        "station", "state", "since (UTC)", "sign of life", "journal", "missing", "not good"
-    )
+    table = _table("station", "state", "since", "heard", "journal", "missing", "not good")
     for station in follower.stations.values():
         life = follower.life(station, mono_s)
         seen = [s for d in station.devices for s in station.look(d, mono_s).values()]
@@ -181,20 +179,41 @@ def _bad_table(rows: list[tuple[str, ...]]) -> Table:
     return table
 
 
-def _bad_rows(station: FollowedStation, mono_s: float) -> Iterator[tuple[str, ...]]:
-    """A row a point, or one for all points of a device that share their fate."""
-    for device in station.devices:
-        points = station.look(device, mono_s)
-        bad = {name: seen for name, seen in points.items() if seen.quality != "good"}
-        if len(bad) > 1 and len(bad) == len(points) and len({s.reason for s in bad.values()}) == 1:
-            oldest = max(bad.values(), key=lambda seen: seen.age_s)
-            name = f"{device}: all {len(bad)} points"
-            yield station.id, name, oldest.quality, oldest.reason or "", _span(oldest.age_s), ""
+def _bad_rows(station: FollowedStation, mono_s: float) -> list[tuple[str, ...]]:
+    """A row a point, or one for all points of a device or station that share their fate."""
+    seen = {device: station.look(device, mono_s) for device in station.devices}
+    all_points = [point for points in seen.values() for point in points.values()]
+    if len(seen) > 1 and (row := _shared(f"all {len(all_points)} points", all_points)):
+        return [(station.id, *row)]
+    rows: list[tuple[str, ...]] = []
+    for device, points in seen.items():
+        if row := _shared(f"{device}: all {len(points)} points", list(points.values())):
+            rows.append((station.id, *row))
             continue
-        for name, seen in bad.items():
-            last = "" if seen.last_good is None else f"{seen.last_good} at {seen.last_good_at}"
-            point = f"{device}.{name}"
-            yield station.id, point, seen.quality, seen.reason or "", _span(seen.age_s), last
+        for name, point in points.items():
+            if point.quality != "good":
+                age, last = _span(point.age_s), _last_good(point)
+                why = point.reason or ""
+                rows.append((station.id, f"{device}.{name}", point.quality, why, age, last))
+    return rows
+
+
+def _shared(name: str, points: list[Seen]) -> tuple[str, ...] | None:
+    """The row for points that are all not good for one reason, with the oldest age; or None."""
+    fates = {(point.quality, point.reason or "") for point in points}
+    if len(points) < 2 or len(fates) > 1 or points[0].quality == "good":
+        return None
+    return name, *fates.pop(), _span(max(point.age_s for point in points)), ""
+
+
+def _last_good(seen: Seen) -> str:
+    if seen.last_good is None:
+        return ""
+    try:
+        at = _clock(from_text(seen.last_good_at or ""))
+    except (ValueError, OverflowError):
+        at = "an unknown time"
+    return f"{seen.last_good} at {at}"
 
 
 def _span(seconds: float) -> str:
@@ -216,9 +235,11 @@ def _missing_text(station: FollowedStation, mono_s: float) -> str:
 
 
 def _since_text(station: FollowedStation) -> str:
-    """When it came or went; with the date if that was not today."""
-    at = station.since
-    if at is None:
+    if station.since is None:
         return ""
-    form = "%H:%M:%S" if at.date() == utc_now().date() else "%Y-%m-%d %H:%M"
-    return ("before " if station.is_since_late else "") + at.strftime(form)
+    return ("before " if station.is_since_late else "") + _clock(station.since)
+
+
+def _clock(at: datetime) -> str:
+    """The time in UTC; with the date if that is not today."""
+    return at.strftime("%H:%M:%S" if at.date() == utc_now().date() else "%Y-%m-%d %H:%M")

@@ -42,7 +42,8 @@ _STATES = {
     0x8E: "taken-over",
     0x93: "quota", 0x95: "quota", 0x96: "quota", 0x97: "quota", 0x9F: "quota",
 }  # fmt: skip
-_LOST = (0x00, 0x04, 0x80, 0x8B, 0x8D)
+_KEEPALIVE_TIMEOUT = 0x8D
+_LOST = (0x00, 0x04, 0x80, 0x8B, _KEEPALIVE_TIMEOUT)
 # paho logs as errors what we raise as errors.
 _SILENT = logging.getLogger(f"{__name__}.paho")
 _SILENT.setLevel(logging.CRITICAL)
@@ -197,7 +198,7 @@ def _not_connected(broker: str, client: "_Client", error: Exception) -> UplinkEr
         text = f"{broker} cannot be reached: {error}"
         return UplinkError("unreachable", text)
     reason = client.refused_with or client.ended_with
-    if reason is None:
+    if reason is None or reason.value == _KEEPALIVE_TIMEOUT:
         text = (
             f"{broker} took the connection but did not answer: it is stalled, or no MQTT 5 broker"
         )

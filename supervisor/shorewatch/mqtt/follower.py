@@ -38,7 +38,8 @@ PAYLOAD_BYTES_MAX: Final = 1_048_576
 TAIL_S_MAX: Final = 10.0
 TAIL_ASK_S: Final = 2.0
 ASK_S: Final = 6.0
-SILENT_S: Final = 45.0  # a station repeats its state each 30 s
+SILENT_S_MIN: Final = 5.0
+SILENT_S_MAX: Final = 45.0  # a station repeats its state each 30 s
 
 Range = tuple[int, int]
 JsonObject = dict[str, object]
@@ -210,6 +211,15 @@ class FollowedStation:
         """The age of its last sign of life; infinite without any."""
         return max(0.0, mono_s - self._sign_s)
 
+    @property
+    def silent_s_max(self) -> float:
+        """A longer silence is none of a station that lives: it sends `now` in half an age."""
+        points = (birth.get("points") for birth in self.births.values())
+        tables = (table.values() for table in points if isinstance(table, dict))
+        limits = (point for table in tables for point in table if isinstance(point, dict))
+        ages_s = (_number(point.get("age_s_max"), math.inf) for point in limits)
+        return max(SILENT_S_MIN, min(SILENT_S_MAX, 2 * min(ages_s, default=math.inf)))
+
     def tail_s(self, mono_s: float) -> float:
         """For how long the station has had later records than we got; 0 when we have all."""
         return 0.0 if self._tail_s is None else mono_s - self._tail_s
@@ -295,7 +305,7 @@ class Follower:
     def life(self, station: FollowedStation, mono_s: float) -> str:
         """What may be said of a station now, in a few words; only of one that lives "online...".
 
-        Without a broker, or after `SILENT_S` without a word, nobody knows.
+        Without a broker, or after too long a silence, nobody knows.
         """
         if self.broker_state != "online":
             return f"unknown: broker {self.broker_state}"
@@ -303,7 +313,7 @@ class Follower:
             return "unknown: no state yet"
         if not station.is_online:
             return f"offline ({station.state.get('reason')})"
-        if station.silent_s(mono_s) > SILENT_S:
+        if station.silent_s(mono_s) > station.silent_s_max:
             return "unknown: silent"
         boards = station.state.get("boards")
         found = boards.items() if isinstance(boards, dict) else ()
