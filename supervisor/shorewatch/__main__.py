@@ -1,7 +1,7 @@
 """`python -m shorewatch`, and the command `shorewatch`: the same.
 
-What stands here runs before the command's own modules are loaded, which takes a moment: until it
-takes Ctrl-C itself, since it has something to clean up, Ctrl-C ends it at once, without a traceback.
+Until a command takes Ctrl-C itself, since it has something to clean up, Ctrl-C ends it at once and
+without a traceback, also while its modules are loaded.
 """
 
 import os

@@ -36,6 +36,7 @@ app = App(
     help="Landing-station controller for submarine cables.",
     version=version("shorewatch"),
     help_format="rst",
+    suppress_keyboard_interrupt=False,
 )
 plant = App(
     name="plant",
@@ -426,7 +427,7 @@ def main() -> NoReturn:
 def _outcome() -> str | int | None:
     """Do what the command line says; the exit code."""
     try:
-        app(exit_on_error=False, print_error=True, suppress_keyboard_interrupt=False)
+        app(exit_on_error=False, print_error=True)
     except SystemExit as end:
         return end.code
     except (cyclopts.CycloptsError, UsageError) as error:
