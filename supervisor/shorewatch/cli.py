@@ -6,6 +6,7 @@ Exit codes: 0 fine · 1 the thing checked is bad · 2 unreachable or interrupted
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -466,8 +467,9 @@ def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
-        raise UsageError(text) from error
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # a full disk ends no gateway
+            text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
+            raise UsageError(text) from error
     return folder
 
 

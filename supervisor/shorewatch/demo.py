@@ -5,7 +5,7 @@
 
 A part that dies is started again after a while, so that one can watch what the others say about it.
 Everything lives in one temporary folder and listens on 127.0.0.1; at the end nothing is left, at
-the latest `STOP_S_MAX` after it was told to end.
+the latest 3 s after it was told to end.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ STATIONS = ("sumqayit", "aktau")
 CONSUMER = "noc"
 STOP_S_MAX = 2.0
 STOP_GATEWAYS_S_MAX = 1.2  # of it: what a gateway says last goes through the broker to the NOC
-LAST_PAGE_S_MAX = 0.4
+LAST_PAGE_S_MAX = 0.8
 PAGE_S_MAX = 1.0
 RESTART_AFTER_S_MIN = 0.1
 REFRESH_S = 0.5
@@ -232,19 +232,17 @@ async def _running(demo: Demo, stop: asyncio.Event) -> AsyncIterator[None]:
 
     keepers = [keep(broker)]
     following: list[asyncio.Task[None]] = []
+    reading: list[asyncio.Task[None]] = []
     try:
         if await _ready(demo, broker, stop):
             keepers += [keep(part) for part in (*field_parts, *gateways)]
-            following = [
-                demo.go_on(follow(demo.broker_url, demo.follower, acknowledge=CONSUMER)),
-            ]
+            follower = follow(demo.broker_url, demo.follower, acknowledge=CONSUMER)
+            following = [demo.go_on(follower)]
             reading = [demo.go_on(_read_pages(demo, name)) for name in STATIONS]
-            yield
-            await _cancel(reading)
-            last = [_read_page(demo, name, LAST_PAGE_S_MAX) for name in list(demo.pages)]
-            await asyncio.gather(*last)
-        else:
-            yield
+        yield
+        await _cancel(reading)
+        last = [_read_page(demo, name, LAST_PAGE_S_MAX) for name in list(demo.pages)]
+        await asyncio.gather(*last)
     finally:
         await _cancel(keepers)
         await _end(demo, gateways, following)
@@ -280,12 +278,12 @@ async def _end(demo: Demo, gateways: list[Part], following: list[asyncio.Task[No
     for task in following:
         task.cancel()
     await _ask(demo.parts, end_s - time.monotonic())
-    for part in demo.parts:
-        if part.process is not None and part.is_running:
-            pid = part.process.pid
-            demo.say(f"{part.name} (pid {pid}) did not end in {STOP_S_MAX:g} s: killed")
-            part.send(signal.SIGKILL)
-            await part.process.wait()
+    late = [(part, part.process) for part in demo.parts if part.process and part.is_running]
+    for part, _ in late:
+        part.send(signal.SIGKILL)
+    for part, process in late:
+        await process.wait()
+        demo.say(f"{part.name} (pid {process.pid}) did not end in {STOP_S_MAX:g} s: killed")
 
 
 async def _ask(parts: list[Part], limit_s: float) -> None:
