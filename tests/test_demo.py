@@ -269,6 +269,7 @@ async def test_stopped_parts_do_not_hold_up_the_end(tmp_path):
     async with running_demo(tmp_path, stdout=asyncio.subprocess.PIPE) as demo:
         for station in demo.page_ports:
             await demo.until(all_good, station)
+            await demo.until(all_acknowledged, station)
         (gateway,) = demo.children("shorewatch run", "aktau")
         (broker,) = demo.children("plant broker")
         os.kill(gateway, signal.SIGSTOP)
