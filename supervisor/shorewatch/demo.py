@@ -202,6 +202,8 @@ async def run_demo(options: Options) -> bool:
     is_live = console.is_terminal and not console.is_dumb_terminal and not options.headless
     say = Say()
     with _folder(options.keep) as folder:
+        if options.report is not None:  # it may be in that folder
+            _check_writable(options.report)
         stations_folder = asset_folder("stations")
         stations = {name: load_station(stations_folder / f"{name}.toml") for name in STATIONS}
         demo = Demo(options, folder, stations, say)
@@ -613,8 +615,6 @@ def _check_options(options: Options) -> None:
     if 0 <= options.mqtt_port - options.page_port < len(STATIONS):
         rule = f"is a port of the pages, which take {len(STATIONS)} from --page-port on"
         raise UsageError(f"--mqtt-port {options.mqtt_port} {rule}; choose another")
-    if options.report is not None:
-        _check_writable(options.report)
 
 
 def _check_writable(report: Path) -> None:
