@@ -73,6 +73,7 @@ def above(**keys: Any) -> Rule:
         (Rule("a", "x", When.IS, "fault"), ["on", "fault?"], ["fault"]),
         (Rule("a", "x", When.IS_NOT, "auto"), ["auto"], ["manual", "unknown (7)"]),
         (Rule("a", "x", When.BIT, 3), [0, 7, 0xF7], [8, 0xFF]),
+        (Rule("a", "x", When.BIT_CLEAR, 3), [8, 0xFF], [0, 7, 0xF7]),
         (Rule("a", "x", When.BAD), [0, 7.5, "x"], [None]),
     ],
 )

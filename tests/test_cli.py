@@ -1,5 +1,6 @@
 """The command line: what a person reads, and the exit codes."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -71,6 +72,113 @@ def test_a_port_in_use_is_one_clear_line():
     assert f"port {port}" in line and "--mqtt-port" in line
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("--for", value) for value in ("-3", "0", "nan", "inf")),
+        *(("--restart-after", value) for value in ("-1", "nan")),
+        *(("--mqtt-port", value) for value in ("0", "-1", "65536", "8102")),
+        *(("--page-port", value) for value in ("0", "65535", "18830", "18829")),
+        *(("--report", value) for value in ("/", "/dev/null/x")),
+        *(("--keep", value) for value in ("/dev/null", "/proc/x")),
+    ],
+)
+def test_a_demo_of_nonsense_is_refused_in_one_line(option, value):
+    """demo names option, value, rule and what to do, and starts nothing."""
+    done = run("demo", option, value)
+
+    assert done.returncode == 64
+    (line,) = done.stderr.splitlines()
+    assert option in line or "--mqtt-port" in line
+    assert "must be" in line or "choose another" in line
+    assert done.stdout == ""
+
+
+def test_a_demo_without_a_terminal_talks_in_lines():
+    """Without --headless and without a terminal demo says where it is, and how it ended."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    done = run("demo", "--for", "0.5", "--mqtt-port", str(port))
+
+    assert f"broker: mqtt://127.0.0.1:{port}" in done.stdout
+    assert "sumqayit: " in done.stdout.splitlines()[-2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("mqtt://localhost:99999",), "mqtt://localhost:99999"),
+        (("mqtt://[::1",), "mqtt://[::1"),
+        (("mqtt://a..b",), "mqtt://a..b"),
+        (("mqtt://localhost", "--acknowledge", "a/#"), "a/#"),
+    ],
+)
+def test_what_watch_cannot_follow_is_refused_in_one_line(arguments, words):
+    """A url or a consumer of no form is named, with the rule."""
+    done = run("watch", *arguments)
+
+    assert done.returncode == 78
+    (line,) = done.stderr.splitlines()
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", str(STATION)),
+        ("plant", "line", str(STATION), "beach", "0"),
+        ("plant", "board", str(STATION), "beach"),
+        ("plant", "broker"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["/dev/null/x", "/proc"])
+def test_a_state_directory_that_cannot_be_used_is_a_usage_error(command, folder):
+    """Every command that takes --state-dir names the folder and the way out."""
+    done = run(*command, "--state-dir", folder)
+
+    assert done.returncode == 64
+    (line,) = done.stderr.splitlines()
+    assert folder in line and "--state-dir" in line
+
+
+@pytest.mark.parametrize("module", [b" cyclopts", b" shorewatch.watch", b" aiomqtt"])
+def test_ctrl_c_while_it_starts_is_no_traceback(module):
+    """Interrupted while its modules are loaded, watch exits with 2 and says nothing."""
+    command = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "shorewatch",
+        "watch",
+        "mqtt://127.0.0.1:1",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        for line in process.stderr:
+            if module in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+
+    assert b"Traceback" not in errors
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("output", "codes"),
+    [("| head -0", (0, 1, 2)), (">&-", (0,)), ("> /dev/full", (2,)), ("2>&-", (0,))],
+)
+def test_an_output_that_takes_nothing_is_no_traceback(output, codes):
+    """A closed or full stdout ends a command quietly, or with one line."""
+    command = f"{sys.executable} -m shorewatch --version"
+    shell = f"set -o pipefail; {command} {output}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+
+    assert done.returncode in codes
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
 def test_a_page_port_in_use_stops_the_gateway_before_it_starts(tmp_path):
     """run refuses a taken page port as a configuration error."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -80,16 +188,6 @@ def test_a_page_port_in_use_stops_the_gateway_before_it_starts(tmp_path):
     assert done.returncode == 78
     assert f"127.0.0.1:{port}" in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-def test_a_state_directory_that_cannot_be_made_is_said_so(tmp_path):
-    """run names the folder and the way out."""
-    (tmp_path / "file").write_text("")
-
-    done = run("run", str(STATION), "--state-dir", str(tmp_path / "file" / "x"))
-
-    assert done.returncode == 1
-    assert "--state-dir" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_watch_of_no_broker_url_says_how_it_should_look():
@@ -118,7 +216,7 @@ def test_a_bus_of_no_form_says_how_it_should_look(tmp_path, text):
         "plant", "board", str(STATION), "pfe-room", "--state-dir", str(tmp_path), "--bus", text
     )
 
-    assert done.returncode == 1
+    assert done.returncode == 64
     assert "0=/dev/ttyUSB0" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -130,5 +228,5 @@ def test_a_line_that_is_not_there_is_said_so(tmp_path, line, words):
     """plant line of an unknown board or UART names what there is."""
     done = run("plant", "line", str(STATION), *line, "--state-dir", str(tmp_path))
 
-    assert done.returncode == 1
+    assert done.returncode == 64
     assert words in done.stderr and "Traceback" not in done.stderr

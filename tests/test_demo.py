@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import signal
@@ -16,7 +17,11 @@ from typing import Any
 
 import pytest
 from programs import need
+from rich.console import Console
 
+from shorewatch.assets import asset_folder
+from shorewatch.config import load_station
+from shorewatch.demo import STATIONS, Demo, Options, Part, Say, _screen
 from shorewatch.mqtt.follower import Follower, Seen
 from shorewatch.mqtt.watch import follow
 
@@ -92,12 +97,14 @@ def processes(folder: Path) -> list[tuple[int, str]]:
 
 
 @asynccontextmanager
-async def running_demo(folder: Path, *more: str) -> AsyncIterator[RunningDemo]:
+async def running_demo(
+    folder: Path, *more: str, stdout: int | None = None
+) -> AsyncIterator[RunningDemo]:
     port = free_ports(3)
     command = [sys.executable, "-m", "shorewatch", "demo", "--headless", "--keep", str(folder)]
     command += ["--mqtt-port", str(port), "--page-port", str(port + 1), "--restart-after", "4"]
     command += ["--report", str(folder / "report.json"), *more]
-    process = await asyncio.create_subprocess_exec(*command)
+    process = await asyncio.create_subprocess_exec(*command, stdout=stdout)
     demo = RunningDemo(process, folder, port)
     try:
         yield demo
@@ -255,3 +262,88 @@ async def test_a_demo_that_runs_for_a_time_removes_its_folder(tmp_path, monkeypa
 
     assert await process.wait() in (0, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_stopped_parts_do_not_hold_up_the_end(tmp_path):
+    """With gateway and broker stopped Ctrl-C soon ends all; it says who was killed, why not ok."""
+    async with running_demo(tmp_path, stdout=asyncio.subprocess.PIPE) as demo:
+        for station in demo.page_ports:
+            await demo.until(all_good, station)
+            await demo.until(all_acknowledged, station)
+        (gateway,) = demo.children("shorewatch run", "aktau")
+        (broker,) = demo.children("plant broker")
+        os.kill(gateway, signal.SIGSTOP)
+        os.kill(broker, signal.SIGSTOP)
+        start_s = time.monotonic()
+        assert await demo.end() == 1
+        assert time.monotonic() - start_s < 10
+        assert processes(tmp_path) == []
+        said = (await demo.process.stdout.read()).decode()
+
+    assert f"aktau/gateway (pid {gateway}) did not end in 2 s: killed" in said
+    assert f"broker (pid {broker}) did not end in 2 s: killed" in said
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert not report["ok"] and not report["stations"]["aktau"]["ok"]
+    assert report["stations"]["aktau"]["page_answered"] is False
+    assert "its page does not answer" in report["stations"]["aktau"]["why"]
+    assert report["stations"]["sumqayit"]["page_answered"] is True
+
+
+async def test_a_demo_interrupted_before_it_is_ready_is_exit_code_2(tmp_path):
+    """Ctrl-C before every device was read proves nothing: neither good nor bad."""
+    async with running_demo(tmp_path, stdout=asyncio.subprocess.PIPE) as demo:
+        await demo.process.stdout.readline()
+        assert await demo.end() == 2
+        assert processes(tmp_path) == []
+
+
+def demo_of(folder: Path) -> Demo:
+    options = Options(
+        headless=False, seconds=None, report=None, mqtt_port=18830, page_port=8101,
+        restart_after_s=5, seed=1, keep=None,
+    )  # fmt: skip
+    stations = {name: load_station(asset_folder("stations") / f"{name}.toml") for name in STATIONS}
+    return Demo(options, folder, stations, Say())
+
+
+async def test_a_part_that_cannot_be_started_is_said_and_tried_again(tmp_path):
+    """A program or folder that is gone ends neither the part nor the demo."""
+    said: list[str] = []
+    part = Part("line", ["/nowhere/python"], tmp_path / "line.log")
+    keeping = asyncio.create_task(part.keep(0.01, said.append))
+    while part.restarts < 2:
+        assert not keeping.done()
+        await asyncio.sleep(0.01)
+    keeping.cancel()
+
+    assert "line cannot be started" in said[0] and "/nowhere/python" in said[0]
+
+
+async def test_a_bug_in_the_demo_itself_is_not_hidden(tmp_path):
+    """What ends one of the demo's own tasks comes to light."""
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    demo = demo_of(tmp_path)
+    demo.go_on(broken())
+    demo.check()
+    await asyncio.sleep(0)
+    with pytest.raises(ZeroDivisionError):
+        demo.check()
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 15), (80, 24), (200, 50)])
+def test_the_screen_shows_addresses_and_states_on_any_terminal(tmp_path, width, height):
+    """Where to look, what is up and what happened last are whole, also on a small screen."""
+    demo = demo_of(tmp_path)
+    demo.say.is_printing = False
+    demo.say("a line died")
+    console = Console(file=io.StringIO(), width=width, height=height)
+    console.print(_screen(demo, console))
+
+    text = console.file.getvalue()
+    assert len(text.splitlines()) <= height
+    for words in ("http://127.0.0.1:8101/", "http://127.0.0.1:8102/", "mqtt://127.0.0.1:18830",
+                  "Ctrl-C", "boards up", "NOC hears", "a line died"):  # fmt: skip
+        assert words in text

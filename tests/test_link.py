@@ -186,3 +186,19 @@ async def test_a_port_that_is_not_there_says_so(plan, tmp_path):
         await until(lambda: "no such port" in str(link.status.reason))
 
         assert image.look("room")["temperature"].reason is Reason.LINK_DOWN
+
+
+async def test_a_frozen_device_is_recorded_as_frozen(plan, tmp_path):
+    """A heartbeat that did not move in 20 s makes what is read, shown and recorded bad."""
+    (block,) = [b for b in plan.blocks if b.device.id == "manhole" and b.function == 4]
+    data = [5, 2000, 1200, 0, 900]
+    with fake_board(plan, tmp_path / "b.link") as board:
+        board.set_block(block.index, status=1, age_ms=20_000, data=data)
+        async with running(plan, tmp_path) as (_, image, records):
+            await until(lambda: image.look("manhole")["heartbeat"].last_good == 5)
+            board.set_block(block.index, status=1, age_ms=20, data=data)
+            await until(lambda: image.look("manhole")["water_level"].reason is Reason.FROZEN)
+
+            (sample,) = [b for _, b in records.all if "bad" in b and b["device"] == "manhole"][-1:]
+            assert sample["bad"]["water_level"] == "frozen"
+            assert "points" not in sample

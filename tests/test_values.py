@@ -8,7 +8,7 @@ from shorewatch import decode
 from shorewatch.decode import Moment, decode_block, parse_header
 from shorewatch.errors import WrongBoardError
 from shorewatch.image import Image
-from shorewatch.model import NEVER, Quality, Reason, Value, from_text, to_text
+from shorewatch.model import NEVER, Quality, Reason, Value, from_text, to_json, to_text
 from shorewatch.plan import compile_board
 from shorewatch.report import Reporter
 
@@ -150,6 +150,81 @@ def test_only_changes_beyond_the_deadband_are_recorded(sumqayit):
     assert bad is not None and bad["bad"] == {"temperature": "stale"}
     assert recorded(good(21.2).made_bad(Reason.STALE)) is None
     assert recorded(good(21.2)) is not None
+
+
+def test_an_unchanged_value_is_recorded_before_half_its_maximum_age(sumqayit):
+    """Read every 2 s, stale after 8 s: recorded each 2 to 4 s, changed or not; a bad one once."""
+    reporter = Reporter(sumqayit)
+    readings = [good(21.0, 1000.0 + 2 * n) for n in range(7)]
+    recorded = [
+        value.acquired_s
+        for value in readings
+        if reporter.changes("room", {"temperature": value}) is not None
+    ]
+    assert recorded == [1000.0, 1004.0, 1008.0, 1012.0]
+
+    bad = readings[-1].made_bad(Reason.DEVICE_TIMEOUT)
+    assert reporter.changes("room", {"temperature": bad}) is not None
+    assert reporter.changes("room", {"temperature": bad}) is None
+
+
+def test_json_carries_large_integers_as_text(sumqayit):
+    """What a double cannot hold goes out as decimal text, in records too; the rest as numbers."""
+    assert to_json(2**53 - 1) == 2**53 - 1
+    assert to_json(2**53) == "9007199254740992"
+    assert to_json(-(2**63)) == "-9223372036854775808"
+    assert to_json(True) is True
+    body = Reporter(sumqayit).changes("room", {"temperature": good(2**63 + 1)})
+    assert body is not None and body["points"] == {"temperature": "9223372036854775809"}
+
+
+def test_a_frozen_heartbeat_makes_the_device_bad(sumqayit):
+    """Standing still for more than 10 s, the heartbeat takes every point of its device with it."""
+    image = Image(sumqayit, clock=lambda: 1011.0)
+    image.put("manhole", {"lid": good(False, 1010.9), "heartbeat": good(5, 1000.0)})
+    image.put("manhole", {"heartbeat": good(5, 1010.0)})
+    assert image.look("manhole")["heartbeat"].quality is Quality.GOOD
+
+    kept = image.put("manhole", {"heartbeat": good(5, 1010.1), "water_level": good(2.0, 1010.1)})
+    assert {value.reason for value in kept.values()} == {Reason.FROZEN}
+    assert kept["water_level"].last_good is None
+    lid = image.look("manhole")["lid"]
+    assert (lid.reason, lid.last_good) == (Reason.FROZEN, False)
+
+    image.put("manhole", {"heartbeat": good(6, 1011.0)})
+    assert image.look("manhole")["heartbeat"].quality is Quality.GOOD
+    assert image.look("manhole")["lid"].reason is Reason.FROZEN
+    image.put("manhole", {"lid": good(False, 1011.0)})
+    assert image.look("manhole")["lid"].quality is Quality.GOOD
+
+
+def test_a_heartbeat_that_is_not_read_is_not_frozen(sumqayit):
+    """A device that cannot be reached is bad for that reason."""
+    image = Image(sumqayit, clock=lambda: 1020.0)
+    image.put("manhole", {"heartbeat": good(5, 1000.0)})
+    gone = good(5, 1000.0).made_bad(Reason.DEVICE_TIMEOUT)
+    image.put("manhole", {"heartbeat": gone, "lid": gone})
+
+    assert image.look("manhole")["lid"].reason is Reason.DEVICE_TIMEOUT
+
+
+def test_an_uncertain_value_is_no_last_good_one(sumqayit):
+    """After an uncertain value went bad, the good one before it is told."""
+    image = Image(sumqayit, clock=lambda: 1000.0)
+    image.put("room", {"temperature": good(21.0)})
+    doubt = Value(Quality.UNCERTAIN, Reason.UNKNOWN_CODE, 99.0, NOW, 1001.0)
+    image.put("room", {"temperature": doubt})
+    image.put_bad("room", Reason.LINK_DOWN)
+
+    assert image.look("room")["temperature"].last_good == 21.0
+
+
+def test_a_clock_that_was_never_set_makes_values_uncertain(room):
+    """Read at a wall clock in 1970, a value keeps its number and is uncertain."""
+    unset = Moment(datetime(1970, 1, 1, 0, 5, tzinfo=UTC), 1000.0, 0.002)
+    value = decode_block(room, served(room, 1, 250, [235, 481]), unset)["temperature"]
+
+    assert (value.value, value.reason) == (23.5, Reason.CLOCK)
 
 
 def test_times_are_written_in_one_way():

@@ -1,5 +1,6 @@
 """watch.py and what it shows of messages that strangers publish."""
 
+import io
 import json
 from datetime import UTC, datetime
 
@@ -7,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from shorewatch.mqtt.follower import Follower
-from shorewatch.watch import screen
+from shorewatch.watch import _lines, screen
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PREFIX = "shorewatch/v1/cable/coast"
@@ -40,7 +41,42 @@ def now(**point: object) -> dict[str, object]:
 )
 def test_strange_messages_end_nothing(messages):
     """Impossible times, numbers, boards and markup are shown or counted, and nothing is raised."""
-    Console(file=None, quiet=True).print(screen(told(**messages), "mqtt://x"))
+    follower = told(**messages)
+    follower.broker_state = "online"
+    console = Console(file=io.StringIO(), width=200)
+    console.print(screen(follower, "mqtt://x"))
+    with _lines(console, follower, "mqtt://x") as refresh:
+        refresh()
+
+
+@pytest.mark.parametrize("show", ["screen", "lines"])
+def test_markup_of_strangers_is_text(show):
+    """What looks like a terminal's markup is shown letter by letter."""
+    follower = told(state={"online": False, "journal": "x", "reason": "[bold]x[/bold]"})
+    follower.broker_state = "online"
+    console = Console(file=io.StringIO(), width=200)
+    if show == "screen":
+        console.print(screen(follower, "mqtt://x"))
+    else:
+        with _lines(console, follower, "mqtt://x") as refresh:
+            refresh()
+
+    assert "offline ([bold]x[/bold])" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("height", [15, 24, 50])
+def test_the_screen_fits_and_says_how_much_it_leaves_out(height):
+    """With more bad values than lines, the stations stay visible and the rest is counted."""
+    points = {f"p{i}": {"value": None, "quality": "bad", "reason": f"r{i}"} for i in range(60)}
+    follower = told(state=STATE, now__d={"at": "2026-11-22T12:00:00Z", "points": points})
+    console = Console(file=io.StringIO(), width=80, height=height)
+    console.print(screen(follower, "mqtt://x", height=height))
+
+    text = console.file.getvalue()
+    assert len(text.splitlines()) <= height
+    assert "coast" in text and "60 of 60" in text
+    shown = sum(f" r{i} " in text for i in range(60))
+    assert shown == 60 or f"and {60 - shown} more" in text
 
 
 def test_a_negative_age_makes_nothing_younger():

@@ -3,13 +3,19 @@
 import asyncio
 import json
 import socket
+import time
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import httpx
 import pytest
 from browser import opened
 from programs import need
 
+from shorewatch.image import Image
+from shorewatch.link import BoardStatus
+from shorewatch.model import Quality, Value, utc_now
+from shorewatch.status import snapshot
 from shorewatch.web.app import VIEWERS_MAX, serve
 
 
@@ -100,41 +106,129 @@ async def test_the_page_shows_what_is_wrong(tmp_path, sumqayit, width):
         await browser.until("document.querySelectorAll('#devices tr').length === 36")
         text = await browser.value("document.body.innerText")
 
-        assert "board pfe-room down, board beach down, 36 of 36 points bad" in text
+        assert (
+            "board pfe-room down: no values of Power feed equipment and Mains power meter; "
+            "board beach down: no values of Beach manhole and Equipment room climate; "
+            "36 of 36 points bad"
+        ) in text
         assert "not reached yet" in text
         assert "Water level" in text
         assert await browser.value("document.documentElement.scrollWidth") <= width
         assert browser.errors == []
 
 
-async def test_a_page_that_hears_nothing_says_so(tmp_path, sumqayit):
-    """When the gateway dies the page stops looking alive."""
+async def test_a_bad_row_tells_its_last_good_value_inside_its_card(tmp_path, sumqayit):
+    """On a phone a bad point shows what it last was and when, and its reason, all in the card."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    image.put("room", {"temperature": _good(21.5, minutes_ago=3)})
+    look = _snapshot(sumqayit, image)
+    async with (
+        page(look) as (_, port),
+        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=390) as browser,
+    ):
+        await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        text = await browser.value("document.querySelector('td.last').parentNode.innerText")
+        outside = await browser.value(
+            "[...document.querySelectorAll('.card')].flatMap((card) => [...card.querySelectorAll("
+            "'td, th, p, .word')].filter((part) => part.scrollWidth > part.offsetWidth + 1 || "
+            "part.getBoundingClientRect().right > card.getBoundingClientRect().right)"
+            ".map((part) => part.innerText)).join()"
+        )
+
+        assert "(21.5 °C, good 3 min ago)" in text
+        assert "stale" in text
+        assert outside == ""
+
+
+async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, sumqayit):
+    """The card says when only the broker acknowledges, and which acknowledgement was refused."""
+    chromium = need("chromium")
+
+    class Uplink:
+        state, text, since, published, cursor = "online", "connected", utc_now(), 9, 9
+        is_broker_acknowledged_only, refused_acks = True, 2
+        last_refusal = "x/ack/y is no configured consumer"
+
+    look = _snapshot(sumqayit, Image(sumqayit), {"noc": Uplink()})
+    async with (
+        page(look) as (_, port),
+        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser,
+    ):
+        await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        text = await browser.value("document.querySelector('#health').innerText")
+
+        assert "broker-acknowledged only" in text
+        assert "2 acknowledgements refused; last: x/ack/y is no configured consumer" in text
+
+
+async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):
+    """A page that got 503 shows values once there is room, with nobody touching it."""
     chromium = need("chromium")
     async with page(_snapshot(sumqayit)) as (_, port):
+        streams = []
+        for _ in range(VIEWERS_MAX):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n")
+            await reader.readline()
+            streams.append(writer)
+        async with opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser:
+            await browser.until("document.querySelector('#verdict').innerText.includes('No word')")
+            assert any("503" in error for error in browser.errors)
+            for writer in streams:
+                writer.close()
+            await browser.until("document.querySelectorAll('#devices tr').length === 36")
+
+
+async def test_a_page_that_hears_nothing_says_so(tmp_path, sumqayit):
+    """When the gateway dies nothing on the page is called good or up, and it says since when."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    look = _snapshot(sumqayit, image, is_up=True)
+
+    def living():
+        image.put("room", {"temperature": _good(21.5), "humidity": _good(40.0)})
+        return look()
+
+    async with page(living) as (_, port):
         browser_at = opened(chromium, f"http://127.0.0.1:{port}/", tmp_path)
         browser = await browser_at.__aenter__()
         await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        good = "[...document.querySelectorAll('td.quality')].filter((c) => c.innerText === 'good')"
+        assert await browser.value(f"{good}.length") == 2
     try:
         await browser.until("document.body.classList.contains('lost')")
         verdict = await browser.value("document.querySelector('#verdict').innerText")
-        assert "No word from the gateway" in verdict
+        assert verdict.startswith("✕ No word from the gateway since ")
+        assert verdict.endswith(" UTC: nothing below is current")
+        assert await browser.value(f"{good}.length") == 0
+        words = await browser.value("document.querySelector('#health').innerText")
+        assert words.count("? was up") == 2 and "? was writing" in words
+        # Past their maximum age (8 s) they are stale, by the page's own clock.
+        await browser.until(
+            "[...document.querySelectorAll('tr.bad')].filter((row) => "
+            "/, good .* ago.*stale/s.test(row.innerText)).length === 2"
+        )
     finally:
         await browser_at.__aexit__(None, None, None)
 
 
-def _snapshot(station):
-    from shorewatch.image import Image
-    from shorewatch.link import BoardStatus
-    from shorewatch.model import utc_now
-    from shorewatch.status import snapshot
+def _good(number, minutes_ago=0):
+    span_s = 60.0 * minutes_ago
+    at = utc_now() - timedelta(seconds=span_s)
+    return Value(Quality.GOOD, None, number, at, time.monotonic() - span_s)
 
+
+def _snapshot(station, image=None, uplinks=None, *, is_up=False):
     class NoOutbox:
         journal, first, last, written, health = "0" * 32, 0, 0, 0, None
 
-    boards = {name: BoardStatus(False, "not reached yet", utc_now()) for name in station.boards}
-    image = Image(station)
+    why = None if is_up else "not reached yet"
+    boards = {name: BoardStatus(is_up, why, utc_now()) for name in station.boards}
+    image = image or Image(station)
+    known = {"boards": boards, "uplinks": uplinks or {}, "started_at": utc_now()}
 
     def look():
-        return snapshot(station, image, NoOutbox(), boards=boards, uplinks={}, started_at=utc_now())
+        return snapshot(station, image, NoOutbox(), **known)
 
     return look

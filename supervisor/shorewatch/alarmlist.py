@@ -16,7 +16,7 @@ from shorewatch.profile import Point
 
 _WHEN = {
     "above": When.ABOVE, "below": When.BELOW, "is": When.IS, "is_not": When.IS_NOT,
-    "bit": When.BIT, "bad": When.BAD,
+    "bit": When.BIT, "bit_clear": When.BIT_CLEAR, "bad": When.BAD,
 }  # fmt: skip
 
 
@@ -39,10 +39,12 @@ def compile_alarms(station: Station) -> tuple[list[Rule], list[Problem]]:
             value = None if wrong.value is None else str(wrong.value)
             problems.append(station.alarm_problem(config.id, wrong.key, value, wrong.rule))
     known = {config.id: config for config in station.file.alarm}
-    for config in station.file.alarm:
-        for cause in config.suppressed_by:
-            if rule := _cause_fault(known, config, cause):
-                problems.append(station.alarm_problem(config.id, "suppressed_by", cause, rule))
+    problems += [
+        station.alarm_problem(config.id, "suppressed_by", cause, rule)
+        for config in station.file.alarm
+        for cause in config.suppressed_by
+        if (rule := _cause_fault(known, config, cause)) is not None
+    ]
     return rules, problems
 
 
@@ -91,14 +93,14 @@ def _limit(point: Point, key: str, given: Scalar, config: AlarmConfig) -> Scalar
             rule = f"{point.id} is from {low:g} to {high:g} {point.unit}: this is never passed"
             raise _Wrong(key, given, rule)
         return given
-    if key == "bit":
+    if key in ("bit", "bit_clear"):
         if point.type not in ("bits", "bits32"):
             raise _Wrong(key, given, f"{point.id} is of type {point.type}: it has no bits")
-        return _labelled_bit(point, given)
+        return _labelled_bit(point, key, given)
     if point.type == "bit":
         if isinstance(given, bool):
             return given
-        return bool(_labelled_bit(point, given))
+        return bool(_labelled_bit(point, key, given))
     if point.type == "enum":
         if given not in point.labels.values():
             raise _Wrong(key, given, f"{point.id} is one of {_listed(point.labels.values())}")
@@ -106,7 +108,7 @@ def _limit(point: Point, key: str, given: Scalar, config: AlarmConfig) -> Scalar
     raise _Wrong(key, given, f"{point.id} is of type {point.type}: use above, below or bit")
 
 
-def _labelled_bit(point: Point, given: Scalar) -> int:
+def _labelled_bit(point: Point, key: str, given: Scalar) -> int:
     numbers = {text: int(number) for number, text in point.labels.items()}
     if isinstance(given, str) and given in numbers:
         return numbers[given]
@@ -114,7 +116,6 @@ def _labelled_bit(point: Point, given: Scalar) -> int:
     if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= most:
         return given
     near = _hint(str(given), numbers)
-    key = "bit" if point.type != "bit" else "is"
     raise _Wrong(key, given, f"{point.id} is one of {_listed(numbers)}{near}")
 
 

@@ -60,6 +60,7 @@ class When(StrEnum):
     IS = "is"
     IS_NOT = "is-not"
     BIT = "bit"
+    BIT_CLEAR = "bit-clear"
     BAD = "bad"
 
 
@@ -88,8 +89,8 @@ class Rule:
         if self.when in (When.IS, When.IS_NOT):
             return (found == self.limit) is (self.when is When.IS)
         assert isinstance(found, (int, float)) and isinstance(self.limit, (int, float)), self.id
-        if self.when is When.BIT:
-            return bool(int(found) >> int(self.limit) & 1)
+        if self.when in (When.BIT, When.BIT_CLEAR):
+            return bool(int(found) >> int(self.limit) & 1) is (self.when is When.BIT)
         sign = 1.0 if self.when is When.ABOVE else -1.0
         beyond = sign * (found - self.limit)
         return beyond > (-self.deadband if was else 0.0)
@@ -150,6 +151,11 @@ class Alarm:
     def is_hidden(self) -> bool:
         """Whether it is kept from the operator's list."""
         return self.is_out_of_service or self.is_suppressed or self.shelf_due_s is not None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether a timer of it is running."""
+        return not (self.due_s is None and self.shelf_due_s is None and self.hold_due_s is None)
 
     @property
     def state(self) -> State:

@@ -5,8 +5,13 @@ Exit codes: 0 fine · 1 the thing checked is bad · 2 unreachable or interrupted
 """
 
 import asyncio
+import contextlib
+import errno
 import logging
+import os
+import signal
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -14,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import cyclopts
 from cyclopts import App, Group, Parameter
 
-from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError
+from shorewatch.alarmcli import alarm
+from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +38,7 @@ app = App(
     help="Landing-station controller for submarine cables.",
     version=version("shorewatch"),
     help_format="rst",
+    suppress_keyboard_interrupt=False,
 )
 plant = App(
     name="plant",
@@ -39,6 +46,7 @@ plant = App(
     group=_SIMULATION,
 )
 app.command(plant)
+app.command(alarm)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")
@@ -70,10 +78,14 @@ def demo(
 
     Example: shorewatch demo --headless --for 30 --report demo.json
 
+    Exit code 0: every device was read, no record was lost, both pages answered to the end. 1: not
+    so; the last lines and the report say why. 2: interrupted before every device had been read, or
+    it cannot start (a port in use, a missing program). 64: an option makes no sense.
+
     Parameters
     ----------
     headless
-        No table: say what happens, line by line.
+        No table: say what happens, line by line; so it is too where stdout is no terminal.
     seconds
         End after this many seconds (default: at Ctrl-C).
     report
@@ -127,12 +139,7 @@ def run(
 
     _log_to_stderr()
     loaded = load_compiled(station, _overrides(set_))
-    folder = state_dir or DEFAULT_STATE / loaded.station.id
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
-        raise ShorewatchError(text) from error
+    folder = _made(state_dir or DEFAULT_STATE / loaded.station.id)
     asyncio.run(run_station(loaded, folder))
 
 
@@ -178,6 +185,8 @@ def watch(
     """
     from shorewatch.watch import run_watch
 
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"--for {seconds:g} must be a number of seconds above 0")
     sys.exit(0 if asyncio.run(run_watch(url, acknowledge, seconds)) else EXIT_UNREACHABLE)
 
 
@@ -209,7 +218,7 @@ def build(
             path.write_bytes(compiled.data)
         except OSError as error:
             text = f"{path}: {error.strerror}; choose another folder with --out"
-            raise ShorewatchError(text) from error
+            raise UsageError(text) from error
         size, blocks = len(compiled.data), len(compiled.blocks)
         print(f"{path}: {size} bytes, CRC {compiled.crc:08x}, {blocks} blocks")
 
@@ -242,7 +251,7 @@ def show(file: Path, *, board: str | None = None, set_: Set = []) -> None:  # no
         data = file.read_bytes()
     except OSError as error:
         text = f"{file}: {error.strerror}; name a plan (.bin) or a station file (.toml)"
-        raise ShorewatchError(text) from error
+        raise UsageError(text) from error
     found = parse(data)
     console.print(plan_text(found))
     if found.faults:
@@ -272,8 +281,9 @@ def bus(*, json: Path | None = None, quick: bool = False, soak: int | None = Non
     from shorewatch.bench.bus import QUICK, Extent, run_bus, run_soak
     from shorewatch.bench.figures import as_json, as_tables
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # boards and lines are to end with it
     if soak is not None and soak < 1:
-        raise ShorewatchError("--soak takes the number of transactions, 1 or more")
+        raise UsageError("--soak takes the number of transactions, 1 or more")
     if soak is not None:
         found = run_soak(soak, _say)
     else:
@@ -283,7 +293,7 @@ def bus(*, json: Path | None = None, quick: bool = False, soak: int | None = Non
         try:
             json.write_text(as_json(found), "utf-8")
         except OSError as error:
-            raise ShorewatchError(f"{json}: {error.strerror}; choose another file") from error
+            raise UsageError(f"{json}: {error.strerror}; choose another file") from error
 
 
 @plant.command
@@ -328,8 +338,8 @@ def line(
     uarts = [bus.uart for bus in loaded.boards[_known_board(loaded, board)].bus]
     if uart not in uarts:
         known = ", ".join(map(str, uarts))
-        raise ShorewatchError(f"board {board} has no bus on UART {uart}; it has {known}")
-    run_line(loaded, board, uart, state_dir, seed=seed, record=record)
+        raise UsageError(f"board {board} has no bus on UART {uart}; it has {known}")
+    run_line(loaded, board, uart, _made(state_dir), seed=seed, record=record)
 
 
 @plant.command
@@ -369,7 +379,7 @@ def board(
     _log_to_stderr()
     loaded = load_station(station, _overrides(set_))
     wiring = Wiring(dict(_parse_bus(text) for text in bus), link)
-    run_board(loaded, _known_board(loaded, board), state_dir, wiring=wiring)
+    run_board(loaded, _known_board(loaded, board), _made(state_dir), wiring=wiring)
 
 
 @plant.command
@@ -388,35 +398,81 @@ def broker(*, port: int = 18830, state_dir: Path) -> None:
     from shorewatch.mqtt.broker import run_broker
 
     _log_to_stderr()
-    run_broker(port, state_dir)
+    if not 1 <= port <= 65_535:
+        raise UsageError(f"--port {port} must be 1 to 65535; choose one that is free, above 1023")
+    run_broker(port, _made(state_dir))
 
 
 def main() -> NoReturn:
-    """Entry point: every expected error is one clear message and an exit code."""
+    """Every expected error is one clear message and an exit code."""
+    code: str | int | None
+    try:
+        code = _outcome()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = EXIT_UNREACHABLE
+    except OSError as error:
+        if not _is_output_lost():
+            raise
+        if not isinstance(error, BrokenPipeError):  # `| head` is no fault
+            _say(f"the output cannot be written: {error.strerror}")
+        code = EXIT_UNREACHABLE
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is Python's own end
+    sys.exit(code)
+
+
+def _outcome() -> str | int | None:
+    """Do what the command line says; the exit code."""
     try:
         app(exit_on_error=False, print_error=True)
-    except cyclopts.CycloptsError:
-        sys.exit(EXIT_USAGE)
+    except SystemExit as end:
+        return end.code
+    except (cyclopts.CycloptsError, UsageError) as error:
+        if isinstance(error, UsageError):
+            _say(str(error))
+        return EXIT_USAGE
     except ConfigError as error:
-        _say(
-            f"{len(error.problems)} to correct:\n{error}" if len(error.problems) > 1 else str(error)
-        )
-        sys.exit(EXIT_CONFIG)
+        count = len(error.problems)
+        _say(f"{count} to correct:\n{error}" if count > 1 else str(error))
+        return EXIT_CONFIG
     except (DemoError, OutboxError) as error:
         _say(str(error))
-        sys.exit(EXIT_UNREACHABLE)
+        return EXIT_UNREACHABLE
     except ShorewatchError as error:
         _say(str(error))
-        sys.exit(EXIT_BAD)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_UNREACHABLE)
-    sys.exit(0)
+        return EXIT_BAD
+    return 0
+
+
+def _is_output_lost() -> bool:
+    """Whether stdout takes nothing; what waits in it is then dropped."""
+    try:
+        print(flush=True)
+    except OSError:
+        with contextlib.suppress(OSError), open(os.devnull, "w") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 1)
+        return True
+    return False
+
+
+def _made(folder: Path) -> Path:
+    """The state directory, made if it is missing; files can be made in it."""
+    if not str(folder).isprintable():
+        raise UsageError(f"state directory {str(folder)!r}: must be text; choose another")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # a full disk ends no gateway
+            text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
+            raise UsageError(text) from error
+    return folder
 
 
 def _known_board(station: "Station", board_id: str) -> str:
     if board_id not in station.boards:
         known = ", ".join(station.boards)
-        raise ShorewatchError(f"station {station.id} has no board {board_id!r}; it has {known}")
+        raise UsageError(f"station {station.id} has no board {board_id!r}; it has {known}")
     return board_id
 
 
@@ -433,7 +489,7 @@ def _plans(file: Path, board_id: str | None, set_: list[str]) -> "Mapping[str, B
 def _parse_bus(text: str) -> tuple[int, Path]:
     uart, equals, path = text.partition("=")
     if not equals or not path or not (uart.isascii() and uart.isdecimal()):
-        raise ShorewatchError(f"--bus {text!r} must look like 0=/dev/ttyUSB0")
+        raise UsageError(f"--bus {text!r} must look like 0=/dev/ttyUSB0")
     return int(uart), Path(path)
 
 

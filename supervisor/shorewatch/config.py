@@ -180,6 +180,7 @@ class AlarmConfig(Table):
     is_: Annotated[bool | int | str | None, Field(alias="is")] = None
     is_not: bool | int | str | None = None
     bit: int | str | None = None
+    bit_clear: int | str | None = None
     bad: Literal[True] | None = None
     deadband: Annotated[float, Field(ge=0)] = 0.0
     on_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
@@ -200,7 +201,7 @@ class AlarmConfig(Table):
     def conditions(self) -> dict[str, float | int | str]:
         """Its conditions by their keys in the file."""
         keys = {"above": "above", "below": "below", "is": "is_", "is_not": "is_not"}
-        keys |= {"bit": "bit", "bad": "bad"}
+        keys |= {"bit": "bit", "bit_clear": "bit_clear", "bad": "bad"}
         found = {key: getattr(self, name) for key, name in keys.items()}
         return {key: value for key, value in found.items() if value is not None}
 
@@ -210,7 +211,7 @@ class AlarmConfig(Table):
         if sum(source is not None for source in sources) != 1:
             raise ValueError("must name one of point, device, board, uplink")
         if self.point is not None and len(self.conditions) != 1:
-            raise ValueError("a point needs one of above, below, is, is_not, bit, bad")
+            raise ValueError("a point needs one of above, below, is, is_not, bit, bit_clear, bad")
         if self.point is None and self.conditions:
             raise ValueError(f"{self.source} is either there or lost: it takes no condition")
         if self.deadband and not {"above", "below"} & self.conditions.keys():

@@ -1,6 +1,7 @@
 """`shorewatch run`: one station's gateway, wired together.
 
     boards ─ link ─▶ image ─▶ report ─▶ outbox ─▶ mqtt/uplink ─▶ brokers
+                       ├─▶ alarms ──────┘
                        └─────────────▶ web (page)
 
 Acquisition and outbox are crash-only: an unexpected exception there ends the process, and whatever
@@ -14,10 +15,12 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from shorewatch import control
+from shorewatch.alarmdesk import AlarmDesk
+from shorewatch.compiled import Compiled
 from shorewatch.config import PageConfig, Station
 from shorewatch.errors import ConfigError
 from shorewatch.image import Image
@@ -25,7 +28,6 @@ from shorewatch.link import BoardLink
 from shorewatch.model import utc_now
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
-from shorewatch.plan import BoardPlan
 from shorewatch.report import Reporter
 from shorewatch.status import Snapshot, snapshot
 from shorewatch.web import app as web
@@ -36,12 +38,13 @@ PAGE_RESTART_S = (0.5, 30.0)
 _log = logging.getLogger("shorewatch")
 
 
-async def run_station(station: Station, plans: Mapping[str, BoardPlan], state_dir: Path) -> None:
+async def run_station(compiled: Compiled, state_dir: Path) -> None:
     """Run one station until SIGTERM or SIGINT.
 
     Raises ConfigError (a page that cannot be served there) and OutboxError before anything has
     started; afterwards only programmer errors end it.
     """
+    station = compiled.station
     page = station.file.page
     listener = None if page is None else _listen(station, page)
     stop = asyncio.Event()
@@ -56,7 +59,7 @@ async def run_station(station: Station, plans: Mapping[str, BoardPlan], state_di
         reporter = Reporter(station)
         links = {
             board_id: BoardLink(plan, state_dir, image, reporter=reporter, records=outbox)
-            for board_id, plan in plans.items()
+            for board_id, plan in compiled.plans.items()
         }
 
         def boards() -> dict[str, dict[str, object]]:
@@ -67,6 +70,14 @@ async def run_station(station: Station, plans: Mapping[str, BoardPlan], state_di
 
         uplinks = [Uplink(station, config, image, outbox, boards) for config in station.file.uplink]
 
+        def there() -> dict[str, bool]:
+            found = {f"board/{board_id}": link.status.up for board_id, link in links.items()}
+            for uplink in uplinks:
+                found[f"uplink/{uplink.status.id}"] = uplink.status.state == "online"
+            return found
+
+        desk = AlarmDesk(station, compiled.rules, image, outbox, there)
+
         def look() -> Snapshot:
             return snapshot(
                 station,
@@ -74,6 +85,7 @@ async def run_station(station: Station, plans: Mapping[str, BoardPlan], state_di
                 outbox,
                 boards={board_id: link.status for board_id, link in links.items()},
                 uplinks={uplink.status.id: uplink.status for uplink in uplinks},
+                alarms=desk.listed(),
                 started_at=started_at,
             )
 
@@ -84,11 +96,12 @@ async def run_station(station: Station, plans: Mapping[str, BoardPlan], state_di
         }
         await outbox.put("event", started_at, body | {"config": station.config_hash})
         _log.info("station %s: %d boards, %d devices", station.id, len(links), len(station.devices))
-        async with asyncio.TaskGroup() as tasks:
+        async with control.serving(state_dir, desk.answer), asyncio.TaskGroup() as tasks:
             acquiring = [
                 tasks.create_task(link.run(), name=f"link {board_id}")
                 for board_id, link in links.items()
             ]
+            acquiring.append(tasks.create_task(desk.run(), name="alarms"))
             acquiring.append(
                 tasks.create_task(_record_stale(station, image, reporter, outbox), name="stale")
             )

@@ -12,7 +12,7 @@ the image, version 1 (32-bit values high word first):
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from shorewatch.errors import WrongBoardError
 from shorewatch.model import NEVER, Quality, Reason, Value
@@ -28,6 +28,9 @@ DEVICES = 0x0100
 DEVICE_SIZE = 8
 GENERATIONS = 0x0800
 AGE_NEVER = 0xFFFFFFFF
+# Older than this program: a wall clock before it was never set. What is known then is a value and
+# its age, not its time, so it is uncertain.
+CLOCK_AT_MIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 _STATUS = {
     0: Reason.NEVER_READ,
@@ -174,7 +177,8 @@ def _decode_point(
     else:
         words = data[offset : offset + point.count]
     value, quality, reason = point.decode(words)
-    assert quality is not Quality.BAD or value is None, "a bad value carries no number"
+    if quality is Quality.GOOD and moment.at < CLOCK_AT_MIN:
+        quality, reason = Quality.UNCERTAIN, Reason.CLOCK
     return Value(
         quality,
         reason,

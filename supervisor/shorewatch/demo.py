@@ -4,12 +4,15 @@
     and, in this process, a NOC consumer that follows both stations and acknowledges their journals
 
 A part that dies is started again after a while, so that one can watch what the others say about it.
-Everything lives in one temporary folder and listens on 127.0.0.1; at the end nothing is left.
+Everything lives in one temporary folder and listens on 127.0.0.1; at the end nothing is left, at
+the latest 3 s after it was told to end.
 """
 
 import asyncio
 import contextlib
+import http.client
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,9 +20,8 @@ import socket
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +34,7 @@ from rich.text import Text
 
 from shorewatch.assets import asset_folder
 from shorewatch.config import Station, load_station
-from shorewatch.errors import DemoError
+from shorewatch.errors import DemoError, UsageError
 from shorewatch.model import utc_now
 from shorewatch.mqtt.broker import find_broker, wait_for_broker
 from shorewatch.mqtt.follower import FollowedStation, Follower
@@ -42,9 +44,13 @@ from shorewatch.process import die_with
 
 STATIONS = ("sumqayit", "aktau")
 CONSUMER = "noc"
-STOP_STATIONS_S = 1.4
-STOP_REST_S = 0.8
+STOP_S_MAX = 2.0
+STOP_GATEWAYS_S_MAX = 1.2  # of it: what a gateway says last goes through the broker to the NOC
+LAST_PAGE_S_MAX = 0.8
+PAGE_S_MAX = 1.0
+RESTART_AFTER_S_MIN = 0.1
 REFRESH_S = 0.5
+MESSAGES_MIN = 2
 LOG_TAIL_BYTES = 800
 # Our own pages are never behind a proxy, whatever the environment says.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -73,7 +79,7 @@ class Part:
     log: Path
     process: asyncio.subprocess.Process | None = None
     restarts: int = 0
-    last_exit: int | None = None
+    trouble: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -91,16 +97,18 @@ class Part:
             )
 
     async def keep(self, restart_after_s: float, say: "Say") -> None:
-        """Start it, and again whenever it ends, until cancelled."""
+        """Start it, and again whenever it ends or cannot be started, until cancelled."""
         while True:
-            await self.start()
-            assert self.process is not None
-            self.last_exit = await self.process.wait()
+            try:
+                await self.start()
+            except OSError as error:
+                self.trouble = f"{self.name} cannot be started: {error}"
+            else:
+                assert self.process is not None
+                why = _exit_words(await self.process.wait())
+                self.trouble = f"{self.name} (pid {self.process.pid}) {why}"
             self.restarts += 1
-            why = _exit_words(self.last_exit)
-            say(
-                f"{self.name} (pid {self.process.pid}) {why}; starts again in {restart_after_s:g} s"
-            )
+            say(f"{self.trouble}; starts again in {restart_after_s:g} s")
             await asyncio.sleep(restart_after_s)
 
     def tail(self) -> str:
@@ -116,16 +124,16 @@ class Part:
 
 
 class Say:
-    """What happens, for a headless run on stdout, for a live one below the table."""
+    """What happens: below the table while there is one, else line by line on stdout."""
 
-    def __init__(self, *, is_headless: bool) -> None:
+    def __init__(self) -> None:
         self.lines: list[str] = []
-        self._is_headless = is_headless
+        self.is_printing = True
 
     def __call__(self, text: str) -> None:
         line = f"{utc_now():%H:%M:%S} {text}"
         self.lines = [*self.lines[-7:], line]
-        if self._is_headless:
+        if self.is_printing:
             print(line, flush=True)
 
 
@@ -139,8 +147,10 @@ class Demo:
     say: Say
     follower: Follower = field(default_factory=Follower)
     parts: list[Part] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
     pages: dict[str, dict[str, Any]] = field(default_factory=dict)
     last_pages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answered_s: dict[str, float] = field(default_factory=dict)
     read_devices: dict[str, set[str]] = field(default_factory=dict)
 
     @property
@@ -156,104 +166,145 @@ class Demo:
     def state_dir(self, station_id: str) -> Path:
         return self.folder / station_id
 
+    def unread(self, station_id: str) -> list[str]:
+        """The devices of which no good value was ever seen."""
+        read = self.read_devices.get(station_id, set())
+        return sorted(self.stations[station_id].devices.keys() - read)
+
+    def go_on(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something until the end; see `check`."""
+        task = asyncio.create_task(work)
+        self.tasks.append(task)
+        return task
+
+    def check(self) -> None:
+        """Raise what has ended one of the tasks: none ends but by a bug."""
+        for task in self.tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
 
 async def run_demo(options: Options) -> bool:
-    """Run the demo; True if every device was read and no record was lost.
+    """Run the demo; True if every device was read, no record was lost and both pages answer.
 
-    Raises DemoError, before anything is started, for a port in use or a missing program.
+    Raises, before anything is started, UsageError for options that make no sense and DemoError for
+    a port in use or a missing program; DemoError also if stopped before every device was read.
     """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    _check_options(options)
     find_vm()
     find_broker()
     _need_free_ports(options)
-    say = Say(is_headless=options.headless)
+    console = Console()
+    is_live = console.is_terminal and not console.is_dumb_terminal and not options.headless
+    say = Say()
     with _folder(options.keep) as folder:
+        if options.report is not None:  # it may be in that folder
+            _check_writable(options.report)
         stations_folder = asset_folder("stations")
         stations = {name: load_station(stations_folder / f"{name}.toml") for name in STATIONS}
         demo = Demo(options, folder, stations, say)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signum, stop.set)
-        for name in STATIONS:
-            say(f"{stations[name].file.station.name}: http://127.0.0.1:{demo.page_port(name)}/")
-        say(f"broker: {demo.broker_url} (topics shorewatch/v1/#)")
+        if not is_live:
+            for text in _addresses(demo):
+                say(text)
         async with _running(demo, stop):
-            await _show(demo, stop)
+            await _show(demo, stop, console if is_live else None)
         report = _report(demo)
-        if options.report is not None:
-            options.report.write_text(json.dumps(report, indent=2) + "\n")
-        _print_end(report, Console())
-        return bool(report["ok"])
+    if options.report is not None:
+        _write_report(options.report, report)
+    _print_end(report, console)
+    if stop.is_set() and any(map(demo.unread, STATIONS)):
+        raise DemoError("interrupted before every device had been read")
+    return bool(report["ok"])
 
 
 @contextlib.asynccontextmanager
 async def _running(demo: Demo, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Start all parts; end them in an order in which nothing is lost."""
+    """Start all parts, unless stopped before; at the end none is left."""
     broker = Part("broker", _argv(demo, "broker"), demo.folder / "broker.log")
-    stations = [_station_part(demo, name) for name in STATIONS]
+    gateways = [_gateway_part(demo, name) for name in STATIONS]
     field_parts = [part for name in STATIONS for part in _field_parts(demo, name)]
-    demo.parts = [broker, *field_parts, *stations]
-    keepers: dict[str, asyncio.Task[None]] = {}
+    demo.parts = [broker, *field_parts, *gateways]
 
-    def keep(part: Part) -> None:
-        keepers[part.name] = asyncio.create_task(
-            part.keep(demo.options.restart_after_s, demo.say), name=part.name
-        )
+    def keep(part: Part) -> asyncio.Task[None]:
+        return demo.go_on(part.keep(demo.options.restart_after_s, demo.say))
 
-    following: list[asyncio.Task[Any]] = []
+    keepers = [keep(broker)]
+    following: list[asyncio.Task[None]] = []
+    reading: list[asyncio.Task[None]] = []
     try:
-        keep(broker)
-        await _ready(demo, broker, stop)
-        for part in (*field_parts, *stations):
-            keep(part)
-        follower = follow(demo.broker_url, demo.follower, acknowledge=CONSUMER)
-        following = [
-            asyncio.create_task(follower, name="follower"),
-            asyncio.create_task(_read_pages(demo), name="pages"),
-        ]
+        if await _ready(demo, broker, stop):
+            keepers += [keep(part) for part in (*field_parts, *gateways)]
+            follower = follow(demo.broker_url, demo.follower, acknowledge=CONSUMER)
+            following = [demo.go_on(follower)]
+            reading = [demo.go_on(_read_pages(demo, name)) for name in STATIONS]
         yield
-        await _read_pages_once(demo)
+        await _cancel(reading)
+        last = [_read_page(demo, name, LAST_PAGE_S_MAX) for name in list(demo.pages)]
+        await asyncio.gather(*last)
     finally:
-        await _end(stations, keepers, STOP_STATIONS_S)
-        await asyncio.sleep(0.1)
-        for task in following:
-            task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
-        await _end([*field_parts, broker], keepers, STOP_REST_S)
+        await _cancel(keepers)
+        await _end(demo, gateways, following)
+        await _cancel(demo.tasks)
 
 
-async def _ready(demo: Demo, broker: Part, stop: asyncio.Event) -> None:
-    """Wait for the broker; its end, or a stop, end the waiting."""
+async def _ready(demo: Demo, broker: Part, stop: asyncio.Event) -> bool:
+    """Wait for the broker; False if stopped before. Raises DemoError if it does not start."""
     waiting = asyncio.create_task(wait_for_broker(demo.options.mqtt_port))
     stopping = asyncio.create_task(stop.wait())
     try:
         while not waiting.done() and not stopping.done():
             await asyncio.wait({waiting, stopping}, timeout=0.1, return_when="FIRST_COMPLETED")
+            demo.check()
             if broker.restarts:
-                raise DemoError(f"the broker does not start: {broker.tail()}")
-        if waiting.done():
-            waiting.result()
+                raise DemoError(f"the broker does not start: {broker.tail() or broker.trouble}")
+        if stopping.done():
+            return False
+        waiting.result()
+        return True
     finally:
-        for task in (waiting, stopping):
-            task.cancel()
-        await asyncio.gather(waiting, stopping, return_exceptions=True)
+        await _cancel([waiting, stopping])
 
 
-async def _end(parts: list[Part], keepers: dict[str, asyncio.Task[None]], limit_s: float) -> None:
-    """SIGTERM, then after `limit_s` SIGKILL; waits until they are gone."""
-    tasks = [keepers[part.name] for part in parts if part.name in keepers]
+async def _end(demo: Demo, gateways: list[Part], following: list[asyncio.Task[None]]) -> None:
+    """SIGTERM to the gateways, then to all, at `STOP_S_MAX` SIGKILL; waits until they are gone.
+
+    While the gateways end, the rest goes on: their last records still reach the NOC.
+    """
+    end_s = time.monotonic() + STOP_S_MAX
+    await _ask(gateways, STOP_GATEWAYS_S_MAX)
+    await asyncio.sleep(0.1)
+    for task in following:
+        task.cancel()
+    await _ask(demo.parts, end_s - time.monotonic())
+    late = [(part, part.process) for part in demo.parts if part.process and part.is_running]
+    for part, _ in late:
+        part.send(signal.SIGKILL)
+    for part, process in late:
+        await process.wait()
+        demo.say(f"{part.name} (pid {process.pid}) did not end in {STOP_S_MAX:g} s: killed")
+
+
+async def _ask(parts: list[Part], limit_s: float) -> None:
+    """SIGTERM; waits until they are gone, but no longer than `limit_s`."""
+    waits = []
+    for part in parts:
+        if part.process is not None and part.is_running:
+            part.send(signal.SIGTERM)
+            waits.append(asyncio.create_task(part.process.wait()))
+    if waits:
+        _, late = await asyncio.wait(waits, timeout=limit_s)
+        await _cancel(late)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    tasks = list(tasks)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    running = [part.process for part in parts if part.process is not None and part.is_running]
-    for part in parts:
-        part.send(signal.SIGTERM)
-    waits = [asyncio.create_task(process.wait()) for process in running]
-    if waits:
-        await asyncio.wait(waits, timeout=limit_s)
-    for part in parts:
-        part.send(signal.SIGKILL)
-    await asyncio.gather(*waits)
 
 
 def _argv(demo: Demo, *arguments: str) -> list[str]:
@@ -265,7 +316,7 @@ def _argv(demo: Demo, *arguments: str) -> list[str]:
     return [*base, *arguments]
 
 
-def _station_part(demo: Demo, name: str) -> Part:
+def _gateway_part(demo: Demo, name: str) -> Part:
     settings = (f"page.port={demo.page_port(name)}", f"uplink.0.url={demo.broker_url}")
     argv = _argv(demo, "run", str(asset_folder("stations") / f"{name}.toml"))
     argv += ["--state-dir", str(demo.state_dir(name))]
@@ -287,91 +338,108 @@ def _field_parts(demo: Demo, name: str) -> Iterator[Part]:
         yield Part(f"{name}/{board.id}", argv, demo.folder / f"{name}-{board.id}.log")
 
 
-async def _read_pages(demo: Demo) -> None:
-    """Keep the newest snapshot of each station's page; none while it does not answer."""
+async def _read_pages(demo: Demo, name: str) -> None:
+    """Keep the newest snapshot of a station's page; none while it does not answer."""
     while True:
-        await _read_pages_once(demo)
+        await _read_page(demo, name, PAGE_S_MAX)
         await asyncio.sleep(REFRESH_S)
 
 
-async def _read_pages_once(demo: Demo) -> None:
-    pages = await asyncio.gather(
-        *(asyncio.to_thread(_fetch, demo.page_port(name)) for name in STATIONS)
-    )
-    for name, page in zip(STATIONS, pages, strict=True):
-        if page is None:
-            demo.pages.pop(name, None)
-        else:
-            demo.pages[name] = demo.last_pages[name] = page
-            _note_read(demo.read_devices.setdefault(name, set()), page)
-
-
-def _note_read(read: set[str], page: dict[str, Any]) -> None:
+async def _read_page(demo: Demo, name: str, limit_s: float) -> None:
+    page = await asyncio.to_thread(_fetch, demo.page_port(name), limit_s)
+    if page is None:
+        demo.pages.pop(name, None)
+        return
+    demo.pages[name] = demo.last_pages[name] = page
+    demo.answered_s[name] = time.monotonic()
+    read = demo.read_devices.setdefault(name, set())
     for device, found in page["devices"].items():
         if any(map(_is_good, found["points"].values())):
             read.add(device)
 
 
-def _fetch(port: int) -> dict[str, Any] | None:
+def _fetch(port: int, limit_s: float) -> dict[str, Any] | None:
     try:
-        with _DIRECT.open(f"http://127.0.0.1:{port}/api/status", timeout=1) as reply:
+        with _DIRECT.open(f"http://127.0.0.1:{port}/api/status", timeout=limit_s) as reply:
             page: dict[str, Any] = json.load(reply)
             return page
-    except (OSError, urllib.error.URLError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return None
 
 
-async def _show(demo: Demo, stop: asyncio.Event) -> None:
-    """Until the time is over or somebody stops it: a live table, or nothing."""
+async def _show(demo: Demo, stop: asyncio.Event, console: Console | None) -> None:
+    """Until the time is over or somebody stops it: a live table, or nothing without a `console`."""
     seconds = demo.options.seconds
-    end_s = None if seconds is None else time.monotonic() + seconds
+    end_s = math.inf if seconds is None else time.monotonic() + seconds
     live = None
-    if not demo.options.headless:
-        live = Live(_screen(demo), console=Console(), auto_refresh=False, screen=False)
+    if console is not None:
+        live = Live(_screen(demo, console), console=console, auto_refresh=False)
+    demo.say.is_printing = live is None
     with live or contextlib.nullcontext():
-        while not stop.is_set() and (end_s is None or time.monotonic() < end_s):
+        rest_s = end_s - time.monotonic()
+        while not stop.is_set() and rest_s > 0:
+            demo.check()
+            if console is not None and live is not None:
+                live.update(_screen(demo, console), refresh=True)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), REFRESH_S)
-            if live is not None:
-                live.update(_screen(demo), refresh=True)
+                await asyncio.wait_for(stop.wait(), min(REFRESH_S, rest_s))
+            rest_s = end_s - time.monotonic()
+    demo.check()
+    demo.say.is_printing = True
 
 
-def _screen(demo: Demo) -> Group:
-    table = Table(title="Shorewatch demo: Trans-Caspian cable, simulated field", expand=False)
-    table.add_column("")
+def _addresses(demo: Demo) -> list[str]:
+    """Where to look; each fits 60 columns."""
+    pages = [(demo.stations[n].file.station.name, demo.page_port(n)) for n in STATIONS]
+    found = [f"{name}: http://127.0.0.1:{port}/" for name, port in pages]
+    return [*found, f"broker: {demo.broker_url} (topics shorewatch/v1/#)"]
+
+
+def _screen(demo: Demo, console: Console) -> Group:
+    """What fits: the addresses always, then what matters most, and the last messages."""
+    head = ["Shorewatch demo, simulated field. Ctrl-C ends it all.", *_addresses(demo)]
+    rows = list(_rows(demo))
+    rest = console.height - len(head) - 1
+    shown = rows[: max(1, rest - MESSAGES_MIN)]
+    messages = demo.say.lines[-max(1, rest - len(shown)) :]
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
     for name in STATIONS:
-        table.add_column(demo.stations[name].file.station.name, justify="right")
-    for label, cells in _rows(demo):
-        table.add_row(label, *cells)
-    footer = "\n".join(demo.say.lines)
-    return Group(table, Text(footer, style="dim"), Text("Ctrl-C ends it all", style="dim"))
+        table.add_column(demo.stations[name].file.station.name, no_wrap=True)
+    for label, cells in shown:
+        table.add_row(label, *map(Text, cells))
+    tail = Text("\n".join(messages), style="dim", no_wrap=True, overflow="ellipsis")
+    return Group(Text("\n".join(head), no_wrap=True, overflow="ellipsis"), table, tail)
 
 
 def _rows(demo: Demo) -> Iterator[tuple[str, list[str]]]:
+    """The table's rows, what matters most first."""
+
     def row(label: str, cell: Any) -> tuple[str, list[str]]:
         return label, [cell(name) for name in STATIONS]
 
     pages = demo.pages
 
     def page(cell: Any) -> Any:
-        return lambda name: cell(pages[name]) if name in pages else "no page"
+        return lambda name: cell(pages[name]) if name in pages else "-"
 
     def point(device: str, name: str) -> Any:
         return page(lambda p: _point_text(p["devices"][device]["points"][name]))
 
-    yield row("page", lambda name: f"http://127.0.0.1:{demo.page_port(name)}/")
+    yield row("page", lambda name: _page_text(demo, name))
     yield row("boards up", page(lambda p: _of(p["boards"].values(), lambda b: b["up"])))
-    yield row("points good / uncertain / bad", page(lambda p: _counts(p["points"])))
+    yield row("good/uncertain/bad", page(lambda p: _counts(p["points"])))
+    yield row("uplink", page(lambda p: p["uplinks"]["noc"]["state"]))
+    yield row("NOC hears", lambda name: _heard_text(demo, name))
+    yield row("NOC's records", lambda name: _records_text(demo, name))
     yield row("line voltage", point("pfe", "line_voltage"))
     yield row("line current", point("pfe", "line_current"))
     yield row("mains power", point("mains", "power"))
     yield row("manhole lid", point("manhole", "lid"))
     yield row("water level", point("manhole", "water_level"))
     yield row("room", point("room", "temperature"))
-    yield row("uplink", page(lambda p: p["uplinks"]["noc"]["state"]))
     yield row("records written", page(lambda p: f"{p['outbox']['last']:,}"))
-    yield row("records acknowledged", page(lambda p: f"{p['uplinks']['noc']['acknowledged']:,}"))
-    yield row("seen by the NOC", lambda name: _noc_text(demo, name))
+    yield row("acknowledged", page(lambda p: f"{p['uplinks']['noc']['acknowledged']:,}"))
 
 
 def _of(items: Any, is_true: Any) -> str:
@@ -389,14 +457,30 @@ def _point_text(point: dict[str, Any]) -> str:
     return f"{point['quality']}: {point['reason']}"
 
 
-def _noc_text(demo: Demo, name: str) -> str:
+def _page_text(demo: Demo, name: str) -> str:
+    if name in demo.pages:
+        return "answers"
+    answered_s = demo.answered_s.get(name)
+    if answered_s is None:
+        return "no answer yet"
+    return f"no answer, {time.monotonic() - answered_s:.0f} s"
+
+
+def _heard_text(demo: Demo, name: str) -> str:
+    """Whether the station lives, as far as the NOC can know, and how old that is."""
+    station = demo.followed(name)
+    if station is None:
+        return "nothing yet"
+    now_s = time.monotonic()
+    life = demo.follower.life(station, now_s).removeprefix("unknown: ").split(",")[0]
+    return f"{life}, {station.silent_s(now_s):.0f} s ago"
+
+
+def _records_text(demo: Demo, name: str) -> str:
     station = demo.followed(name)
     if station is None or station.received_to is None:
-        return "nothing yet"
-    word = "online" if station.is_online else "offline"
-    p50 = station.journal_latency.quantile(0.5)
-    late = "" if p50 is None else f", {p50 * 1000:.0f} ms old"
-    return f"{word}, {station.received_to:,} records, {station.sequence_gaps} missing{late}"
+        return "none yet"
+    return f"{station.received_to:,}, {station.sequence_gaps or 'none'} missing"
 
 
 def _report(demo: Demo) -> dict[str, Any]:
@@ -412,12 +496,15 @@ def _station_report(demo: Demo, name: str) -> dict[str, Any]:
     page = demo.last_pages.get(name)
     followed = demo.followed(name)
     devices = demo.stations[name].devices
+    answered = name in demo.pages
     if page is None or followed is None:
         why = "its page never answered" if page is None else "the broker never had its state"
-        return {"ok": False, "why": why, "devices": len(devices), "devices_up": 0}
-    unread = sorted(devices.keys() - demo.read_devices.get(name, set()))
+        none = {"page_answered": answered, "devices": len(devices), "devices_up": 0}
+        return {"ok": False, "why": why} | none
+    unread = demo.unread(name)
     missing = _missing(followed, page["outbox"]["last"])
-    faults = [f"never read: {', '.join(unread)}"] if unread else []
+    faults = [] if answered else [f"its page does not answer; what it said is of {page['at']}"]
+    faults += [f"never read: {', '.join(unread)}"] if unread else []
     faults += [f"{missing} records did not reach the NOC"] if missing else []
     faults += [f"{followed.lost} records lost"] if followed.lost else []
     latency = followed.now_latency
@@ -425,6 +512,7 @@ def _station_report(demo: Demo, name: str) -> dict[str, Any]:
     return {
         "ok": not faults,
         "why": "; ".join(faults) or None,
+        "page_answered": answered,
         "boards": len(page["boards"]),
         "boards_up": sum(board["up"] for board in page["boards"].values()),
         "devices": len(devices),
@@ -483,29 +571,81 @@ def _print_end(report: dict[str, Any], console: Console) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
 
+def _write_report(path: Path, report: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    except OSError as error:
+        raise DemoError(f"the report {path} cannot be written: {error.strerror}") from error
+
+
 @contextlib.contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"--keep {keep}: no folder can be made there: {error.strerror}; choose another"
+            raise UsageError(text) from error
         yield keep.resolve()
         return
-    folder = Path(tempfile.mkdtemp(prefix="shorewatch-demo-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="shorewatch-demo-"))
+    except OSError as error:
+        text = f"no temporary folder can be made: {error.strerror}; name one with --keep"
+        raise DemoError(text) from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _check_options(options: Options) -> None:
+    """Raise UsageError for what makes no sense, naming the option, its value and the rule."""
+    seconds, restart_after_s = options.seconds, options.restart_after_s
+    if seconds is not None and not 0 < seconds < math.inf:
+        rule = "must be a number of seconds above 0; leave it out to run until Ctrl-C"
+        raise UsageError(f"--for {seconds:g} {rule}")
+    if not RESTART_AFTER_S_MIN <= restart_after_s < math.inf:
+        rule = f"must be a number of seconds, {RESTART_AFTER_S_MIN:g} or more; 5 is usual"
+        raise UsageError(f"--restart-after {restart_after_s:g} {rule}")
+    for option, port, count in _port_options(options):
+        if not 1 <= port <= 65_536 - count:
+            rule = f"must be 1 to {65_536 - count}; choose one that is free, above 1023"
+            raise UsageError(f"{option} {port} {rule}")
+    if 0 <= options.mqtt_port - options.page_port < len(STATIONS):
+        rule = f"is a port of the pages, which take {len(STATIONS)} from --page-port on"
+        raise UsageError(f"--mqtt-port {options.mqtt_port} {rule}; choose another")
+
+
+def _check_writable(report: Path) -> None:
+    try:
+        is_new = not report.exists()
+        report.open("a").close()
+        if is_new:
+            report.unlink()
+    except OSError as error:
+        text = f"--report {report} cannot be written: {error.strerror}; choose another file"
+        raise UsageError(text) from error
+
+
+def _port_options(options: Options) -> list[tuple[str, int, int]]:
+    """(option, first port, how many from there on)."""
+    return [
+        ("--mqtt-port", options.mqtt_port, 1),
+        ("--page-port", options.page_port, len(STATIONS)),
+    ]
+
+
 def _need_free_ports(options: Options) -> None:
-    wanted = [("--mqtt-port", options.mqtt_port)]
-    wanted += [("--page-port", options.page_port + i) for i in range(len(STATIONS))]
+    wanted = [(o, first + i) for o, first, count in _port_options(options) for i in range(count)]
     for option, port in wanted:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                text = f"port {port} on 127.0.0.1 is in use; end what uses it, or choose {option}"
+                text = f"port {port} on 127.0.0.1 cannot be had: {error.strerror}"
+                text += f"; end what uses it, or choose {option}"
                 raise DemoError(text) from error
 
 

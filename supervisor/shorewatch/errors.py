@@ -6,6 +6,7 @@
     │   └── WrongBoardError    another board, or another plan, answers: no values
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
     ├── OutboxError            the outbox cannot be opened: newer schema, not a database
+    ├── UsageError             an argument of the command line makes no sense: exit code 64
     └── DemoError              the demo lacks a program or a port, or a child will not start
 
 A wrong value from the field is no error: it is a `Value` with quality and reason (model.py).
@@ -63,6 +64,10 @@ class UplinkError(ShorewatchError):
 
 class OutboxError(ShorewatchError):
     """The outbox file cannot be used as it is."""
+
+
+class UsageError(ShorewatchError):
+    """What was asked for makes no sense: which argument, its value, the rule, what to do."""
 
 
 class DemoError(ShorewatchError):

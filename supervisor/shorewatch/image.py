@@ -1,7 +1,10 @@
 """The station's image: the newest value of every point, and who must hear of a change.
 
 link.py puts values in; the uplinks, the page and the terminal look at them. Looking ages: what is
-older than its maximum age comes out bad (stale), whoever asks (Promise 2). One thread, no I/O.
+older than its maximum age comes out bad (stale), whoever asks (Promise 2). A device whose heartbeat
+stands still for longer than its profile allows (`unchanged_s_max`) serves what its application last
+wrote, not what is: everything read from it is bad (frozen) until the heartbeat moves again, and
+each value then until it is read anew. One thread, no I/O.
 """
 
 import asyncio
@@ -10,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from shorewatch.config import Station
-from shorewatch.model import NEVER, Quality, Reason, Value
+from shorewatch.model import NEVER, Quality, Reason, Scalar, Value
 
 DeviceValues = Mapping[str, Value]
 
@@ -24,14 +27,33 @@ class Image:
         self._values: dict[str, dict[str, Value]] = {
             device.id: dict.fromkeys(device.points, NEVER) for device in station.devices.values()
         }
+        self._heartbeats = {
+            device.id: Heartbeats(
+                {p.id: p.unchanged_s_max for p in device.points.values() if p.unchanged_s_max}
+            )
+            for device in station.devices.values()
+        }
         self._watchers: list[Changes] = []
 
-    def put(self, device_id: str, values: DeviceValues) -> None:
-        """Take new values of one device and wake whoever watches."""
+    def put(self, device_id: str, values: DeviceValues) -> DeviceValues:
+        """Take new values of one device and wake whoever watches; returns them as they are kept."""
         known = self._values[device_id]
         assert values.keys() <= known.keys(), f"{device_id} has no such points"
-        known.update({name: _remembering(known[name], value) for name, value in values.items()})
+        heartbeats = self._heartbeats[device_id]
+        was_frozen = heartbeats.is_frozen
+        heartbeats.note(values)
+        if heartbeats.is_frozen:
+            if not was_frozen:
+                known.update({name: _frozen(value) for name, value in known.items()})
+            # What is read now was never good: without its number the one before stays the last.
+            values = {
+                name: replace(_frozen(value), last_good=None, last_good_at=None)
+                for name, value in values.items()
+            }
+        kept = {name: _remembering(known[name], value) for name, value in values.items()}
+        known.update(kept)
         self._tell(device_id)
+        return kept
 
     def put_bad(self, device_id: str, reason: Reason) -> None:
         """Make every point of a device bad; last good values stay readable."""
@@ -67,9 +89,44 @@ class Image:
             changes.add(device_id)
 
 
+class Heartbeats:
+    """Whether one device's heartbeats still move: `spans_s` says how long each may stand still.
+
+    Time is that of the readings, so that a device that is not read is not called frozen.
+    """
+
+    def __init__(self, spans_s: Mapping[str, float]) -> None:
+        self._spans_s = spans_s
+        self._moved: dict[str, tuple[Scalar, float]] = {}
+        self._frozen: set[str] = set()
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether any of them has stood still for too long."""
+        return bool(self._frozen)
+
+    def note(self, values: DeviceValues) -> None:
+        """Look at new readings; those that failed say nothing of a heartbeat."""
+        for name, span_s in self._spans_s.items():
+            value = values.get(name)
+            if value is None or value.value is None or value.acquired_s is None:
+                continue
+            before, moved_s = self._moved.setdefault(name, (value.value, value.acquired_s))
+            if value.value != before:
+                self._moved[name] = value.value, value.acquired_s
+                self._frozen.discard(name)
+            elif value.acquired_s - moved_s > span_s:
+                self._frozen.add(name)
+
+
+def _frozen(value: Value) -> Value:
+    """`value`, bad (frozen) unless it is bad for a reason of its own."""
+    return value if value.quality is Quality.BAD else value.made_bad(Reason.FROZEN)
+
+
 def _remembering(old: Value, new: Value) -> Value:
-    """`new`, keeping the last good value of `old` if it is bad and has none of its own."""
-    if new.quality is not Quality.BAD or new.last_good_at is not None:
+    """`new`, keeping the last good value of `old` if it is not good and has none of its own."""
+    if new.quality is Quality.GOOD or new.last_good_at is not None:
         return new
     before = old.made_bad(Reason.STALE)
     return replace(new, last_good=before.last_good, last_good_at=before.last_good_at)

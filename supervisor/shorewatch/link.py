@@ -205,7 +205,7 @@ class BoardLink:
 
     async def _take(self, block: Block, values: Mapping[str, Value], moment: Moment) -> None:
         device_id = block.device.id
-        self._image.put(device_id, values)
+        values = self._image.put(device_id, values)
         body = self._reporter.changes(device_id, values)
         if body is not None:
             times = [v.acquired_at for v in values.values() if v.value is not None]

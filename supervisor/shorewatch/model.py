@@ -15,6 +15,8 @@ from enum import StrEnum
 
 Scalar = float | int | bool | str
 
+_JSON_INTEGER_MAX = 2**53 - 1
+
 
 class Quality(StrEnum):
     """How far a value may be trusted."""
@@ -36,6 +38,7 @@ class Reason(StrEnum):
     SENTINEL = "sentinel"
     OUT_OF_RANGE = "out-of-range"
     FROZEN = "frozen"
+    UNKNOWN_CODE = "unknown-code"
     CONFIG = "config"
     CLOCK = "clock-unsynchronised"
 
@@ -62,9 +65,14 @@ class Value:
         assert (self.reason is None) == (self.quality is Quality.GOOD), "not good, so say why"
 
     def made_bad(self, reason: Reason) -> "Value":
-        """The same point, now bad for `reason`; the last good value and its time stay readable."""
+        """The same point, now bad for `reason`; the last good value and its time stay readable.
+
+        An uncertain value is no good one: the last good one is then the one before it, if any.
+        """
         if self.quality is Quality.BAD:
             return self if self.reason is reason else replace(self, reason=reason)
+        if self.quality is Quality.UNCERTAIN:
+            return replace(self, quality=Quality.BAD, reason=reason, value=None)
         return Value(
             Quality.BAD,
             reason,
@@ -88,6 +96,17 @@ class Value:
 
 
 NEVER = Value(Quality.BAD, Reason.NEVER_READ)
+
+
+def to_json(value: Scalar | None) -> Scalar | None:
+    """The value as JSON carries it: an integer past 2^53 - 1, of either sign, as decimal text.
+
+    Most readers of JSON (browsers among them) hold numbers as doubles and would round it in
+    silence. Source: RFC 7493 (I-JSON), 2.2.
+    """
+    if isinstance(value, int) and abs(value) > _JSON_INTEGER_MAX:
+        return str(value)
+    return value
 
 
 def utc_now() -> datetime:

@@ -6,11 +6,16 @@ with it, the plan compiler merges by it, the simulated devices encode with it.
 
 Word orders of a 32-bit value 0xAABBCCDD in two registers: ABCD = AABB CCDD (big-endian, the
 default), CDAB = words swapped, BADC = bytes swapped in each word, DCBA = both. 64-bit alike.
+
+A profile is checked twice: each table by itself, as it is read, then what only the whole shows
+(`load_profile`). What could never work or never matter is refused rather than ignored.
 """
 
 import math
+import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -20,7 +25,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.model import Quality, Reason, Scalar
-from shorewatch.toml import Table, load_toml
+from shorewatch.toml import Key, Table, read_toml
 
 FUNCTIONS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 _FORMATS = {
@@ -28,22 +33,28 @@ _FORMATS = {
     "f32": ">f", "f64": ">d", "bits": ">H", "bits32": ">I", "enum": ">H",
 }  # fmt: skip
 
+_ADDRESSES = 0x10000
+_AGE_S_MAX = 86_400.0
+_EXACT_MAX = 2**53
 _WORDS = ("u16", "s16")
+_SCALED = ("u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64")
+_CODES = {"bit": 2, "bits": 16, "bits32": 32, "enum": 0x10000}
 _ONLY = "a board knows bits and single 16-bit words; let an alarm of the station watch this point"
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+Name = Annotated[str, Field(min_length=1)]
 
 
 class Point(Table):
     """One measured thing of a device type."""
 
     id: Id
-    name: str
+    name: Name
     table: Literal["coil", "discrete", "holding", "input"]
-    address: Annotated[int, Field(ge=0, le=0xFFFF)]
     type: Literal[
         "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64", "bit", "bits", "bits32", "enum"
     ]
+    address: Annotated[int, Field(ge=0, le=0xFFFF)]
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"
     scale: float = 1.0
     offset: float = 0.0
@@ -53,7 +64,9 @@ class Point(Table):
     sentinels: list[int] = []
     labels: dict[str, str] = {}
     period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
-    age_s_max: Annotated[float, Field(gt=0)] | None = None
+    age_s_max: Annotated[float, Field(gt=0, le=_AGE_S_MAX)] | None = None
+    # A heartbeat: standing still for longer than this, every point of the device is bad (frozen).
+    unchanged_s_max: Annotated[float, Field(gt=0, le=_AGE_S_MAX)] | None = None
     deadband: Annotated[float, Field(ge=0)] = 0.0
     record: bool = True
     # Changes that the board itself stamps: each labelled bit, or a 16-bit word that passes a
@@ -63,20 +76,94 @@ class Point(Table):
     watch_below: float | None = None
     watch_hysteresis: Annotated[float, Field(ge=0)] = 0.0
 
+    @field_validator("address")
+    @classmethod
+    def _ends_in_time(cls, address: int, info: ValidationInfo) -> int:
+        kind = info.data.get("type")
+        if kind is not None and address + _count(kind) > _ADDRESSES:
+            raise ValueError(
+                f"a {kind} takes {_count(kind)} registers, and the last one is {_ADDRESSES - 1}; "
+                f"addresses here count from 0"
+            )
+        return address
+
+    @field_validator("scale", "offset", "range", "deadband")
+    @classmethod
+    def _is_for_numbers(cls, given: object, info: ValidationInfo) -> object:
+        kind = info.data.get("type")
+        if given is not None and kind is not None and kind not in _SCALED:
+            raise ValueError(f"belongs to numbers, and {kind} is none; leave it out")
+        return given
+
+    @field_validator("scale")
+    @classmethod
+    def _is_no_zero(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("scale must not be 0: every value would be the same")
+        return scale
+
+    @field_validator("range")
+    @classmethod
+    def _can_be_met(cls, limits: list[float] | None, info: ValidationInfo) -> list[float] | None:
+        if limits is None:
+            return None
+        if limits[0] > limits[1]:
+            raise ValueError("range must be [low, high] with low <= high")
+        bounds = _bounds(info.data.get("type", ""))
+        if bounds is not None and "scale" in info.data and "offset" in info.data:
+            ends = sorted(raw * info.data["scale"] + info.data["offset"] for raw in bounds)
+            if limits[1] < ends[0] or limits[0] > ends[1]:
+                raise ValueError(
+                    f"no value could be in [{limits[0]:g}, {limits[1]:g}]: with this type, scale "
+                    f"and offset they go from {ends[0]:g} to {ends[1]:g}"
+                )
+        return limits
+
+    @field_validator("sentinels")
+    @classmethod
+    def _can_be_read(cls, sentinels: list[int], info: ValidationInfo) -> list[int]:
+        for sentinel in sentinels if "type" in info.data else []:
+            if flaw := _sentinel_flaw(info.data["type"], sentinel):
+                raise ValueError(flaw)
+        return sentinels
+
+    @field_validator("labels")
+    @classmethod
+    def _are_its_codes(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        kind = info.data.get("type")
+        if labels and kind is not None and kind not in _CODES:
+            raise ValueError("labels belong to types bit, bits, bits32 and enum")
+        seen: dict[str, str] = {}
+        for label, text in labels.items():
+            if not re.fullmatch(r"0|[1-9][0-9]{0,9}", label):
+                raise ValueError(f"label key {label!r} must be a number, written plainly")
+            if kind in _CODES and int(label) >= _CODES[kind]:
+                codes = f"they go from 0 to {_CODES[kind] - 1}"
+                noun = "bit" if kind.startswith("bits") else "value"
+                raise ValueError(f"label {label} is no {noun} of {kind}: {codes}")
+            if not text or text in seen:
+                fault = f"labels {seen[text]} and {label} both say" if text else f"label {label} is"
+                raise ValueError(f"{fault} {text!r}: give each its own words")
+            seen[text] = label
+        return labels
+
+    @field_validator("unchanged_s_max")
+    @classmethod
+    def _has_time_to_change(cls, span_s: float | None, info: ValidationInfo) -> float | None:
+        period_s = info.data.get("period_s")
+        if span_s is not None and period_s is not None and span_s < 2 * period_s:
+            raise ValueError(f"must be at least two periods ({2 * period_s:g} s)")
+        return span_s
+
     @field_validator("watch")
     @classmethod
     def _is_watchable(cls, watch: str | None, info: ValidationInfo) -> str | None:
-        kind, labels = info.data.get("type"), info.data.get("labels", {})
+        kind, labels = info.data.get("type"), info.data.get("labels")
         if watch is not None and kind not in (None, "bit", "bits", "bits32"):
             rule = "boards watch words by watch_above and watch_below" if kind in _WORDS else _ONLY
             raise ValueError(f'watch = "change" is for types bit, bits and bits32; {rule}')
-        if watch is not None and kind in ("bits", "bits32"):
-            if not labels:
-                raise ValueError("the labelled bits are watched, and there are no labels")
-            width = 16 if kind == "bits" else 32
-            for label in labels:
-                if label.isdecimal() and int(label) >= width:
-                    raise ValueError(f"label {label} is no bit of {kind}: there are {width}")
+        if watch is not None and kind in ("bits", "bits32") and labels == {}:
+            raise ValueError("the labelled bits are watched, and there are no labels")
         return watch
 
     @field_validator("watch_above", "watch_below")
@@ -96,15 +183,8 @@ class Point(Table):
     def _consistent(self) -> "Point":
         if (self.type == "bit") != (self.table in ("coil", "discrete")):
             raise ValueError("type bit belongs to tables coil and discrete, and to no other")
-        if self.scale == 0:
-            raise ValueError("scale must not be 0: every value would be the same")
-        if self.range is not None and self.range[0] > self.range[1]:
-            raise ValueError("range must be [low, high] with low <= high")
-        if self.labels and self.type not in ("enum", "bit", "bits", "bits32"):
-            raise ValueError("labels belong to types bit, bits, bits32 and enum")
-        for label in self.labels:
-            if not label.isdecimal():
-                raise ValueError(f"label key {label!r} must be a number")
+        if self.type == "enum" and not self.labels:
+            raise ValueError("type enum needs labels: without, no value would mean anything")
         thresholds = (self.watch_above, self.watch_below)
         if self.watch_hysteresis and thresholds == (None, None):
             raise ValueError("watch_hysteresis needs watch_above or watch_below")
@@ -125,7 +205,7 @@ class Point(Table):
     @property
     def count(self) -> int:
         """Registers (or bits) it takes."""
-        return 1 if self.type == "bit" else struct.calcsize(_FORMATS[self.type]) // 2
+        return _count(self.type)
 
     @property
     def age_max_s(self) -> float:
@@ -135,7 +215,17 @@ class Point(Table):
     @property
     def is_numeric(self) -> bool:
         """Whether scale, range and deadband mean anything for it."""
-        return self.type not in ("bit", "bits", "bits32", "enum")
+        return self.type in _SCALED
+
+    @cached_property
+    def _whole(self) -> tuple[int, int] | None:
+        """Scale and offset if they keep integers exact, else None."""
+        parts = (self.scale, self.offset)
+        if not self.type.startswith(("u", "s")) or any(
+            part != int(part) or abs(part) > _EXACT_MAX for part in parts
+        ):
+            return None
+        return int(self.scale), int(self.offset)
 
     def bit_places(self) -> dict[int, tuple[int, int]]:
         """For each labelled bit, the register (from the point's first) and its bit there."""
@@ -172,9 +262,11 @@ class Point(Table):
     def decode(self, words: Sequence[int]) -> tuple[Scalar | None, Quality, Reason | None]:
         """Registers (or one bit) to a value with its quality; the value is None when bad.
 
-        `words` holds exactly `count` entries, as read. Numbers are scaled, and rounded to nine
-        decimals (f32: to the seven digits it has); a sentinel, NaN, infinity or a value outside the
-        range is bad, never a number.
+        `words` holds exactly `count` entries, as read. Integers stay exact where scale and offset
+        are whole; other numbers are rounded to nine decimals (f32: to the seven digits it has). A
+        sentinel, NaN, infinity, a value that scaling makes infinite or one outside the range is
+        bad, never a number. A code without a label is uncertain: it was read well, but what it
+        says is not known here. A bit without one leaves the others their meaning: good.
         """
         assert len(words) == self.count, f"{self.id}: {self.count} words belong to it"
         if self.type == "bit":
@@ -182,14 +274,17 @@ class Point(Table):
         raw = struct.unpack(_FORMATS[self.type], _ordered(words, self.order))[0]
         if raw in self.sentinels:
             return None, Quality.BAD, Reason.SENTINEL
+        if self.type == "enum":
+            if str(raw) in self.labels:
+                return self.labels[str(raw)], Quality.GOOD, None
+            return f"unknown ({raw})", Quality.UNCERTAIN, Reason.UNKNOWN_CODE
         if not self.is_numeric:
-            return self._labelled(raw), Quality.GOOD, None
-        if raw != raw or raw in (float("inf"), float("-inf")):
+            return raw, Quality.GOOD, None
+        if not math.isfinite(raw):
             return None, Quality.BAD, Reason.SENTINEL
-        if self.type == "f32":
-            raw = float(f"{raw:.7g}")
-        value = round(raw * self.scale + self.offset, 9)
-        if self.range is not None and not self.range[0] <= value <= self.range[1]:
+        value = self._scaled(raw)
+        low, high = self.range or (-math.inf, math.inf)
+        if not (math.isfinite(value) and low <= value <= high):
             return None, Quality.BAD, Reason.OUT_OF_RANGE
         return value, Quality.GOOD, None
 
@@ -201,7 +296,12 @@ class Point(Table):
         if self.type == "bit":
             return [int(bool(value))]
         assert not isinstance(value, str), "encode takes numbers"
-        raw: float = (value - self.offset) / self.scale if self.is_numeric else value
+        raw: float = value
+        if self._whole is not None:
+            scale, offset = self._whole
+            raw = round((Fraction(value) - offset) / scale)
+        elif self.is_numeric:
+            raw = (value - self.offset) / self.scale
         if self.type not in ("f32", "f64"):
             raw = round(raw)
         data = struct.pack(_FORMATS[self.type], raw)
@@ -209,10 +309,13 @@ class Point(Table):
         packed = _ordered(words, self.order)
         return [int.from_bytes(packed[i : i + 2]) for i in range(0, len(packed), 2)]
 
-    def _labelled(self, raw: int) -> Scalar:
-        if self.type == "enum":
-            return self.labels.get(str(raw), f"unknown ({raw})")
-        return raw
+    def _scaled(self, raw: float) -> float | int:
+        if self._whole is not None:
+            scale, offset = self._whole
+            return int(raw) * scale + offset
+        if self.type == "f32":
+            raw = float(f"{raw:.7g}")
+        return round(raw * self.scale + self.offset, 9)
 
     def text(self, value: Scalar | None) -> str:
         """A value as people read it, without its unit: `282.0`, `closed`."""
@@ -221,9 +324,11 @@ class Point(Table):
         if self.type == "bit":
             return self.labels.get(str(int(value)), "on" if value else "off")
         if self.type in ("bits", "bits32") and isinstance(value, int):
-            names = [text for bit, text in self.labels.items() if value >> int(bit) & 1]
-            return ", ".join(names) or "none"
-        return str(value) if isinstance(value, str) else f"{value:.{self.digits}f}"
+            bits = [bit for bit in range(value.bit_length()) if value >> bit & 1]
+            return ", ".join(self.labels.get(str(bit), f"bit {bit}") for bit in bits) or "none"
+        if isinstance(value, str) or (isinstance(value, int) and not self.digits):
+            return str(value)
+        return f"{value:.{self.digits}f}"
 
 
 class Whole(Table):
@@ -238,8 +343,8 @@ class Profile(Table):
     """One device type: profiles/<id>.toml."""
 
     id: Id
-    name: str
-    source: str
+    name: Name
+    source: Name
     synthetic: bool = False
     # How the device answers: at most this many registers (bits: 16 times as many) a request ...
     registers_max: Annotated[int, Field(ge=1, le=121)] = 121
@@ -252,21 +357,6 @@ class Profile(Table):
     whole: list[Whole] = []
     point: Annotated[list[Point], Field(min_length=1, max_length=400)]
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Profile":
-        if self.worst_ms < self.timeout_ms:
-            raise ValueError("worst_ms must not be shorter than timeout_ms")
-        seen: set[str] = set()
-        for point in self.point:
-            if point.id in seen:
-                raise ValueError(f"point id {point.id!r} is used twice")
-            seen.add(point.id)
-        for whole in self.whole:
-            bits = whole.table in ("coil", "discrete")
-            if whole.count > self.registers_max * (16 if bits else 1):
-                raise ValueError(f"whole at {whole.address} is longer than one request may be")
-        return self
-
     @cached_property
     def points(self) -> Mapping[str, Point]:
         """The points by id, in the file's order."""
@@ -275,7 +365,13 @@ class Profile(Table):
 
 def load_profile(path: Path) -> Profile:
     """Read and validate one profile file; raises ConfigError with every problem in it."""
-    return load_toml(path, Profile)
+    source = read_toml(path)
+    profile, problems = source.parse(Profile)
+    if profile is not None:
+        problems = [source.problem(*found) for found in _problems(profile)]
+    if profile is None or problems:
+        raise ConfigError(problems)
+    return profile
 
 
 def load_profiles(folder: Path | None = None) -> Mapping[str, Profile]:
@@ -303,6 +399,83 @@ def load_profiles(folder: Path | None = None) -> Mapping[str, Profile]:
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def _problems(profile: Profile) -> Iterator[tuple[Key, str, str]]:
+    """What only the whole file shows: (key, value, rule)."""
+    if profile.worst_ms < profile.timeout_ms:
+        key = "worst_ms" if "worst_ms" in profile.model_fields_set else "timeout_ms"
+        rule = f"worst_ms must not be shorter than timeout_ms ({profile.timeout_ms})"
+        yield (key,), str(profile.worst_ms), rule
+    seen: set[str] = set()
+    for i, point in enumerate(profile.point):
+        if point.id in seen:
+            yield ("point", i, "id"), point.id, "this point id is used twice"
+        seen.add(point.id)
+        if point.type != "bit" and point.count > profile.registers_max:
+            rule = (
+                f"takes {point.count} registers, and registers_max allows {profile.registers_max} "
+                f"a request: its parts would be of different moments"
+            )
+            yield ("point", i, "type"), point.type, rule
+    for i, whole in enumerate(profile.whole):
+        for rule in _whole_flaws(profile, whole):
+            yield ("whole", i), f"address {whole.address}, count {whole.count}", rule
+
+
+def _whole_flaws(profile: Profile, whole: Whole) -> Iterator[str]:
+    end = whole.address + whole.count
+    if end > _ADDRESSES:
+        yield f"runs past the last address, {_ADDRESSES - 1}"
+    if whole.count > profile.registers_max * (1 if whole.table in ("holding", "input") else 16):
+        yield f"is longer than one request may be (registers_max = {profile.registers_max})"
+    touched = [
+        point
+        for point in profile.point
+        if point.table == whole.table
+        and point.address < end
+        and point.address + point.count > whole.address
+    ]
+    if not touched:
+        yield "has no point in it"
+    for point in touched:
+        if point.address < whole.address or point.address + point.count > end:
+            yield f"cuts point {point.id!r} in two"
+
+
+def _sentinel_flaw(kind: str, sentinel: int) -> str | None:
+    """Why a sentinel could never be read as this type, with what may have been meant."""
+    if kind == "bit":
+        return "sentinels belong to registers, and a bit is none; leave them out"
+    bounds = _bounds(kind)
+    if bounds is None:
+        try:
+            is_exact = struct.unpack(_FORMATS[kind], struct.pack(_FORMATS[kind], sentinel))[0]
+        except OverflowError:
+            is_exact = None
+        if is_exact == sentinel:
+            return None
+        return f"{sentinel} is no {kind}, so it would never match; give the nearest one that is"
+    low, high = bounds
+    if low <= sentinel <= high:
+        return None
+    text = f"{sentinel} is no {kind} ({low} to {high}), so it would never match"
+    meant = (sentinel - low) % (high - low + 1) + low
+    is_same_word = abs(sentinel - meant) == high - low + 1
+    return f"{text}; the same registers read as {kind} are {meant}" if is_same_word else text
+
+
+def _count(kind: str) -> int:
+    return 1 if kind == "bit" else struct.calcsize(_FORMATS[kind]) // 2
+
+
+def _bounds(kind: str) -> tuple[int, int] | None:
+    """The least and the greatest raw number of an integer type; None for the others."""
+    form = _FORMATS.get(kind, ">f")
+    if form in (">f", ">d"):
+        return None
+    width = 8 * struct.calcsize(form)
+    return (-(1 << width - 1), (1 << width - 1) - 1) if form[1].islower() else (0, (1 << width) - 1)
 
 
 def _ordered(words: Sequence[int], order: str) -> bytes:

@@ -1,14 +1,17 @@
 """Report by exception: which values are worth a record.
 
 A value is worth one when its quality or reason changed, or when it moved by more than the point's
-deadband since it was last recorded (a point with no deadband: when it changed at all). A point with
+deadband since it was last recorded (a point with no deadband: when it changed at all). Unchanged,
+it is recorded again before half its maximum age has passed, so that a reader of records alone can
+tell "the same" from "no longer read"; a bad one is not, since it cannot go stale. A point with
 `record = false` in its profile (a heartbeat, a clock) is recorded on changes of quality only. Pure.
 """
 
 from collections.abc import Mapping
 
 from shorewatch.config import Station
-from shorewatch.model import Quality, Scalar, Value
+from shorewatch.model import Quality, Scalar, Value, to_json
+from shorewatch.profile import Point
 
 
 class Reporter:
@@ -33,8 +36,9 @@ class Reporter:
                 continue
             self._last[device_id, name] = value
             uncertainty_s = max(uncertainty_s, value.uncertainty_s)
-            if value.value is not None:
-                points[name] = value.value
+            number = to_json(value.value)
+            if number is not None:
+                points[name] = number
             if value.quality is Quality.BAD:
                 bad[name] = str(value.reason)
             elif value.quality is Quality.UNCERTAIN:
@@ -52,6 +56,17 @@ class Reporter:
             return True
         if not point.record:
             return False
-        if isinstance(value.value, float) and isinstance(last.value, float):
+        if _is_due(point, last, value):
+            return True
+        if point.is_numeric and value.value is not None and last.value is not None:
+            assert not isinstance(value.value, str) and not isinstance(last.value, str)
             return abs(value.value - last.value) - point.deadband > 1e-9 * abs(value.value)
         return value.value != last.value
+
+
+def _is_due(point: Point, last: Value, value: Value) -> bool:
+    """Whether the next reading would come too late to end the point's silence."""
+    if value.value is None or value.acquired_s is None or last.acquired_s is None:
+        return False
+    silent_s = value.acquired_s - last.acquired_s
+    return silent_s > 0 and silent_s + point.period_s > point.age_max_s / 2

@@ -4,7 +4,7 @@ The page shows it, tools read it at /api/status. Pure: what is known goes in, a 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from shorewatch.config import Device, Station
 from shorewatch.decode import DeviceCounters
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
-from shorewatch.model import Quality, Value, to_text, utc_now
+from shorewatch.model import Quality, Value, to_json, to_text, utc_now
 from shorewatch.outbox import Outbox
 
 Snapshot = dict[str, Any]
@@ -33,6 +33,12 @@ class UplinkStatus(Protocol):
     def published(self) -> int: ...
     @property
     def cursor(self) -> int: ...
+    @property
+    def is_broker_acknowledged_only(self) -> bool: ...
+    @property
+    def refused_acks(self) -> int: ...
+    @property
+    def last_refusal(self) -> str | None: ...
 
 
 def snapshot(
@@ -42,6 +48,7 @@ def snapshot(
     *,
     boards: Mapping[str, BoardStatus],
     uplinks: Mapping[str, UplinkStatus],
+    alarms: Sequence[Snapshot],
     started_at: datetime,
 ) -> Snapshot:
     """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
@@ -61,6 +68,7 @@ def snapshot(
             device.id: _device(device, image.look(device.id), counters.get(device.id), now_s)
             for device in station.devices.values()
         },
+        "alarms": list(alarms),
         "uplinks": {name: _uplink(status, outbox.last) for name, status in uplinks.items()},
         "outbox": {
             "journal": outbox.journal,
@@ -109,9 +117,11 @@ def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:
         "name": point.name,
         "text": point.text(value.value),
         "unit": point.unit,
-        "value": value.value,
+        "value": to_json(value.value),
         "quality": str(value.quality),
         "reason": value.reason and str(value.reason),
+        "age_s_max": point.age_max_s,
+        "uncertainty_s": round(value.uncertainty_s, 4),
         "age_s": None if value.acquired_s is None else round(value.age_s(now_s), 3),
         "acquired_at": to_text(value.acquired_at),
     }
@@ -129,4 +139,7 @@ def _uplink(status: UplinkStatus, last: int) -> Snapshot:
         "published": status.published,
         "acknowledged": status.cursor,
         "waiting": max(0, last - status.cursor),
+        "broker_acknowledged_only": status.is_broker_acknowledged_only,
+        "refused_acks": status.refused_acks,
+        "last_refusal": status.last_refusal,
     }

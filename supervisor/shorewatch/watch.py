@@ -7,35 +7,32 @@ line whenever something changes. It only listens unless told to acknowledge.
 
 import asyncio
 import contextlib
+import math
 import signal
-import sys
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from urllib.parse import urlsplit
 
+from pydantic import ValidationError
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from shorewatch.config import UplinkConfig
 from shorewatch.errors import ConfigError, Problem
+from shorewatch.model import from_text, utc_now
 from shorewatch.mqtt.follower import FollowedStation, Follower, Seen
 from shorewatch.mqtt.watch import follow
 
 REFRESH_S = 0.5
-BAD_ROWS_MAX = 24
 
 
 async def run_watch(url: str, acknowledge: str | None, seconds: float | None) -> bool:
     """Follow until Ctrl-C or for `seconds`; True if the broker was reached at the end.
 
-    Raises ConfigError for a url that is not mqtt://host:port.
+    Raises ConfigError for a url that is not mqtt://host:port, or no name for a consumer.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "mqtt" or not parts.hostname:
-        rule = "must look like mqtt://host:1883"
-        raise ConfigError([Problem("command line", None, "url", repr(url), rule)])
+    _check(url, acknowledge)
     follower = Follower()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -44,7 +41,8 @@ async def run_watch(url: str, acknowledge: str | None, seconds: float | None) ->
     following = asyncio.create_task(follow(url, follower, acknowledge=acknowledge))
     end_s = None if seconds is None else time.monotonic() + seconds
     console = Console()
-    show = _live(console, follower, url) if sys.stdout.isatty() else _lines(console, follower, url)
+    is_live = console.is_terminal and not console.is_dumb_terminal
+    show = _live(console, follower, url) if is_live else _lines(console, follower, url)
     try:
         with show as refresh:
             while not stop.is_set() and (end_s is None or time.monotonic() < end_s):
@@ -59,10 +57,31 @@ async def run_watch(url: str, acknowledge: str | None, seconds: float | None) ->
     return follower.broker_state == "online"
 
 
+def _check(url: str, acknowledge: str | None) -> None:
+    """The rules of a station's uplink, which is the other end."""
+    consumers = [] if acknowledge is None else [acknowledge]
+    try:
+        UplinkConfig.model_validate({"id": "watch", "url": url, "consumers": consumers})
+    except ValidationError as error:
+        problems = []
+        for found in error.errors():
+            key, value, rule = "url", url, found["msg"].removeprefix("Value error, ")
+            if found["loc"][0] == "consumers":
+                key, value = "--acknowledge", acknowledge or ""
+                rule = "must be a name of at most 40 characters: a-z, 0-9, _ and -"
+            elif "mqtt://" not in rule:
+                rule += "; it looks like mqtt://host:1883"
+            problems.append(Problem("command line", None, key, repr(value), rule))
+        raise ConfigError(problems) from error
+
+
 @contextlib.contextmanager
 def _live(console: Console, follower: Follower, url: str):  # type: ignore[no-untyped-def]
-    with Live(screen(follower, url), console=console, auto_refresh=False, screen=True) as live:
-        yield lambda: live.update(screen(follower, url), refresh=True)
+    def look() -> Group:
+        return screen(follower, url, height=console.height)
+
+    with Live(look(), console=console, auto_refresh=False, screen=True) as live:
+        yield lambda: live.update(look(), refresh=True)
 
 
 @contextlib.contextmanager
@@ -70,110 +89,157 @@ def _lines(console: Console, follower: Follower, url: str):  # type: ignore[no-u
     said: dict[str, str] = {}
 
     def refresh() -> None:
-        texts = {"broker": f"{url}: {follower.broker_state} {follower.broker_text}".strip()}
-        for prefix, station in follower.stations.items():
-            bad = [f"{row[1]} {row[2]} ({row[3]})" for row in _bad_rows(station)]
-            values = f"{len(bad)} not good: {', '.join(bad[:6])}" if bad else "all values good"
-            gaps = f"{station.sequence_gaps} records missing"
-            texts[prefix] = f"{station.id}: {_life(station)}; {values}; {gaps}"
-        for key, text in texts.items():
+        for key, text in lines(follower, url).items():
             if said.get(key) != text:
                 said[key] = text
-                console.print(text, highlight=False, soft_wrap=True, markup=False)
+                console.print(
+                    f"{utc_now():%H:%M:%S} {text}", highlight=False, soft_wrap=True, markup=False
+                )
 
     yield refresh
 
 
-def screen(follower: Follower, url: str) -> Group:
-    """The whole screen."""
-    parts: list[Table | Text] = [Text(f"{url}: {follower.broker_state}", style=_style(follower))]
+def lines(follower: Follower, url: str) -> dict[str, str]:
+    """A line for the broker and one a station, by topic prefix; they change only with the facts."""
+    mono_s = time.monotonic()
+    found = {"broker": f"{url}: {follower.broker_state} {follower.broker_text}".strip()}
+    for prefix, station in follower.stations.items():
+        bad = [f"{row[1]} {row[2]} ({row[3]})" for row in _bad_rows(station, mono_s)]
+        more = f" and {len(bad) - 6} more" if len(bad) > 6 else ""
+        values = f"not good: {', '.join(bad[:6])}{more}" if bad else "all values good"
+        gaps = f"{station.sequence_gaps} records missing"
+        found[prefix] = f"{station.id}: {follower.life(station, mono_s)}; {values}; {gaps}"
+    return found
+
+
+def screen(follower: Follower, url: str, *, height: int = 50) -> Group:
+    """The whole screen: broker, stations, and as many values that are not good as fit."""
+    mono_s = time.monotonic()
+    parts: list[Table | Text] = [_broker_text(follower, url, mono_s)]
     if follower.broker_state != "online" and follower.broker_text:
-        parts.append(Text(follower.broker_text))
-    table = Table(title="Stations")
-    for column in ("station", "state", "since (UTC)", "journal", "missing", "devices", "not good"):
-        table.add_column(column)
-    for station in follower.stations.values():
-        table.add_row(
-            Text(station.id),
-            Text(_life(station), style="" if station.is_online else "bold red"),
-            _clock(station.since),
-            "" if station.received_to is None else f"{station.received_to:,}",
-            _missing_text(station),
-            str(len(station.devices)),
-            str(sum(1 for _ in _not_good(station))),
-        )
-    parts.append(table)
-    parts.append(_bad_table(follower))
+        parts.append(Text(follower.broker_text, no_wrap=True, overflow="ellipsis"))
     if follower.refused:
-        parts.append(Text(f"{follower.refused} messages not understood ({follower.last_refusal})"))
+        text = f"{follower.refused} messages not understood ({follower.last_refusal})"
+        parts.append(Text(text, no_wrap=True, overflow="ellipsis"))
+    parts.append(_station_table(follower, mono_s))
+    rows = [row for s in follower.stations.values() for row in _bad_rows(s, mono_s)]
+    if not rows:
+        parts.append(
+            Text("Every value is good." if follower.stations else "No station heard of yet.")
+        )
+        return Group(*parts)
+    rest = height - len(parts) - len(follower.stations) - 4
+    shown = rows[: max(1, rest - (len(rows) > rest))]
+    parts += [Text(), _bad_table(shown)]
+    if len(rows) > len(shown):
+        parts.append(Text(f"and {len(rows) - len(shown)} more", style="bold"))
     return Group(*parts)
 
 
-def _bad_table(follower: Follower) -> Table | Text:
-    rows = [row for s in follower.stations.values() for row in _bad_rows(s)]
-    if not rows:
-        return Text("Every value is good." if follower.stations else "No station heard of yet.")
-    table = Table(title="Values that are not good")
-    for column in ("station", "point", "quality", "why", "age", "last good"):
-        table.add_column(column)
-    for row in rows[:BAD_ROWS_MAX]:
-        table.add_row(*(Text(cell) for cell in row))
-    if len(rows) > BAD_ROWS_MAX:
-        table.caption = f"and {len(rows) - BAD_ROWS_MAX} more"
+def _broker_text(follower: Follower, url: str, mono_s: float) -> Text:
+    text = Text(f"{url}: {follower.broker_state}")
+    if follower.broker_state != "online":
+        text.stylize("bold red")
+    if follower.heard_s is not None:
+        text.append(f", last message {_span(mono_s - follower.heard_s)} ago")
+    text.append(f"   {utc_now():%H:%M:%S} UTC", style="dim")
+    return text
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:  # a narrow terminal folds words before it cuts figures
+        table.add_column(column, no_wrap=column not in ("state", "missing", "last good value"))
     return table
 
 
-def _bad_rows(station: FollowedStation) -> Iterator[tuple[str, ...]]:
-    """A row a point, or one for all points of a device that share their fate."""
-    mono_s = time.monotonic()
-    for device in station.devices:
-        points = station.look(device, mono_s)
-        bad = {name: seen for name, seen in points.items() if seen.quality != "good"}
-        if len(bad) > 1 and len(bad) == len(points) and len({s.reason for s in bad.values()}) == 1:
-            oldest = max(bad.values(), key=lambda seen: seen.age_s)
-            name = f"{device}: all {len(bad)} points"
-            yield station.id, name, oldest.quality, oldest.reason or "", _age(oldest), ""
+def _station_table(follower: Follower, mono_s: float) -> Table:
+    table = _table("station", "state", "since", "heard", "journal", "missing", "not good")
+    for station in follower.stations.values():
+        life = follower.life(station, mono_s)
+        seen = [s for d in station.devices for s in station.look(d, mono_s).values()]
+        bad = sum(1 for point in seen if point.quality != "good")
+        missing = _missing_text(station, mono_s)
+        table.add_row(
+            Text(station.id),
+            Text(life, style="" if life == "online" else "bold red"),
+            _since_text(station),
+            _span(station.silent_s(mono_s)),
+            "" if station.received_to is None else f"{station.received_to:,}",
+            Text(missing, style="" if missing == "none" else "bold red"),
+            Text(f"{bad} of {len(seen)}", style="bold red" if bad else ""),
+        )
+    return table
+
+
+def _bad_table(rows: list[tuple[str, ...]]) -> Table:
+    table = _table("station", "point", "quality", "why", "age", "last good value")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _bad_rows(station: FollowedStation, mono_s: float) -> list[tuple[str, ...]]:
+    """A row a point, or one for all points of a device or station that share their fate."""
+    seen = {device: station.look(device, mono_s) for device in station.devices}
+    all_points = [point for points in seen.values() for point in points.values()]
+    if len(seen) > 1 and (row := _shared(f"all {len(all_points)} points", all_points)):
+        return [(station.id, *row)]
+    rows: list[tuple[str, ...]] = []
+    for device, points in seen.items():
+        if row := _shared(f"{device}: all {len(points)} points", list(points.values())):
+            rows.append((station.id, *row))
             continue
-        for name, seen in bad.items():
-            last = "" if seen.last_good is None else f"{seen.last_good} at {seen.last_good_at}"
-            point = f"{device}.{name}"
-            yield station.id, point, seen.quality, seen.reason or "", _age(seen), last
+        for name, point in points.items():
+            if point.quality != "good":
+                age, last = _span(point.age_s), _last_good(point)
+                why = point.reason or ""
+                rows.append((station.id, f"{device}.{name}", point.quality, why, age, last))
+    return rows
 
 
-def _age(seen: Seen) -> str:
-    return "never read" if seen.age_s == float("inf") else f"{seen.age_s:.0f} s"
+def _shared(name: str, points: list[Seen]) -> tuple[str, ...] | None:
+    """The row for points that are all not good for one reason, with the oldest age; or None."""
+    fates = {(point.quality, point.reason or "") for point in points}
+    if len(points) < 2 or len(fates) > 1 or points[0].quality == "good":
+        return None
+    return name, *fates.pop(), _span(max(point.age_s for point in points)), ""
 
 
-def _not_good(station: FollowedStation) -> Iterator[tuple[str, str, Seen]]:
-    mono_s = time.monotonic()
-    for device in station.devices:
-        for point, seen in station.look(device, mono_s).items():
-            if seen.quality != "good":
-                yield device, point, seen
+def _last_good(seen: Seen) -> str:
+    if seen.last_good is None:
+        return ""
+    try:
+        at = _clock(from_text(seen.last_good_at or ""))
+    except (ValueError, OverflowError):
+        at = "an unknown time"
+    return f"{seen.last_good} at {at}"
 
 
-def _life(station: FollowedStation) -> str:
-    if station.is_online is None:
-        return "unknown"
-    if not station.is_online:
-        return f"offline ({station.state.get('reason')})"
-    boards = station.state.get("boards")
-    found = boards.items() if isinstance(boards, dict) else ()
-    down = [name for name, board in found if isinstance(board, dict) and not board.get("up")]
-    return f"online, board {', '.join(down)} down" if down else "online"
+def _span(seconds: float) -> str:
+    """An age in two figures or three: 0.4 s, 12 s, 5 min, 7 h, 3 d."""
+    if math.isinf(seconds):
+        return "never"
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.1f} s"
 
 
-def _missing_text(station: FollowedStation) -> str:
+def _missing_text(station: FollowedStation, mono_s: float) -> str:
     if not station.sequence_gaps:
-        tail_s = station.tail_s(time.monotonic())
+        tail_s = station.tail_s(mono_s)
         return f"none, tail waits {tail_s:.0f} s" if tail_s > 5 else "none"
     ranges = ", ".join(f"{a}-{b}" for a, b in [*station.gaps, *station.unexplained][:4])
     return f"{station.sequence_gaps}: {ranges}"
 
 
-def _clock(at: datetime | None) -> str:
-    return "" if at is None else f"{at:%H:%M:%S}"
+def _since_text(station: FollowedStation) -> str:
+    if station.since is None:
+        return ""
+    return ("before " if station.is_since_late else "") + _clock(station.since)
 
 
-def _style(follower: Follower) -> str:
-    return "" if follower.broker_state == "online" else "bold red"
+def _clock(at: datetime) -> str:
+    """The time in UTC; with the date if that is not today."""
+    return at.strftime("%H:%M:%S" if at.date() == utc_now().date() else "%Y-%m-%d %H:%M")

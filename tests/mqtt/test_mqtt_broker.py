@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from shorewatch.errors import DemoError
+from shorewatch.errors import DemoError, UplinkError
 from shorewatch.mqtt.broker import find_broker, wait_for_broker
-from shorewatch.mqtt.client import connected
+from shorewatch.mqtt.client import TIMEOUT_S, connected
 
 
 def is_alive(pid: int) -> bool:
@@ -89,3 +90,37 @@ async def test_large_messages_pass(broker, listening, until) -> None:  # type: i
         assert await connection.publish("big", b"x" * 200_000, qos=1) == 0
         await until(lambda: listener.messages)
         assert len(listener.messages[0].payload) == 200_000
+
+
+async def test_a_broker_that_falls_silent_is_lost(broker) -> None:  # type: ignore[no-untyped-def]
+    """Keepalive notices a stalled broker, also while nothing is sent."""
+    async with connected("127.0.0.1", broker.port, client_id="a", keepalive_s=1) as connection:
+        broker.signal(signal.SIGSTOP)
+        with pytest.raises(UplinkError, match="keep alive timeout"):
+            async for _ in connection.messages():
+                pass
+    with pytest.raises(UplinkError, match="stalled"):
+        async with connected("127.0.0.1", broker.port, client_id="b", keepalive_s=1):
+            pass
+
+
+async def test_waiting_for_a_stalled_broker_can_be_cancelled(broker) -> None:  # type: ignore[no-untyped-def]
+    """Whoever gives up while the broker keeps silent is free at once."""
+
+    async def connect() -> None:
+        async with connected("127.0.0.1", broker.port, client_id="a"):
+            pass
+
+    broker.signal(signal.SIGSTOP)
+    start_s = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(connect(), 0.5)
+    assert time.monotonic() - start_s < TIMEOUT_S / 2
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+async def test_a_host_of_no_form_cannot_be_reached(host: str) -> None:
+    """What cannot be looked up is an unreachable broker, no programmer's error."""
+    with pytest.raises(UplinkError, match="cannot be reached"):
+        async with connected(host, 1883, client_id="a"):
+            pass

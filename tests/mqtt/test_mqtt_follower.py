@@ -74,6 +74,10 @@ class Noc:
     def station(self):  # type: ignore[no-untyped-def]
         return self.follower.stations[PREFIX]
 
+    @property
+    def life(self) -> str:
+        return self.follower.life(self.station, self.now_s)
+
     def due(self) -> tuple[str, int] | None:
         return self.follower.ack_due(PREFIX, self.now_s)
 
@@ -403,3 +407,50 @@ def test_too_many_gaps_are_not_forgotten_but_kept_as_one() -> None:
     assert all(ranges.add(10 * i, 10 * i) for i in range(RANGES_MAX))
     assert not ranges.add(99_999, 99_999)
     assert len(ranges) == RANGES_MAX
+
+
+def test_without_a_broker_nobody_knows_whether_a_station_lives(noc: Noc, at: At) -> None:
+    """A lost broker, or a silence longer than a living station's, makes its life unknown."""
+    noc.birth(age_s_max=4)
+    noc.state(at=to_text(at(noc.now_s)))
+    assert noc.life == "unknown: broker connecting"
+
+    noc.follower.broker_state = "online"
+    assert noc.life == "online"
+    noc.now_s += 9
+    assert noc.life == "unknown: silent"
+    noc.now()
+    assert noc.life == "online"
+
+    noc.follower.broker_state = "lost"
+    assert noc.life == "unknown: broker lost"
+
+
+def test_a_slow_station_may_be_silent_for_longer(noc: Noc, at: At) -> None:
+    """With long maximum ages only the missing of the repeated state is a silence."""
+    noc.follower.broker_state = "online"
+    noc.birth(age_s_max=600)
+    noc.state(at=to_text(at(noc.now_s)))
+    noc.now_s += 40
+    assert noc.life == "online"
+    noc.now_s += 10
+    assert noc.life == "unknown: silent"
+
+
+def test_a_retained_state_is_as_old_a_sign_of_life_as_it_is(noc: Noc, at: At) -> None:
+    """What the broker kept of a station that is long gone does not make it live."""
+    noc.follower.broker_state = "online"
+    noc.state(at=to_text(at(noc.now_s - 3600)))
+
+    assert noc.station.silent_s(noc.now_s) == 3600
+    assert noc.life == "unknown: silent"
+
+
+def test_a_station_that_was_gone_before_is_gone_at_the_latest_since_then(noc: Noc, at: At) -> None:
+    """A retained Will does not know when it was sent; an orderly leave and a birth do."""
+    noc.hear("state", {"online": False, "journal": JOURNAL, "reason": "connection lost"})
+    assert (noc.station.since, noc.station.is_since_late) == (at(noc.now_s), True)
+
+    noc.now_s += 10
+    noc.state(since=to_text(at(noc.now_s - 3)))
+    assert (noc.station.since, noc.station.is_since_late) == (at(noc.now_s - 3), False)

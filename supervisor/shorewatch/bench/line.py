@@ -6,6 +6,7 @@ are, since a sleeping process wakes tens of microseconds late.
 
 import gc
 import select
+import signal
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -46,7 +47,10 @@ def running_line(setting: Setting) -> Iterator[Line]:
     """A line for the time of a `with` block; the line's `exchanges` are there after it."""
     ours, theirs = get_context("spawn").Pipe()
     process = get_context("spawn").Process(target=_run, args=(theirs, setting), daemon=True)
+    # Ctrl-C goes to the whole group, but it is ours to end the line: the child inherits this.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process.start()
+    signal.signal(signal.SIGINT, before)
     theirs.close()
     try:
         line = Line(ours.recv())

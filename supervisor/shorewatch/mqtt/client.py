@@ -14,7 +14,7 @@ States: unreachable, refused, not-authorised, wrong-protocol, quota, lost, taken
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,7 +42,8 @@ _STATES = {
     0x8E: "taken-over",
     0x93: "quota", 0x95: "quota", 0x96: "quota", 0x97: "quota", 0x9F: "quota",
 }  # fmt: skip
-_LOST = (0x00, 0x04, 0x80, 0x8B, 0x8D)
+_KEEPALIVE_TIMEOUT = 0x8D
+_LOST = (0x00, 0x04, 0x80, 0x8B, _KEEPALIVE_TIMEOUT)
 # paho logs as errors what we raise as errors.
 _SILENT = logging.getLogger(f"{__name__}.paho")
 _SILENT.setLevel(logging.CRITICAL)
@@ -150,19 +151,23 @@ async def connected(
     *,
     client_id: str,
     will: Will | None = None,
+    keepalive_s: int = KEEPALIVE_S,
     incoming_bytes_max: int = 4096,
     incoming_count_max: int = 256,
 ) -> AsyncIterator[Connection]:
     """A connection to the broker at `host`:`port` (clean start, no session kept).
 
+    A broker that falls silent is noticed after at most twice `keepalive_s` and a second.
+
     Larger packets than `incoming_bytes_max` are not sent to us; more than `incoming_count_max`
     waiting messages discard the oldest. Raises UplinkError if the broker cannot be had.
     """
     broker = f"{host}:{port}"
-    client = _Client(host, port, client_id, will, incoming_bytes_max, incoming_count_max)
+    limits = incoming_bytes_max, incoming_count_max
+    client = _Client(host, port, client_id, will, keepalive_s, limits)
     try:
-        await _finish(client.__aenter__())
-    except aiomqtt.MqttError as error:
+        await _finish(client)
+    except (aiomqtt.MqttError, UnicodeError) as error:  # UnicodeError: a host of no form
         client.abort()
         raise _not_connected(broker, client, error) from error
     except BaseException:
@@ -174,24 +179,26 @@ async def connected(
         client.abort()
 
 
-async def _finish(connecting: Coroutine[Any, Any, object]) -> None:
-    """Await `connecting` to its end even if cancelled: its thread cannot be, and opens a socket."""
-    task = asyncio.ensure_future(connecting)
+async def _finish(client: "_Client") -> None:
+    """Connect. If cancelled, to its end: the thread cannot be cancelled, and opens a socket."""
+    task = asyncio.ensure_future(client.__aenter__())
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            client.hang_up()  # else a broker that says nothing would hold us for TIMEOUT_S
+            await asyncio.wait([task], timeout=0.05)
         if not task.cancelled():
             task.exception()
         raise
 
 
-def _not_connected(broker: str, client: "_Client", error: aiomqtt.MqttError) -> UplinkError:
+def _not_connected(broker: str, client: "_Client", error: Exception) -> UplinkError:
     if not client.was_opened:
         text = f"{broker} cannot be reached: {error}"
         return UplinkError("unreachable", text)
     reason = client.refused_with or client.ended_with
-    if reason is None:
+    if reason is None or reason.value == _KEEPALIVE_TIMEOUT:
         text = (
             f"{broker} took the connection but did not answer: it is stalled, or no MQTT 5 broker"
         )
@@ -229,9 +236,11 @@ class _Client(aiomqtt.Client):
         port: int,
         client_id: str,
         will: Will | None,
-        incoming_bytes_max: int,
-        incoming_count_max: int,
+        keepalive_s: int,
+        limits: tuple[int, int],
     ) -> None:
+        """`limits`: bytes of an incoming message, and how many may wait."""
+        incoming_bytes_max, incoming_count_max = limits
         connect = _properties(PacketTypes.CONNECT)
         connect.MaximumPacketSize = incoming_bytes_max
         super().__init__(
@@ -241,7 +250,7 @@ class _Client(aiomqtt.Client):
             logger=_SILENT,
             protocol=aiomqtt.ProtocolVersion.V5,
             clean_start=True,
-            keepalive=KEEPALIVE_S,
+            keepalive=keepalive_s,
             timeout=TIMEOUT_S,
             will=None if will is None else aiomqtt.Will(will.topic, will.payload, 1, True),
             properties=connect,
@@ -292,12 +301,18 @@ class _Client(aiomqtt.Client):
         if self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
             await asyncio.wait((self._disconnected,), timeout=1)
 
+    def hang_up(self) -> bool:
+        """End both directions of the socket; False if there is none."""
+        sock = self._client.socket()
+        if not isinstance(sock, socket.socket):
+            return False
+        with suppress(OSError):  # the peer may have been faster
+            sock.shutdown(socket.SHUT_RDWR)
+        return True
+
     def abort(self) -> None:
         """Close the socket now, without DISCONNECT, and let paho tidy up after it."""
-        sock = self._client.socket()
-        if isinstance(sock, socket.socket):
-            with suppress(OSError):  # the peer may have been faster
-                sock.shutdown(socket.SHUT_RDWR)
+        if self.hang_up():
             self._client.loop_read()
         # Nobody waits for these any more; unread exceptions would be logged.
         for future in (self._disconnected, self._connected):

@@ -10,7 +10,8 @@ it is `unexplained`. Acknowledged is only what has come without a missing one be
 
 Ages: `age_s` of the message, plus the wall-clock time between its `at` and its arrival, plus the
 time since. So a retained message that lay on the broker is as old as it is; the clocks of both ends
-must agree (NTP), and a follower whose clock is ahead errs to the old side.
+must agree (NTP), and a follower whose clock is ahead errs to the old side. The same holds for the
+sign of life of a station: it is as old as the message says, not as our hearing of it.
 Limits: `STATIONS_MAX` stations, `DEVICES_MAX` devices each, `RANGES_MAX` gaps, `EVENTS_MAX` kept
 records that are no samples, `LATENCIES_MAX` latency samples; more is counted in `refused`.
 """
@@ -37,6 +38,8 @@ PAYLOAD_BYTES_MAX: Final = 1_048_576
 TAIL_S_MAX: Final = 10.0
 TAIL_ASK_S: Final = 2.0
 ASK_S: Final = 6.0
+SILENT_S_MIN: Final = 5.0
+SILENT_S_MAX: Final = 45.0  # a station repeats its state each 30 s
 
 Range = tuple[int, int]
 JsonObject = dict[str, object]
@@ -141,13 +144,15 @@ class FollowedStation:
     """What is known of one station; fields are for reading.
 
     `received_to` is the sequence up to which everything is settled; `late` counts records that came
-    after a later one, `skipped` those acknowledged in our name before we had them.
+    after a later one, `skipped` those acknowledged in our name before we had them. `since` is when
+    it came online or went offline; at the latest then, if `is_since_late`.
     """
 
     prefix: str
     state: JsonObject = field(default_factory=dict)
     is_online: bool | None = None
     since: datetime | None = None
+    is_since_late: bool = False
     journal: str | None = None
     received_to: int | None = None
     highest: int = 0
@@ -164,6 +169,7 @@ class FollowedStation:
     now_latency: Reservoir = field(default_factory=Reservoir)
     journal_latency: Reservoir = field(default_factory=Reservoir)
     journals_seen: int = 0
+    _sign_s: float = -math.inf
     _now: dict[str, _Now] = field(default_factory=dict)
     _acquired: dict[str, str] = field(default_factory=dict)
     _seen: Ranges = field(default_factory=Ranges)
@@ -200,6 +206,19 @@ class FollowedStation:
     def sequence_gaps(self) -> int:
         """Sequences missing, or gone at the station without a loss record: 0 when all is well."""
         return sum(b - a + 1 for a, b in self.gaps) + self.unexplained.count
+
+    def silent_s(self, mono_s: float) -> float:
+        """The age of its last sign of life; infinite without any."""
+        return max(0.0, mono_s - self._sign_s)
+
+    @property
+    def silent_s_max(self) -> float:
+        """A longer silence is none of a station that lives: it sends `now` in half an age."""
+        points = (birth.get("points") for birth in self.births.values())
+        tables = (table.values() for table in points if isinstance(table, dict))
+        limits = (point for table in tables for point in table if isinstance(point, dict))
+        ages_s = (_number(point.get("age_s_max"), math.inf) for point in limits)
+        return max(SILENT_S_MIN, min(SILENT_S_MAX, 2 * min(ages_s, default=math.inf)))
 
     def tail_s(self, mono_s: float) -> float:
         """For how long the station has had later records than we got; 0 when we have all."""
@@ -258,10 +277,12 @@ class Follower:
         self.last_refusal: str | None = None
         self.broker_state = "connecting"
         self.broker_text = ""
+        self.heard_s: float | None = None
         self._asked_s: dict[str, float] = {}
 
     def receive(self, topic: str, payload: bytes, at: datetime, mono_s: float) -> None:
         """Take one message that arrived at `at` (monotonic `mono_s`); nonsense is only counted."""
+        self.heard_s = mono_s
         address = parse_topic(topic)
         if address is None:
             return self._refuse(topic, "no topic of a station")
@@ -280,6 +301,24 @@ class Follower:
         except _Nonsense as error:
             self._refuse(topic, str(error))
         return None
+
+    def life(self, station: FollowedStation, mono_s: float) -> str:
+        """What may be said of a station now, in a few words; only of one that lives "online...".
+
+        Without a broker, or after too long a silence, nobody knows.
+        """
+        if self.broker_state != "online":
+            return f"unknown: broker {self.broker_state}"
+        if station.is_online is None:
+            return "unknown: no state yet"
+        if not station.is_online:
+            return f"offline ({station.state.get('reason')})"
+        if station.silent_s(mono_s) > station.silent_s_max:
+            return "unknown: silent"
+        boards = station.state.get("boards")
+        found = boards.items() if isinstance(boards, dict) else ()
+        down = [name for name, board in found if isinstance(board, dict) and not board.get("up")]
+        return f"online, board {', '.join(down)} down" if down else "online"
 
     def connected(self) -> None:
         """The broker is (again) there: what stations sent meanwhile is unknown, so greet them."""
@@ -358,9 +397,13 @@ def _take_state(
         mine = _time(station.state.get("since"))
         if station.is_online and since is not None and mine is not None and since < mine:
             return  # the Will of an earlier connection, delivered late
-    if is_online != station.is_online:
-        station.since = at
+    told = _time(body.get("since" if is_online else "at"))
+    if told is not None:
+        station.since, station.is_since_late = told, False
+    elif is_online != station.is_online:
+        station.since, station.is_since_late = at, station.is_online is None
     station.is_online = is_online
+    _note_sign(station, _time(body.get("at")), at, mono_s)
     station.state = {**station.state, **body} if not is_online else body
     journal = body.get("journal")
     if not isinstance(journal, str):
@@ -426,6 +469,7 @@ def _take_now(
         raise _Nonsense("a point that is no object")
     if device not in station._now and len(station._now) >= DEVICES_MAX:
         raise _Nonsense(f"more than {DEVICES_MAX} devices")
+    _note_sign(station, sent_at, at, mono_s)
     extra_s = max(0.0, (at - sent_at).total_seconds())
     station._now[device] = _Now(points, extra_s, mono_s)
     newest = max((_text(p.get("acquired_at")) or "" for p in points.values()), default="")
@@ -434,6 +478,15 @@ def _take_now(
         if device in station._acquired and acquired_at is not None:
             station.now_latency.add((at - acquired_at).total_seconds())
         station._acquired[device] = newest
+
+
+def _note_sign(
+    station: FollowedStation, sent_at: datetime | None, at: datetime, mono_s: float
+) -> None:
+    """It lived at `sent_at`, says a message that arrived at `at`."""
+    if sent_at is not None:
+        age_s = max(0.0, (at - sent_at).total_seconds())
+        station._sign_s = max(station._sign_s, mono_s - age_s)
 
 
 def _take_batch(station: FollowedStation, body: JsonObject, at: datetime) -> None:

@@ -21,7 +21,7 @@ from importlib.metadata import version
 from typing import Final, NamedTuple
 
 from shorewatch.config import Device, Station
-from shorewatch.model import Quality, Value, to_text
+from shorewatch.model import Quality, Value, to_json, to_text
 from shorewatch.outbox import Record
 
 ROOT: Final = "shorewatch/v1"
@@ -169,6 +169,7 @@ def birth(device: Device) -> dict[str, object]:
             "labels": point.labels,
             "period_s": point.period_s,
             "age_s_max": point.age_max_s,
+            "unchanged_s_max": point.unchanged_s_max,
             "deadband": point.deadband,
             "digits": point.digits,
         }
@@ -234,7 +235,7 @@ def ack(journal: str, seq: int) -> dict[str, object]:
 def _point(value: Value, now_s: float) -> dict[str, object]:
     age_s = value.age_s(now_s)
     point: dict[str, object] = {
-        "value": value.value,
+        "value": to_json(value.value),
         "quality": str(value.quality),
         "reason": None if value.reason is None else str(value.reason),
         "acquired_at": to_text(value.acquired_at),
@@ -242,7 +243,7 @@ def _point(value: Value, now_s: float) -> dict[str, object]:
         "uncertainty_s": round(value.uncertainty_s, 4),
     }
     if value.quality is Quality.BAD:
-        point["last_good"] = value.last_good
+        point["last_good"] = to_json(value.last_good)
         point["last_good_at"] = to_text(value.last_good_at)
     return point
 

@@ -3,7 +3,8 @@
     broker -> state, birth, now, journal, own ack -> Follower.receive -> ack/<consumer> -> broker
 
 It decides nothing: follower.py does. The demo, `shorewatch watch` and the tests use it. At most one
-ack a station every `ACK_S`; a broker that goes away is tried again after 0.2 to 5 s.
+ack a station every `ACK_S`; a broker that goes away is tried again after 0.2 to 5 s. One that only
+falls silent is noticed after twice `KEEPALIVE_S` and a second.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from shorewatch.mqtt.client import Connection, connected
 from shorewatch.mqtt.follower import PAYLOAD_BYTES_MAX, Follower
 
 ACK_S: Final = 0.5
+KEEPALIVE_S: Final = 3
 WAITING_MAX: Final = 1024
 BACKOFF_S_MIN: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
@@ -50,6 +52,7 @@ async def follow(
                 parts.hostname,
                 parts.port or 1883,
                 client_id=client_id,
+                keepalive_s=KEEPALIVE_S,
                 incoming_bytes_max=PAYLOAD_BYTES_MAX,
                 incoming_count_max=WAITING_MAX,
             ) as connection:

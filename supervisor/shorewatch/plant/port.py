@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from shorewatch.errors import UsageError
+
 SIZE_MAX = 2048
 
 
@@ -53,14 +55,21 @@ class Port:
 
 @contextmanager
 def open_port(link: Path | None = None) -> Iterator[Port]:
-    """A new pty, raw and without echo, reachable as `link` if given; closed and unlinked after."""
+    """A new pty, raw and without echo, reachable as `link` if given; closed and unlinked after.
+
+    Raises UsageError if `link` cannot be made.
+    """
     near_fd, far_fd = os.openpty()
     try:
         tty.setraw(far_fd)
         os.set_blocking(near_fd, False)
         target = _target(far_fd)
         if link is not None:
-            _symlink(link, target)
+            try:
+                _symlink(link, target)
+            except OSError as error:
+                text = f"{link}: no port can be made there: {error.strerror}; choose another path"
+                raise UsageError(text) from error
         try:
             yield Port(near_fd, far_fd, os.ttyname(far_fd))
         finally:

@@ -1,10 +1,28 @@
 // The status page: takes whole snapshots from /events and shows them. Nothing here may look alive
-// when it is not: without a snapshot for LOST_MS the page says so and greys out.
+// when it is not: between snapshots every value goes on ageing, and turns stale at its maximum age;
+// without a snapshot for LOST_S nothing is called good or up any more, and the page says since when.
 "use strict";
 
-const LOST_MS = 4000;
-let heardAt = null;
-let latest = null;
+const LOST_S = 4;
+const LATE_S = 1.2;
+const RETRY_S_MIN = 1;
+const RETRY_S_MAX = 15;
+let heard = now();
+let snapshot = null; // as it came
+let latest = null; // as it is shown
+let events = null;
+let retry = null;
+let retryS = RETRY_S_MIN;
+
+function now() {
+  return { clock: performance.now(), wall: Date.now() };
+}
+
+// Seconds without word. The monotonic clock stands still while some machines sleep, the wall clock
+// may be set back: the longer of the two can only make values look older.
+function silentS() {
+  return Math.max(performance.now() - heard.clock, Date.now() - heard.wall) / 1000;
+}
 
 const $ = (id) => document.getElementById(id);
 
@@ -24,11 +42,13 @@ function span(seconds) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
-const since = (at) => `since ${at.slice(11, 19)} (${span(Math.max(0, (Date.parse(latest.at) - Date.parse(at)) / 1000))})`;
+const agoS = (at) => Math.max(0, (Date.parse(latest.at) - Date.parse(at)) / 1000 + latest.silentS);
+const since = (at) => `since ${at.slice(11, 19)} (${span(agoS(at))})`;
 const plural = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 const number = (n) => n.toLocaleString("en");
 
 function card(title, word, state, ...lines) {
+  if (latest.lost) [word, state] = [`? was ${word.replace("✕ ", "")}`, "is-warn"];
   const head = make("h3", "", title, make("span", "word", word));
   return make("article", `card ${state}`, head, ...lines.map((line) => make("p", "", line)));
 }
@@ -44,10 +64,15 @@ function boardCard([id, board]) {
 function uplinkCard([id, uplink]) {
   const counts = `${number(uplink.published)} published, ${number(uplink.acknowledged)} acknowledged`;
   const waiting = `${number(uplink.waiting)} waiting`;
-  if (uplink.state !== "online") {
-    return card(`Uplink ${id}`, `✕ ${uplink.state}`, "is-bad", uplink.text, `${since(uplink.since)}; ${waiting}`);
+  const notes = [];
+  if (uplink.broker_acknowledged_only) notes.push("broker-acknowledged only: no consumer confirms what it got");
+  if (uplink.refused_acks) {
+    notes.push(`? ${plural(uplink.refused_acks, "acknowledgement")} refused; last: ${uplink.last_refusal}`);
   }
-  return card(`Uplink ${id}`, "online", "", uplink.text || since(uplink.since), `${counts}, ${waiting}`);
+  if (uplink.state !== "online") {
+    return card(`Uplink ${id}`, `✕ ${uplink.state}`, "is-bad", uplink.text, `${since(uplink.since)}; ${waiting}`, ...notes);
+  }
+  return card(`Uplink ${id}`, "online", "", uplink.text || since(uplink.since), `${counts}, ${waiting}`, ...notes);
 }
 
 function outboxCard(outbox) {
@@ -60,14 +85,17 @@ function outboxCard(outbox) {
 function pointRow(point) {
   const bad = point.quality !== "good";
   const row = make("tr", bad ? point.quality : "");
-  const value = point.quality === "bad" && point.last_good_text ? `(${point.last_good_text})` : point.text;
   const sign = point.quality === "bad" ? "✕" : "?";
-  row.append(
-    make("th", "", point.name),
-    make("td", "value", value),
-    make("td", "unit", point.unit.replace("degC", "°C").replace("Ohm", "Ω")),
-    make("td", "age", span(point.age_s)),
-    make("td", "quality", bad ? `${sign} ${point.reason}` : "good"));
+  const unit = point.unit.replace("degC", "°C").replace("Ohm", "Ω");
+  row.append(make("th", "", point.name));
+  if (point.quality === "bad" && point.last_good_at) {
+    const text = [point.last_good_text, unit].join(" ").trim();
+    row.append(make("td", "last", `(${text}, good ${span(agoS(point.last_good_at))} ago)`));
+    row.lastChild.colSpan = 3;
+  } else {
+    row.append(make("td", "value", point.text), make("td", "unit", unit), make("td", "age", span(point.age_s)));
+  }
+  row.append(make("td", "quality", bad ? `${sign} ${point.reason}` : "good"));
   row.firstChild.scope = "row";
   return row;
 }
@@ -75,7 +103,7 @@ function pointRow(point) {
 function deviceCard([id, device]) {
   const points = Object.values(device.points);
   const bad = points.filter((point) => point.quality === "bad").length;
-  const word = bad === 0 ? "" : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
+  const word = bad === 0 ? (latest.lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
   const title = make("h3", "", device.name, make("span", "word", word));
   if (device.synthetic) title.firstChild.after(make("span", "tag", "synthetic"));
   const where = `${id} on board ${device.board}, UART ${device.uart}, unit ${device.unit_id}`;
@@ -95,8 +123,15 @@ function deviceFault(device) {
 }
 
 function verdict(s) {
+  if (s.lost) {
+    return [`✕ No word from the gateway since ${s.at.slice(11, 19)} UTC: nothing below is current`, "is-bad"];
+  }
   const faults = [];
-  for (const [id, board] of Object.entries(s.boards)) if (!board.up) faults.push(`board ${id} down`);
+  for (const [id, board] of Object.entries(s.boards)) {
+    if (board.up) continue;
+    const names = Object.values(s.devices).filter((device) => device.board === id).map((device) => device.name);
+    faults.push(`board ${id} down: no values of ${names.join(" and ")}`);
+  }
   for (const [id, uplink] of Object.entries(s.uplinks)) {
     if (uplink.state !== "online") faults.push(`uplink ${id} ${uplink.state}`);
   }
@@ -106,19 +141,42 @@ function verdict(s) {
     if (!downBoards.includes(device.board)) faults.push(...deviceFault(device));
   }
   if (s.points.bad) faults.push(`${s.points.bad} of ${Object.values(s.points).reduce((a, b) => a + b)} points bad`);
-  if (faults.length) return [`✕ ${faults.join(", ")}`, "is-bad"];
+  if (faults.length) return [`✕ ${faults.join("; ")}`, "is-bad"];
   if (s.points.uncertain) return [`? ${plural(s.points.uncertain, "point")} uncertain`, "is-warn"];
   return [`All ${s.points.good} points good`, ""];
 }
 
+// A snapshot as it must be read `silentS` seconds after it came.
+function aged(s, silentS) {
+  const lost = silentS > LOST_S;
+  const points = { good: 0, uncertain: 0, bad: 0 };
+  const age = (point) => {
+    const found = { ...point, age_s: point.age_s === null ? null : point.age_s + silentS };
+    if (point.quality !== "bad" && found.age_s + point.uncertainty_s > point.age_s_max) {
+      Object.assign(found, { quality: "bad", reason: "stale" });
+      if (point.quality === "good") Object.assign(found, { last_good_text: point.text, last_good_at: point.acquired_at });
+    } else if (lost && point.quality === "good") {
+      Object.assign(found, { quality: "uncertain", reason: "not current" });
+    }
+    points[found.quality] += 1;
+    return found;
+  };
+  const devices = {};
+  for (const [id, device] of Object.entries(s.devices)) {
+    devices[id] = { ...device, points: Object.values(device.points).map(age) };
+  }
+  return { ...s, devices, points, lost, silentS };
+}
+
 function show(s) {
   latest = s;
+  document.body.classList.toggle("lost", s.lost);
   document.title = `${s.name} · Shorewatch`;
   $("station").textContent = s.name;
   $("cable").textContent = s.cable;
   $("clock").textContent = s.at.slice(0, 19).replace("T", " ");
   $("clock").dateTime = s.at;
-  [$("verdict").textContent, $("verdict").className] = verdict(s);
+  say(...verdict(s));
   $("health").replaceChildren(
     ...Object.entries(s.boards).map(boardCard),
     ...Object.entries(s.uplinks).map(uplinkCard),
@@ -128,21 +186,45 @@ function show(s) {
     `Shorewatch ${s.version}, configuration ${s.config}, running ${since(s.started_at)}. Grey values in brackets are the last good ones.`;
 }
 
-function checkAlive() {
-  const lost = heardAt !== null && performance.now() - heardAt > LOST_MS;
-  document.body.classList.toggle("lost", lost);
-  if (lost) {
-    const age = span((performance.now() - heardAt) / 1000);
-    $("verdict").textContent = `✕ No word from the gateway for ${age}: what stands here is old`;
-    $("verdict").className = "is-bad";
-  }
+// The verdict is read aloud where that is wanted: only when it changes.
+function say(text, state) {
+  if ($("verdict").textContent !== text) $("verdict").textContent = text;
+  $("verdict").className = state;
 }
 
-const events = new EventSource("/events");
-events.onmessage = (event) => {
-  heardAt = performance.now();
-  document.body.classList.remove("lost");
-  show(JSON.parse(event.data));
-};
-heardAt = performance.now();
-setInterval(checkAlive, 500);
+function tick() {
+  const silence = silentS();
+  if (silence < LATE_S) return;
+  if (snapshot) show(aged(snapshot, silence));
+  else if (silence > LOST_S) say("✕ No word from the gateway since this page was opened", "is-bad");
+}
+
+// An HTTP error (503: too many viewers) ends an EventSource for good, and a connection that died
+// without a word is never noticed by it: so the page connects anew itself, later each time.
+function connect() {
+  events?.close();
+  events = new EventSource("/events");
+  events.onmessage = hear;
+  events.onerror = () => {
+    events.close();
+    connectIn(retryS);
+  };
+  retryS = Math.min(2 * retryS, RETRY_S_MAX);
+  connectIn(LOST_S + retryS);
+}
+
+function connectIn(seconds) {
+  clearTimeout(retry);
+  retry = setTimeout(connect, seconds * 1000);
+}
+
+function hear(event) {
+  heard = now();
+  retryS = RETRY_S_MIN;
+  connectIn(LOST_S);
+  snapshot = JSON.parse(event.data);
+  show(aged(snapshot, 0));
+}
+
+connect();
+setInterval(tick, 500);

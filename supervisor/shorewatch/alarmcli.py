@@ -1,0 +1,180 @@
+"""`shorewatch alarm`: the alarms of a station that runs on this machine, listed and answered."""
+
+import getpass
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from shorewatch.control import ControlError, ask
+
+DEFAULT_STATE = Path("/var/lib/shorewatch")
+_STYLES = {"critical": "bold red", "major": "bold yellow", "minor": "cyan", "warning": ""}
+
+alarm = App(name="alarm", help="The alarms of the station that runs here: see them, answer them.")
+
+StateDir = Annotated[
+    Path | None,
+    Parameter(help="The station's state directory (default: the one in /var/lib/shorewatch)."),
+]
+Id = Annotated[str, Parameter(name="ID", help="The alarm.")]
+By = Annotated[str | None, Parameter(help="Who says so (default: the user who is logged in).")]
+
+
+@alarm.command(name="list")
+def list_(
+    *, state_dir: StateDir = None, as_json: Annotated[bool, Parameter(name="--json")] = False
+) -> None:
+    """List what is not normal: the most urgent first, hidden ones last.
+
+    Example: shorewatch alarm list
+
+    Parameters
+    ----------
+    as_json
+        Print the list as JSON.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    found: Any = ask(_folder(state_dir), {"do": "alarms"})["alarms"]
+    if as_json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    if not found:
+        print("No alarms.")
+        return
+    table = Table()
+    for column in ("alarm", "priority", "state", "since (UTC)", "what", "what to do"):
+        table.add_column(column, overflow="fold")
+    for row in found:
+        marks = " · first" if row["first_out"] else ""
+        marks += " · chattering" if row["chattering"] else ""
+        cells = (
+            row["id"], row["priority"], row["state"] + marks,
+            (row["since"] or "").replace("T", " ")[:19], row["text"], row["action"],
+        )  # fmt: skip
+        is_open = row["state"] in ("unacknowledged", "acknowledged")
+        table.add_row(*map(escape, cells), style=_STYLES[row["priority"]] if is_open else "dim")
+    Console().print(table)
+
+
+@alarm.command
+def ack(id_: Id, /, *, state_dir: StateDir = None, by: By = None) -> None:
+    """Acknowledge an alarm: somebody knows of it.
+
+    Example: shorewatch alarm ack pfe-current-low
+    """
+    _tell("acknowledge", id_, state_dir, by)
+
+
+@alarm.command
+def reset(id_: Id, /, *, state_dir: StateDir = None, by: By = None) -> None:
+    """Release a latched alarm whose condition is over.
+
+    Example: shorewatch alarm reset pfe-tripped
+    """
+    _tell("reset", id_, state_dir, by)
+
+
+@alarm.command
+def shelve(
+    id_: Id,
+    /,
+    *,
+    hours: float,
+    why: str,
+    state_dir: StateDir = None,
+    by: By = None,
+) -> None:
+    """Hide an alarm for some hours; it is evaluated and recorded all the same.
+
+    Example: shorewatch alarm shelve manhole-lid --hours 2 --why "splice work, permit 17"
+
+    Parameters
+    ----------
+    hours
+        For how long, at most 24.
+    why
+        The reason, for who comes next.
+    """
+    _tell("shelve", id_, state_dir, by, text=why, seconds=hours * 3600)
+
+
+@alarm.command
+def unshelve(id_: Id, /, *, state_dir: StateDir = None, by: By = None) -> None:
+    """Show a shelved alarm again.
+
+    Example: shorewatch alarm unshelve manhole-lid
+    """
+    _tell("unshelve", id_, state_dir, by)
+
+
+@alarm.command
+def out(
+    id_: Id,
+    /,
+    *,
+    why: str,
+    state_dir: StateDir = None,
+    by: By = None,
+) -> None:
+    """Take an alarm out of service until it is put back.
+
+    Example: shorewatch alarm out room-humidity --why "sensor sent for repair"
+
+    Parameters
+    ----------
+    why
+        The reason, for who comes next.
+    """
+    _tell("out-of-service", id_, state_dir, by, text=why)
+
+
+@alarm.command(name="in")
+def in_(id_: Id, /, *, state_dir: StateDir = None, by: By = None) -> None:
+    """Put an alarm back into service.
+
+    Example: shorewatch alarm in room-humidity
+    """
+    _tell("in-service", id_, state_dir, by)
+
+
+@alarm.command
+def note(
+    id_: Id,
+    text: str,
+    /,
+    *,
+    state_dir: StateDir = None,
+    by: By = None,
+) -> None:
+    """Write a remark into the journal.
+
+    Example: shorewatch alarm note pfe-current-low "called the other end, they test"
+
+    Parameters
+    ----------
+    text
+        The remark.
+    """
+    _tell("note", id_, state_dir, by, text=text)
+
+
+def _tell(do: str, alarm_id: str, state_dir: Path | None, by: str | None, **more: object) -> None:
+    request = {"do": do, "alarm": alarm_id, "by": by or getpass.getuser(), **more}
+    reply = ask(_folder(state_dir), request)
+    print(f"{alarm_id} is {reply['state']}")
+
+
+def _folder(state_dir: Path | None) -> Path:
+    """The state directory meant: the given one, or the only one of this machine."""
+    if state_dir is not None:
+        return state_dir
+    found = sorted(DEFAULT_STATE.glob("*/")) if DEFAULT_STATE.is_dir() else []
+    if len(found) != 1:
+        names = ", ".join(folder.name for folder in found) or "none"
+        raise ControlError(f"stations in {DEFAULT_STATE}: {names}; name one with --state-dir")
+    return found[0]

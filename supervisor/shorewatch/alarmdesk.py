@@ -1,0 +1,202 @@
+"""The alarms at work: what the image shows goes in, records and a list for people come out.
+
+The desk looks at each device that changed, at all of them once a second (values age without anybody
+telling), and whenever a delay runs out. A transition's record and the alarm's state are committed
+together; after a restart the desk goes on where the last commit was. Remaining times of shelves are
+kept anew each `KEEP_S`, so that a shelf never lasts longer than that beyond its time.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from shorewatch.alarms import Alarm, AlarmError, Alarms, Rule, State, Transition
+from shorewatch.config import AlarmConfig, Station
+from shorewatch.image import Image
+from shorewatch.model import Quality, Reason, Value, to_json, to_text, utc_now
+from shorewatch.outbox import Outbox
+
+LOOK_S = 1.0
+KEEP_S = 30.0
+_KEY = "alarm/"
+_PRIORITIES = ("critical", "major", "minor", "warning")
+_THERE = Value(Quality.GOOD, value=True)
+_LOST = Value(Quality.BAD, Reason.LINK_DOWN)
+
+_log = logging.getLogger("shorewatch.alarms")
+
+
+class AlarmDesk:
+    """The alarms of one station. `there` says of boards and uplinks (`board/beach`) if they are."""
+
+    def __init__(
+        self,
+        station: Station,
+        rules: Sequence[Rule],
+        image: Image,
+        outbox: Outbox,
+        there: Callable[[], Mapping[str, bool]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._configs = {config.id: config for config in station.file.alarm}
+        self._image = image
+        self._outbox = outbox
+        self._there = there
+        self._clock = clock
+        saved = {
+            name.removeprefix(_KEY): facts
+            for name, facts in outbox.kept.items()
+            if name.startswith(_KEY)
+        }
+        self._alarms = Alarms(rules, saved, clock())
+        sources = {rule.source for rule in rules}
+        self._points: dict[str, list[str]] = {}
+        for source in sorted(sources):
+            device, dot, point = source.partition(".")
+            if dot:
+                self._points.setdefault(device, []).append(point)
+        self._lost_devices = {
+            source.removeprefix("device/") for source in sources if source.startswith("device/")
+        }
+        self._devices = self._points.keys() | self._lost_devices
+
+    async def run(self) -> None:
+        """Judge until cancelled."""
+        changes = self._image.watch()
+        full_look_s = keep_s = self._clock()
+        try:
+            while True:
+                now_s = self._clock()
+                wait_s = min(full_look_s, self._alarms.next_due_s) - now_s
+                changed: set[str] = set()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, wait_s)):
+                        changed = await changes.take()
+                if self._clock() >= full_look_s:
+                    changed = set(self._devices)
+                    full_look_s = self._clock() + LOOK_S
+                await self._look(changed & self._devices)
+                if self._clock() >= keep_s:
+                    keep_s = self._clock() + KEEP_S
+                    self._keep_timers()
+        finally:
+            changes.close()
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Every alarm that is not normal, the most urgent first, the newest of these first."""
+        alarms = [alarm for alarm in self._alarms if _is_listed(alarm)]
+        alarms.sort(key=lambda alarm: to_text(alarm.on_since) or "", reverse=True)
+        alarms.sort(key=lambda a: (a.is_hidden, _PRIORITIES.index(self._config(a).priority)))
+        return [self._row(alarm) for alarm in alarms]
+
+    async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
+        """What people ask: {"do": "alarms"}, or a word on one alarm, by somebody.
+
+        It is durable before this returns. Raises ValueError (AlarmError) for what does not fit.
+        """
+        do, alarm_id, by, text = (
+            str(request.get(key, "")) for key in ("do", "alarm", "by", "text")
+        )
+        if do == "alarms":
+            return {"alarms": self.listed()}
+        if not by:
+            raise AlarmError("who asks? `by` is missing")
+        said = self._tell(do, alarm_id, by, text, request.get("seconds"))
+        for transition in said:
+            await self._record(transition)
+        await self._outbox.settled()
+        return {"alarm": alarm_id, "state": str(self._alarms[alarm_id].state)}
+
+    def _tell(
+        self, do: str, alarm_id: str, by: str, text: str, seconds: object
+    ) -> list[Transition]:
+        alarms, now_s, at = self._alarms, self._clock(), utc_now()
+        if do == "acknowledge":
+            return [alarms.acknowledge(alarm_id, by, at)]
+        if do == "reset":
+            return [alarms.reset(alarm_id, by, at)]
+        if do == "shelve":
+            if not isinstance(seconds, (int, float)):
+                raise AlarmError("for how many seconds? `seconds` is missing")
+            return [alarms.shelve(alarm_id, by, seconds, text, now_s, at)]
+        if do == "unshelve":
+            return [alarms.unshelve(alarm_id, by, at)]
+        if do == "out-of-service":
+            return alarms.set_out_of_service(alarm_id, by, text, now_s, at)
+        if do == "in-service":
+            return alarms.set_in_service(alarm_id, by, now_s, at)
+        if do == "note":
+            return [alarms.note(alarm_id, by, text, at)]
+        raise AlarmError(f"{do!r} is nothing that can be done to an alarm")
+
+    async def _look(self, devices: Iterable[str]) -> None:
+        values = list(self._values(devices))
+        for said in self._alarms.take(values, self._clock(), utc_now()):
+            await self._record(said)
+
+    def _values(self, devices: Iterable[str]) -> Iterator[tuple[str, Value]]:
+        for device in devices:
+            found = self._image.look(device)
+            for point in self._points.get(device, ()):
+                yield f"{device}.{point}", found[point]
+            if device in self._lost_devices:
+                is_lost = all(value.quality is Quality.BAD for value in found.values())
+                yield f"device/{device}", _LOST if is_lost else _THERE
+        for source, is_there in self._there().items():
+            yield source, _THERE if is_there else _LOST
+
+    async def _record(self, said: Transition) -> None:
+        config = self._configs[said.alarm]
+        level = logging.WARNING if said.what == "raised" else logging.INFO
+        _log.log(level, "alarm %s (%s) %s: %s", config.id, config.priority, said.what, config.text)
+        body: dict[str, object] = {
+            "alarm": config.id, "what": said.what, "state": str(said.state), "text": config.text,
+            "priority": config.priority, "source": config.source,
+            "event_type": config.event_type, "probable_cause": config.probable_cause,
+        }  # fmt: skip
+        extra = {
+            "value": to_json(said.value), "by": said.by, "note": said.text,
+            "first_out": said.is_first_out or None, "chattering": said.is_chattering or None,
+        }  # fmt: skip
+        body |= {key: value for key, value in extra.items() if value is not None}
+        await self._outbox.put("alarm", said.at, body, self._kept(config.id))
+
+    def _keep_timers(self) -> None:
+        for alarm in self._alarms:
+            if alarm.is_timed:
+                self._outbox.keep(*self._kept(alarm.rule.id))
+
+    def _kept(self, alarm_id: str) -> tuple[str, dict[str, object]]:
+        return _KEY + alarm_id, self._alarms.saved(alarm_id, self._clock())
+
+    def _config(self, alarm: Alarm) -> AlarmConfig:
+        return self._configs[alarm.rule.id]
+
+    def _row(self, alarm: Alarm) -> dict[str, Any]:
+        config = self._config(alarm)
+        now_s = self._clock()
+        shelf_s = alarm.shelf_due_s and max(0.0, alarm.shelf_due_s - now_s)
+        return {
+            "id": config.id,
+            "text": config.text,
+            "action": config.action,
+            "priority": config.priority,
+            "state": str(alarm.state),
+            "active": alarm.is_on,
+            "since": to_text(alarm.on_since),
+            "source": config.source,
+            "value": to_json(alarm.last_value),
+            "first_out": alarm.was_first_out,
+            "chattering": alarm.is_chattering(now_s),
+            "shelf_left_s": shelf_s and round(shelf_s),
+        }
+
+
+def _is_listed(alarm: Alarm) -> bool:
+    if alarm.is_hidden:
+        return alarm.is_on or alarm.is_out_of_service or alarm.shelf_due_s is not None
+    return alarm.state is not State.NORMAL
