@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from shorewatch.assets import asset_folder
+from shorewatch.assets import asset_folder, board_files
 from shorewatch.bench.priority import CLIENT, raise_priority
 from shorewatch.errors import DemoError
 from shorewatch.plant.line import crc16, with_crc
@@ -199,7 +199,8 @@ def _lay(flash: Path, plan: bytes, program: str | None) -> None:
         ignore=shutil.ignore_patterns("*.pyi", "__pycache__"),
     )
     shutil.copyfile(firmware / "main.py", flash / "main.py")
-    shutil.copyfile(asset_folder("boards") / "virtual" / "board.py", flash / "board.py")
+    for path in board_files(asset_folder("boards") / "virtual"):
+        shutil.copy(path, flash)
     settings = {"role": "bench", "link": {"unit_id": LINK_UNIT}}
     (flash / "board.json").write_text(json.dumps(settings), "utf-8")
     (flash / "plan.bin").write_bytes(plan)

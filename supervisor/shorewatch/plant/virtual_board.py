@@ -37,7 +37,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from shorewatch.assets import asset_folder
+from shorewatch.assets import asset_folder, board_files
 from shorewatch.config import Station, load_board_type
 from shorewatch.errors import DemoError
 from shorewatch.plan import compile_board
@@ -235,7 +235,8 @@ def flash_folder(
     _remove(folder)
     shutil.copytree(hardware.firmware, folder, ignore=_not_on_flash)
     try:
-        shutil.copyfile(hardware.board / "board.py", folder / "board.py")
+        for path in board_files(hardware.board):
+            shutil.copy(path, folder)
         (folder / "board.json").write_text(json.dumps({"role": role, "link": link}), "utf-8")
         (folder / "plan.bin").write_bytes(plan)
         yield
