@@ -7,6 +7,9 @@ import gc
 import sys
 
 import station
+
+gc.threshold(8192)  # while code is compiled: garbage between what stays would leave small holes
+
 from station import health, image
 
 TYPE_CHECKING = False  # a board has no typing module
@@ -32,6 +35,7 @@ class App:
         self.machines = self.health.machines
         self._asked_ms = 0
         self._is_ending = False
+        gc.threshold(-1)
         gc.collect()
         self.health.note_heap()
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from station.plan import Plan
-    from station.seams import Board, Dog, Port, Ticks
+    from station.seams import Board, Dog, Machine, Port, Ticks
 
 SIZE_MAX = 200  # bytes of a text of the identity
 
@@ -64,7 +64,8 @@ def build(
     server.allows_maintenance = board.MAINTENANCE == "link"
     house = Health(img, ticks, dog, buses)
     # (MicroPython has no * in a tuple.)
-    house.machines = (inputs,) + buses + (server, events, house) + open_network(board, link, server)
+    machines: tuple[Machine, ...] = (inputs,) + buses + (server, events, house)
+    house.machines = machines + open_network(board, link, server)
     house.watch(server, trial)
     return buses, server, events, house
 
@@ -162,8 +163,8 @@ def open_network(board: "Board", link: "dict[str, Any]", server: Server) -> "tup
 def fill_board(img: "Image", loaded: "Plan", board: "Board", bits: int) -> None:
     """The words of the board segment that stay as they are until the next boot."""
     data = os.urandom(4)
-    head = (0x5357, 1, loaded.crc_high, loaded.crc_low, VERSION[0] << 8 | VERSION[1], VERSION[2])
-    head += (data[0] << 8 | data[1], data[2] << 8 | data[3], board.boot_reason(), bits)
+    head = [0x5357, 1, loaded.crc_high, loaded.crc_low, VERSION[0] << 8 | VERSION[1], VERSION[2]]
+    head += [data[0] << 8 | data[1], data[2] << 8 | data[3], board.boot_reason(), bits]
     for word in range(len(head)):  # the last one is image.HEALTH
         image.put(img.board, word, head[word])
     image.put(img.board, image.COUNTS, len(loaded.bus_uart))
