@@ -260,7 +260,7 @@ def test_a_crashing_update_falls_back(board):
 
 def test_a_board_file_that_fails_falls_back_at_once(board):
     """An update whose board.py cannot be imported is given up in the same boot."""
-    change(board, "b", "board.py", "import nothing_of_that_name\n")
+    change(board, "b", "board.py", "import edges\nimport nothing_of_that_name\n")
     board.start(REQUESTED, (PORT,))
     assert board.read(SLOT, 2) == (0, CONFIRMED)
     assert boot.read_state(f"{board.flash}/")["bad"] == "b"
