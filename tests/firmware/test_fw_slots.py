@@ -259,8 +259,11 @@ def test_a_crashing_update_falls_back(board):
 
 
 def test_a_board_file_that_fails_falls_back_at_once(board):
-    """An update whose board.py cannot be imported is given up in the same boot."""
-    change(board, "b", "board.py", "import edges\nimport nothing_of_that_name\n")
+    """An update whose board.py cannot be imported is given up at once, with its imports."""
+    good = board.files["board.py"] + "\nimport kit\n\nassert kit.SLOT == 'a'\n"
+    fill(board.flash / "a", {**board.files, "board.py": good, "kit.py": "SLOT = 'a'\n"})
+    bad = "import kit\nimport nothing_of_that_name\n"
+    fill(board.flash / "b", {**board.files, "board.py": bad, "kit.py": "SLOT = 'b'\n"})
     board.start(REQUESTED, (PORT,))
     assert board.read(SLOT, 2) == (0, CONFIRMED)
     assert boot.read_state(f"{board.flash}/")["bad"] == "b"
