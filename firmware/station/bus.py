@@ -99,9 +99,7 @@ class Bus:
         self.latency_us = [0] * devices  # filtered turnaround; 0: not known
         self.twin = self._find_twins()
         self.reply_crc = array("H", [0] * len(self.blocks))  # of the last reply, by position
-        self.after = bytearray(
-            range(len(self.blocks))
-        )  # the twin that last said the same, or itself
+        self.after = bytearray(range(len(self.blocks)))  # the twin that said the same, or itself
         self.reserved = bytearray([255] * devices)  # positions, 255: none
         self.tries = bytearray(len(self.blocks))
         self.retired = bytearray(len(self.blocks))  # marked bad because its device is down
