@@ -117,7 +117,8 @@ def asked(path: Path) -> dict[str, Any] | None:
             except BlockingIOError:
                 time.sleep(0.005)
             if found.endswith(b"\n"):
-                return dict(json.loads(found))
+                # A flood may still have been under way when the port was emptied.
+                return dict(json.loads(found[found.find(b"{") :]))
     return None
 
 
