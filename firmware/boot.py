@@ -136,6 +136,7 @@ def start(root: str) -> None:
     if not has_slots and not exists(root + "board.py"):
         return
     given_up = ""
+    known = list(sys.modules)
     while True:
         slot = ""
         if has_slots:
@@ -152,7 +153,9 @@ def start(root: str) -> None:
                 raise
             given_up += slot
             sys.path.pop(0)
-            sys.modules.pop("board", None)
+            for name in list(sys.modules):
+                if name not in known:
+                    del sys.modules[name]  # also what board.py has imported of that slot
     if has_slots:
         os.chdir(root + slot)
         is_free = board.maintenance() or board.boot_reason() == BY_POWER

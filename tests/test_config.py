@@ -66,7 +66,12 @@ def test_two_devices_may_not_share_an_address(write, station_text):
         ('unique_id = "', 'unique_id = "Z', "unique_id"),
         ('port = "', 'port = "\\u0000', "control characters"),
         ("unit_id = 10", "unit_id = 248", "248"),
-        ("[board.link]", INPUT.format("door", 8) + "[board.link]", "has inputs 0, 1, 2, 3"),
+        # A board with fewer contacts than the largest number that one may have.
+        (
+            'type = "virtual"\nunique_id = "5357000000010001"\n\n',
+            'type = "pico"\nunique_id = "5357000000010001"\n\n' + INPUT.format("door", 8),
+            "has inputs 0, 1, 2, 3",
+        ),
         (
             "[board.link]",
             INPUT.format("door", 1) + INPUT.format("lid", 1) + "[board.link]",

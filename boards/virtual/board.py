@@ -2,11 +2,7 @@
 
 Told by the environment: SHOREWATCH_LINK, SHOREWATCH_BUS0 and _BUS1 (paths of ttys; a link may
 vanish and come back as another), SHOREWATCH_UID, SHOREWATCH_BOOT_REASON.
-Dry contacts come as edges on the tty SHOREWATCH_INPUTS, a line each: "index level us", decimal:
-the contact (from 0), 1 closed or 0 open, and how many microseconds (0 to 2^29) after the edge
-before it. Edges wait in a queue, at most one is played a pass, and none before its time, so that
-the writer's scheduling does not change their distances. A line that is no edge is skipped. Without
-the variable all contacts stay open.
+Dry contacts: edges.py plays what comes on the tty SHOREWATCH_INPUTS; without it all stay open.
 
 The watchdog is one "." on stdout at most each 100 ms: the supervisor kills a VM that misses it for
 WATCHDOG_MS. Exit code 70 is a reset. A pty carries no speed and no parity: tx_idle() works out when
@@ -32,13 +28,8 @@ MAINTENANCE = "link"
 
 _REOPEN_MS = 250
 _BEAT_MS = 100
-_GONE = select.POLLHUP | select.POLLERR
-_VTIME = 5
-_VMIN = 6
 # SHOREWATCH_MAINTENANCE=1 starts a VM for maintenance, whose deadline is the supervisor's;
 # SHOREWATCH_STRAP=1 is a bridged strap.
-_EXITS = {3: 70, 4: 71, 5: 72}  # by what reset() was told
-_POLL_MIN_US = 1000
 # Linux, asm-generic/termbits.h; MicroPython names only some of them.
 _SPEEDS = {
     1200: 9,
@@ -50,16 +41,8 @@ _SPEEDS = {
     57600: 4097,
     115200: 4098,
 }
-_CSTOPB = 0o100
-_CREAD = 0o200
-_PARENB = 0o400
-_PARODD = 0o1000
-_CLOCAL = 0o4000
 
-_INPUTS = 8
-_EDGES = 16  # edges that wait; past them the tty waits
-_US_MAX = 1 << 29
-_EDGE_LATE_US = 20000  # later than this, an edge was not waiting: the next one counts from it
+_INPUTS = 16
 
 _poller = select.poll()
 _scratch = bytearray(256)  # of the port at hand
@@ -74,14 +57,14 @@ class Port:
         char_ns: int,
         *,
         line: "tuple[int, int, int] | None" = None,
-        size: int = 1024,
+        size: int = 512,
     ) -> None:
         """Line: baud, parity and stop bits, where they matter. size: bytes that may wait."""
         self._path = path
         self._line = line
         self._char_ns = char_ns
         self._file: Any = None
-        self._own = select.poll()
+        self._poll = select.poll()
         self._size = size
         self._ring = micropython.RingIO(size + 1)
         self._tried_ms: Any = 0
@@ -91,9 +74,9 @@ class Port:
 
     def any(self) -> int:
         if self._ready(select.POLLIN):
-            room = self._size - self._ring.any()
-            if room > 0:
-                self._pull(min(room, 256))
+            left = self._size - self._ring.any()
+            if left > 0:
+                self._pull(min(left, 256))
         return self._ring.any()
 
     def readinto(self, buf: bytearray, n: int) -> int:
@@ -129,9 +112,9 @@ class Port:
             if self._file is None:
                 return False
         flags = 0
-        for _, found in self._own.ipoll(0):
-            flags = found
-        if flags & _GONE:
+        for _, flags in self._poll.ipoll(0):  # noqa: B007
+            pass
+        if flags & (select.POLLHUP | select.POLLERR):
             self._close()
             return False
         return bool(flags & wanted)
@@ -155,97 +138,43 @@ class Port:
             # VMIN = 0: with 1, readinto() would wait until the whole buffer is full.
             termios.setraw(file.fileno())
             attributes = termios.tcgetattr(file.fileno())
-            attributes[6][_VMIN] = 0
-            attributes[6][_VTIME] = 0
+            attributes[6][5] = attributes[6][6] = 0  # VTIME, VMIN
             if self._line is not None:
                 _set_line(attributes, self._line)
             termios.tcsetattr(file.fileno(), termios.TCSANOW, attributes)
         except OSError:
             file.close()
             return
-        self._own.register(file, select.POLLIN | select.POLLOUT)
+        self._poll.register(file, select.POLLIN | select.POLLOUT)
         _poller.register(file, select.POLLIN)
         self._file = file
 
     def _close(self) -> None:
         self._tried_ms = time.ticks_ms()
-        self._own.unregister(self._file)
+        self._poll.unregister(self._file)
         _poller.unregister(self._file)
         self._file.close()
         self._file = None
 
 
-class Contacts:
-    """Contacts played from a queue of edges; idle() ends when the next one is due."""
+class _Contacts:
+    """Contacts that nobody plays: all stay open."""
 
-    def __init__(self, path: "str | None") -> None:
-        self.count = _INPUTS
-        self.wakes_idle = True
-        self._port = Port(path, 0, size=128) if path else None
-        self._mask = 0
-        self._last_us: Any = time.ticks_us()  # when the last edge was played
-        self._bits = bytearray(_EDGES)
-        self._after_us = [0] * _EDGES
-        self._head = 0
-        self._queued = 0
-        self._byte = bytearray(1)
-        self._fields = [0, 0, 0]
-        self._field = 0
-        self._is_edge = True
+    count = _INPUTS
+    wakes_idle = True
 
     def read(self) -> int:
-        """The closed contacts, after playing at most one edge."""
-        if self._port is None:
-            return 0
-        while self._queued < _EDGES and self._port.any():
-            self._port.readinto(self._byte, 1)
-            self._take(self._byte[0])
-        if self._queued and self.due_us() <= 0:
-            bit = self._bits[self._head]
-            if bit & 1:
-                self._mask |= 1 << (bit >> 1)
-            else:
-                self._mask &= ~(1 << (bit >> 1))
-            # From the time it should have had: delays of passes do not add up.
-            due_us = time.ticks_add(self._last_us, self._after_us[self._head])
-            now_us = time.ticks_us()
-            is_late = time.ticks_diff(now_us, due_us) > _EDGE_LATE_US
-            self._last_us = now_us if is_late else due_us
-            self._head = (self._head + 1) % _EDGES
-            self._queued -= 1
-        return self._mask
+        return 0
 
     def due_us(self) -> int:
-        """Microseconds until the next edge; a long time if there is none."""
-        if self._queued == 0:
-            return _US_MAX
-        gone_us = time.ticks_diff(time.ticks_us(), self._last_us)
-        return self._after_us[self._head] - gone_us
-
-    def _take(self, byte: int) -> None:
-        if 48 <= byte <= 57:
-            value = self._fields[self._field] * 10 + byte - 48
-            self._fields[self._field] = min(value, _US_MAX)
-        elif byte == 32 and self._field < 2:
-            self._field += 1
-        elif byte == 10:
-            index, level = self._fields[0], self._fields[1]
-            if self._is_edge and self._field == 2 and index < self.count and level < 2:
-                at = (self._head + self._queued) % _EDGES
-                self._bits[at] = index << 1 | level
-                self._after_us[at] = self._fields[2]
-                self._queued += 1
-            self._fields[0] = self._fields[1] = self._fields[2] = self._field = 0
-            self._is_edge = True
-        else:
-            self._is_edge = False
+        return 1 << 29
 
 
 class _Dog:
     def __init__(self) -> None:
         self._fed_ms: Any = time.ticks_add(time.ticks_ms(), -_BEAT_MS)
-        self._out = select.poll()
-        self._out.register(sys.stdout, select.POLLOUT)
+        self._poll = select.poll()
+        self._poll.register(sys.stdout, select.POLLOUT)
 
     def feed(self) -> None:
         now_ms = time.ticks_ms()
@@ -253,8 +182,8 @@ class _Dog:
             return
         self._fed_ms = now_ms
         flags = 0
-        for _, found in self._out.ipoll(0):
-            flags = found
+        for _, flags in self._poll.ipoll(0):  # noqa: B007
+            pass
         if flags & select.POLLERR:
             sys.exit(1)  # nobody holds the other end: this hardware is gone
         if flags & select.POLLOUT:
@@ -264,7 +193,7 @@ class _Dog:
                 sys.exit(1)
 
 
-_contacts: "Contacts | None" = None
+_contacts: "Any" = _Contacts()
 
 
 def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
@@ -280,9 +209,13 @@ def open_link(settings: "dict[str, Any]") -> Port:
     return Port(os.getenv("SHOREWATCH_LINK") or "", 0)
 
 
-def open_inputs() -> Contacts:
+def open_inputs() -> "Any":
     global _contacts
-    _contacts = Contacts(os.getenv("SHOREWATCH_INPUTS"))
+    path = os.getenv("SHOREWATCH_INPUTS")
+    if path:
+        import edges  # the simulation's own code: without it, a board like any other
+
+        _contacts = edges.Contacts(Port(path, 0, size=128), _INPUTS)
     return _contacts
 
 
@@ -292,9 +225,8 @@ def watchdog() -> _Dog:
 
 def idle(wait_us: int) -> None:
     """Rests until the time has passed, a byte has come on any port, or an edge is due."""
-    if _contacts is not None:
-        wait_us = max(min(wait_us, _contacts.due_us()), 0)
-    if wait_us < _POLL_MIN_US:
+    wait_us = max(min(wait_us, _contacts.due_us()), 0)
+    if wait_us < 1000:
         time.sleep_us(wait_us)
         return
     for _ in _poller.ipoll(wait_us // 1000):
@@ -314,7 +246,7 @@ def reset(reason: int = 3) -> None:
                 sys.stderr.write(file.read())
         except OSError:
             pass
-    sys.exit(_EXITS[reason])
+    sys.exit(67 + reason)
 
 
 def strap() -> bool:
@@ -349,10 +281,8 @@ def _set_line(attributes: "list[Any]", line: "tuple[int, int, int]") -> None:
     baud, parity, stop_bits = line
     if sys.platform != "linux" or baud not in _SPEEDS:
         return
-    flags = attributes[2] & ~(_PARENB | _PARODD | _CSTOPB)
-    if parity:
-        flags |= _PARENB | (_PARODD if parity == 2 else 0)
+    # CREAD and CLOCAL; PARENB, PARODD; CSTOPB.
+    attributes[2] = attributes[2] & ~0o1500 | (0o4200, 0o4600, 0o5600)[parity]
     if stop_bits == 2:
-        flags |= _CSTOPB
-    attributes[2] = flags | _CREAD | _CLOCAL
+        attributes[2] |= 0o100
     attributes[4] = attributes[5] = _SPEEDS[baud]

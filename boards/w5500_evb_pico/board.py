@@ -12,13 +12,11 @@ program unless kbd_intr(-1). The port drops parity errors: the CRC finds them.
 """
 
 import binascii
-import select
-import sys
 import time
 
 import machine
-import micropython
 import network
+from ports import RX_SIZE, Port, UsbPort
 
 TYPE_CHECKING = False  # a board has no typing module
 if TYPE_CHECKING:
@@ -38,75 +36,9 @@ _STRAP = 22  # bridged to ground
 _CONTACTS = 8  # GP8 to GP15, each a contact to ground
 _CONTACT_FIRST = 8
 _GPIO_IN = 0xD0000004  # SIO, RP2040 datasheet 2.3.1.7: all pins at one instant
-_RX_SIZE = 512
 _TX_SIZE = 256
 
 _ports: "list[Port | UsbPort]" = []
-
-
-class Port:
-    """A UART with a driver enable pin."""
-
-    def __init__(self, uart: machine.UART, de: machine.Pin) -> None:
-        self._uart = uart
-        self._de = de
-
-    def any(self) -> int:
-        return self._uart.any()
-
-    def readinto(self, buf: bytearray, n: int) -> int:
-        return self._uart.readinto(buf, n) or 0
-
-    def write(self, buf: bytearray, n: int) -> int:
-        return self._uart.write(buf, n) or 0  # type: ignore[call-arg]  # the stub lacks n
-
-    def tx_idle(self) -> bool:
-        return self._uart.txdone()
-
-    def de(self, on: bool) -> None:
-        self._de.value(on)
-
-
-class UsbPort:
-    """The built-in USB-CDC, bytes as they are. Without a host it reads nothing, swallows writes."""
-
-    def __init__(self) -> None:
-        micropython.kbd_intr(-1)
-        self._poll = select.poll()
-        self._poll.register(sys.stdin, select.POLLIN)
-        self._out = select.poll()
-        self._out.register(sys.stdout, select.POLLOUT)
-        self._one = bytearray(1)
-        self._ring = micropython.RingIO(_RX_SIZE + 1)
-
-    def any(self) -> int:
-        # One byte at a time: readinto() of more would wait until all have come.
-        room = min(_RX_SIZE - self._ring.any(), 64)
-        while room > 0 and self._ready(self._poll, select.POLLIN):
-            sys.stdin.buffer.readinto(self._one)
-            self._ring.write(self._one)
-            room -= 1
-        return self._ring.any()
-
-    def readinto(self, buf: bytearray, n: int) -> int:
-        return self._ring.readinto(buf, n) or 0
-
-    def write(self, buf: bytearray, n: int) -> int:
-        if not self._ready(self._out, select.POLLOUT):
-            return 0
-        return sys.stdout.buffer.write(buf, n) or 0
-
-    def tx_idle(self) -> bool:
-        return True
-
-    def de(self, on: bool) -> None:
-        pass
-
-    def _ready(self, poll: select.poll, wanted: int) -> bool:
-        flags = 0
-        for _, found in poll.ipoll(0):
-            flags = found
-        return bool(flags & wanted)
 
 
 class Contacts:
@@ -138,7 +70,7 @@ def open_bus(uart: int, baud: int, parity: int, stop_bits: int) -> Port:
         tx=machine.Pin(tx),
         rx=machine.Pin(rx),
         txbuf=_TX_SIZE,
-        rxbuf=_RX_SIZE,
+        rxbuf=RX_SIZE,
     )
     port = Port(line, driver)
     _ports.append(port)

@@ -5,9 +5,10 @@ slow ones, slow ones still get their turn, and on an overloaded bus all fall bac
 block that is a whole period late slips, counted.
 Quarantine: after a request without a proper answer, that device is not asked again until its worst
 reply time has passed, so that a late reply never meets another request to the same unit.
-Doubt: two blocks of one device with the same function and count are twins. A reply that repeats the
-last one of a twin asked less than the worst reply time ago may be a copy that came late: it is not
-taken, and its block is asked first, alone, after a quarantine.
+Twins: blocks of one device whose replies have the same shape. A reply that repeats the last one of
+a twin asked less than the worst reply time ago may be a copy of it that came late: it is not taken.
+So that this stays rare, twins that hold the same are kept apart by that time; of those that wait
+the latest has its device's reservation, and its like are not asked before it.
 Timeout: 4 times the device's turnaround (rising at once, falling slowly) and the reply's time on
 the wire, at least 100 ms, at most the plan's. A timeout counts as a turnaround of that time.
 Breaker: after 3 failures in a row a device is down. One probe at a time asks a down device; a
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from station.plan import Plan
     from station.seams import Ticks
 
-NEVER = 0
-UP = 1
+UP = 1  # 0: never asked
 FAILING = 2
 DOWN = 3
 
@@ -78,13 +78,12 @@ class Bus:
         self.word = image.BUS_START + 16 * index
         devices = len(plan.device_bus)
         self.blocks = bytes(
-            b
-            for b in range(len(plan.block_device))
-            if plan.device_bus[plan.block_device[b]] == index
+            block
+            for block in range(len(plan.block_device))
+            if plan.device_bus[plan.block_device[block]] == index
         )
         # Only devices with something to read: the others would never answer, nor be down.
-        asked = {plan.block_device[b] for b in self.blocks}
-        self.devices = bytes(d for d in range(devices) if d in asked)
+        self.devices = bytes(sorted({plan.block_device[block] for block in self.blocks}))
         self.state = bytearray(devices)
         self.failures = bytearray(devices)
         self.last_fault = bytearray(devices)
@@ -99,8 +98,9 @@ class Bus:
         self.due_ms = [now_ms] * len(self.blocks)
         self.latency_us = [0] * devices  # filtered turnaround; 0: not known
         self.twin = self._find_twins()
-        self.reply_crc = array("H", [0] * len(self.blocks))  # of the last good reply, by position
-        self.doubted = bytearray(len(self.blocks))
+        self.reply_crc = array("H", [0] * len(self.blocks))  # of the last reply, by position
+        self.after = bytearray(range(len(self.blocks)))  # the twin that said the same, or itself
+        self.reserved = bytearray([255] * devices)  # positions, 255: none
         self.tries = bytearray(len(self.blocks))
         self.retired = bytearray(len(self.blocks))  # marked bad because its device is down
         self.asked = NONE  # position of the block in the transaction
@@ -153,21 +153,55 @@ class Bus:
         return (
             self.plan.block_device[block] == self.plan.block_device[other]
             and self.plan.block_function[block] == self.plan.block_function[other]
-            and self.plan.block_count[block] == self.plan.block_count[other]
+            and self._size_bytes(block) == self._size_bytes(other)
         )
 
+    def _size_bytes(self, block: int) -> int:
+        return frame.reply_size(self.plan.block_function[block], self.plan.block_count[block])
+
     def _is_doubtful(self, position: int, crc: int, now_ms: int) -> bool:
-        """Whether a good reply may be a late copy of one to another request of the same shape."""
+        """Whether a good reply may be a late copy of a twin's; tells its like that it came last."""
+        result = False
         twin = self.twin[position]
         while twin != position:
-            block = self.blocks[twin]
-            gone_ms = self.ticks.ticks_diff(now_ms, self.image.asked_ms(block))
-            limit_ms = self.plan.device_worst_ms[self.plan.block_device[block]]
-            limit_ms += self.client.request_us // 1000 + 1
-            if self.reply_crc[twin] == crc and 0 <= gone_ms <= limit_ms:
-                return True
+            if self.reply_crc[twin] == crc:
+                self.after[twin] = position
+                self._restart_sweep()  # which may have chosen it
+                if self._copy_left_ms(twin, now_ms) > 0:
+                    self.after[position] = twin
+                    result = True
             twin = self.twin[twin]
-        return False
+        return result
+
+    def _copy_left_ms(self, position: int, now_ms: int) -> int:
+        """For how long a copy of this block's last reply can still come."""
+        block = self.blocks[position]
+        left_ms = self.plan.device_worst_ms[self.plan.block_device[block]]
+        left_ms += self.client.request_us // 1000 + 2
+        late_ms = self.ticks.ticks_diff(now_ms, self.image.asked_ms(block))
+        return max(left_ms - late_ms, 0) if late_ms >= 0 else 0
+
+    def _apart_left_ms(self, position: int, device: int, now_ms: int) -> int:
+        """For how long a block that is due has to wait for the sake of its twins."""
+        left_ms = 0
+        if self.after[position] != position:
+            left_ms = self._copy_left_ms(self.after[position], now_ms)
+            if left_ms == 0:
+                self.after[position] = position
+        first = self.reserved[device]
+        if left_ms > 0:
+            if first == 255 or self._lateness(position, now_ms) > self._lateness(first, now_ms):
+                self.reserved[device] = position
+        elif first != 255 and first != position:
+            result = self.reply_crc[first] == self.reply_crc[position]
+            if result and self._is_alike(self.blocks[first], self.blocks[position]):
+                left_ms = 1
+        return left_ms
+
+    def _lateness(self, position: int, now_ms: int) -> int:
+        """Of a block that is due, as a part of its period, in 1/256."""
+        late_ms = min(self.ticks.ticks_diff(now_ms, self.due_ms[position]), LATE_MAX_MS)
+        return (late_ms << 8) // self.plan.block_period_ms[self.blocks[position]]
 
     def _spent_us(self, now_us: int) -> int:
         return self.ticks.ticks_diff(now_us, self._started_us)
@@ -204,13 +238,12 @@ class Bus:
             self.due_ms[position] = now_ms
         left_ms = self.ticks.ticks_diff(self.due_ms[position], now_ms)
         left_ms = max(left_ms, self._quarantine_left_ms(device, now_ms))
+        if left_ms <= 0:
+            left_ms = self._apart_left_ms(position, device, now_ms)
         if left_ms > 0:
             self._soonest_ms = min(self._soonest_ms, left_ms)
             return
-        late_ms = min(self.ticks.ticks_diff(now_ms, self.due_ms[position]), LATE_MAX_MS)
-        lateness = (late_ms << 8) // self.plan.block_period_ms[block]
-        if self.doubted[position]:
-            lateness = LATE_MAX_MS << 8
+        lateness = self._lateness(position, now_ms)
         if self._best == NONE or lateness > self._best_lateness:
             self._best = position
             self._best_lateness = lateness
@@ -238,9 +271,9 @@ class Bus:
                 self._start(position, now_us)
                 return 0
         else:
-            rested_ms = self.ticks.ticks_diff(now_ms, self._rest_start_ms)
-            if rested_ms < self._rest_ms:
-                return min(self._rest_ms - rested_ms, probe_left_ms) * 1000
+            spent_ms = self.ticks.ticks_diff(now_ms, self._rest_start_ms)
+            if spent_ms < self._rest_ms:
+                return min(self._rest_ms - spent_ms, probe_left_ms) * 1000
         self._restart_sweep()
         return 0 if self.blocks else FAR_US
 
@@ -287,6 +320,8 @@ class Bus:
         block = self.blocks[position]
         device = self.plan.block_device[block]
         self.asked = position
+        if self.reserved[device] == position:
+            self.reserved[device] = 255
         self._started_us = now_us
         self.client.timeout_us = self._timeout_us(block, device)
         self.client.start(
@@ -300,23 +335,21 @@ class Bus:
         self._restart_sweep()
 
     def _timeout_us(self, block: int, device: int) -> int:
-        plan_us = self.plan.device_timeout_ms[device] * 1000
+        timeout_us = self.plan.device_timeout_ms[device] * 1000
         if self.latency_us[device] == 0:
-            return plan_us
-        size = frame.reply_size(self.plan.block_function[block], self.plan.block_count[block])
-        least_us = max(LATENCY_FACTOR * self.latency_us[device], TIMEOUT_FLOOR_US)
-        return min(least_us + size * self.client.char_us, plan_us)
+            return timeout_us
+        wait_us = max(LATENCY_FACTOR * self.latency_us[device], TIMEOUT_FLOOR_US)
+        return min(wait_us + self._size_bytes(block) * self.client.char_us, timeout_us)
 
     def _learn(self, device: int) -> None:
         """Takes the turnaround of a proper answer into the filter."""
-        seen_us = max(self.client.reply_us - self.client.size * self.client.char_us, 1)
-        known_us = self.latency_us[device]
-        self.latency_us[device] = max(seen_us, known_us - (known_us - seen_us >> LATENCY_FALL))
+        reply_us = max(self.client.reply_us - self.client.size * self.client.char_us, 1)
+        last_us = self.latency_us[device]
+        self.latency_us[device] = max(reply_us, last_us - (last_us - reply_us >> LATENCY_FALL))
 
     def _doubt(self, position: int, device: int) -> None:
         """Leaves a reply that may be a copy: its block is asked anew when no copy can come."""
         self._count(image.REJECTED)
-        self.doubted[position] = 1
         self._quarantine(device)
         self._put_back(position)
         self._restart_sweep()
@@ -333,14 +366,13 @@ class Bus:
         device = self.plan.block_device[block]
         word = 8 * device
         result = self.client.result
-        self.doubted[position] = 0
         if result == frame.GOOD:
             crc = self.client.reply[self.client.size - 2] << 8
             crc |= self.client.reply[self.client.size - 1]
+            self.reply_crc[position] = crc
             if self._is_doubtful(position, crc, now_ms):
                 self._doubt(position, device)
                 return
-            self.reply_crc[position] = crc
             self._count2(image.GOOD)
             image.bump(self.image.devices, word + image.DEVICE_GOOD)
             self.events.store(block, self.client.reply, self.client.asked_ms, now_ms)
@@ -361,9 +393,9 @@ class Bus:
         self._failed(device, result)
         if self.state[device] == DOWN and (self.is_probe or not was_down):
             # The failure that takes a device down counts as its first probe.
-            cost_ms = self._spent_us(now_us) // 1000 + 1
+            spent_ms = self._spent_us(now_us) // 1000 + 1
             self.probe_paused = True
-            self.probe_end_ms = self.ticks.ticks_add(now_ms, PROBE_PAUSE * cost_ms)
+            self.probe_end_ms = self.ticks.ticks_add(now_ms, PROBE_PAUSE * spent_ms)
         elif self.tries[position] < self.plan.device_retries[device]:
             self.tries[position] += 1
             self._put_back(position)
@@ -413,10 +445,9 @@ class Bus:
         image.put(self.image.devices, 8 * device + image.STATE, state)
         image.put(self.image.devices, 8 * device + image.FAILURES, failures)
 
-    def _count(self, counter: int, by: int = 1) -> None:
-        image.bump(self.image.board, self.word + counter, by)
+    def _count(self, word: int, by: int = 1) -> None:
+        image.bump(self.image.board, self.word + word, by)
 
-    def _count2(self, counter: int) -> None:
-        carry = image.bump(self.image.board, self.word + counter + 1)
-        if carry:
-            image.bump(self.image.board, self.word + counter)
+    def _count2(self, word: int) -> None:
+        if image.bump(self.image.board, self.word + word + 1):
+            image.bump(self.image.board, self.word + word)

@@ -53,7 +53,7 @@ class Client:
         self.request_size = frame.REQUEST_SIZE
         self.request = bytearray(frame.REQUEST_SIZE)
         self.reply = bytearray(BUFFER_SIZE)
-        self.more = bytearray(BUFFER_SIZE)
+        self.more = frame.MORE
         self.state = IDLE
         self.result = frame.PENDING
         self.was_sent = False
@@ -94,21 +94,21 @@ class Client:
             return self._listen(now_us, now_ms)
         if self.state == SENDING:
             return self._send(now_us, now_ms)
-        waited_us = self.ticks.ticks_diff(now_us, self._since_us)
+        spent_us = self.ticks.ticks_diff(now_us, self._since_us)
         if self.state == FOREIGN:
-            return self._foreign(now_us, waited_us)
+            return self._foreign(now_us, spent_us)
         if self.state == ECHO and self.port.any() >= self.request_size - self._got:
-            self._end_echo(now_us, waited_us)
+            self._end_echo(now_us, spent_us)
         if self.state == HEAD and self.port.any() >= frame.HEAD_SIZE - self._got:
-            self._head(now_us, waited_us)
+            self._head(now_us, spent_us)
         if self.state == BODY and self.port.any() >= self.size - self._got:
-            self._body(now_us, waited_us)
+            self._body(now_us, spent_us)
         if self.state == IDLE:
             return 0
-        if waited_us >= self.timeout_us:
-            self._finish(now_us, waited_us, frame.TIMEOUT)
+        if spent_us >= self.timeout_us:
+            self._finish(now_us, spent_us, frame.TIMEOUT)
             return 0
-        return self.t35_us if self.state == FOREIGN else self.timeout_us - waited_us
+        return self.t35_us if self.state == FOREIGN else self.timeout_us - spent_us
 
     def _drain(self) -> bool:
         if not self.port.any():
@@ -187,7 +187,7 @@ class Client:
         else:
             self._echoed = 0
 
-    def _end_echo(self, now_us: int, waited_us: int) -> None:
+    def _end_echo(self, now_us: int, spent_us: int) -> None:
         self._append(self.request_size - self._got)
         if self._repeats(self.reply, 0, self.request_size):
             self._got = self._echoed = 0
@@ -195,18 +195,18 @@ class Client:
         elif self._echoed:
             self._reject()
         else:
-            self._judge_head(now_us, waited_us)
+            self._judge_head(now_us, spent_us)
 
     def _reject(self) -> None:
         self.state = FOREIGN
         self._heard_us = self.ticks.ticks_us()
 
-    def _head(self, now_us: int, waited_us: int) -> None:
+    def _head(self, now_us: int, spent_us: int) -> None:
         self._append(frame.HEAD_SIZE - self._got)
         if self._repeats(self.reply, 0, frame.HEAD_SIZE) and not self._is_short():
             self.state = ECHO  # the bytes that follow will tell
         else:
-            self._judge_head(now_us, waited_us)
+            self._judge_head(now_us, spent_us)
 
     def _is_short(self) -> bool:
         """Whether this may be the head of a good reply of fewer bytes than an echo."""
@@ -216,7 +216,7 @@ class Client:
         size = frame.reply_size(self.function, self.count)
         return head == frame.GOOD and size < self.request_size
 
-    def _judge_head(self, now_us: int, waited_us: int) -> None:
+    def _judge_head(self, now_us: int, spent_us: int) -> None:
         if self.function == frame.IDENTIFY:
             self._reject()  # of no known length: judged when the line is silent
             return
@@ -227,11 +227,11 @@ class Client:
             self.state = BODY
         elif head == frame.EXCEPTION and frame.has_crc(self.reply, 0, frame.HEAD_SIZE):
             self.size = frame.HEAD_SIZE
-            self._finish(now_us, waited_us, head)
+            self._finish(now_us, spent_us, head)
         else:
             self._reject()
 
-    def _body(self, now_us: int, waited_us: int) -> None:
+    def _body(self, now_us: int, spent_us: int) -> None:
         self._append(self.size - self._got)
         if self.size < self.request_size and self._repeats(self.reply, 0, self.size):
             self.state = ECHO
@@ -239,17 +239,17 @@ class Client:
             result = frame.check_reply(
                 self.reply, self.size, self.unit_id, self.function, self.count
             )
-            self._finish(now_us, waited_us, result)
+            self._finish(now_us, spent_us, result)
 
-    def _foreign(self, now_us: int, waited_us: int) -> int:
+    def _foreign(self, now_us: int, spent_us: int) -> int:
         if self.port.any():
             self._append(BUFFER_SIZE)
             self._heard_us = self.ticks.ticks_us()
         elif self.ticks.ticks_diff(now_us, self._heard_us) >= self.t35_us:
-            self._finish(now_us, waited_us, self._judge_silenced())
+            self._finish(now_us, spent_us, self._judge_silenced())
             return 0
-        if waited_us >= self.timeout_us + BABBLE_US:
-            self._finish(now_us, waited_us, frame.BAD_CRC)
+        if spent_us >= self.timeout_us + BABBLE_US:
+            self._finish(now_us, spent_us, frame.BAD_CRC)
         return self.t35_us
 
     def _judge_silenced(self) -> int:
@@ -265,9 +265,9 @@ class Client:
         copy(self.reply, self._got, self.more, 0, n)
         self._got += n
 
-    def _finish(self, now_us: int, waited_us: int, result: int) -> None:
+    def _finish(self, now_us: int, spent_us: int, result: int) -> None:
         self.result = result
-        self.reply_us = waited_us
+        self.reply_us = spent_us
         self.state = IDLE
         self._heard_us = self.ticks.ticks_us()
         self._silent = False

@@ -4,14 +4,13 @@ import gc
 import io
 import sys
 
-FILE = "crash.txt"
 SIZE_MAX = 512
 
 
 def read() -> bytes:
     """The stored text, empty if there is none."""
     try:
-        with open(FILE, "rb") as file:
+        with open("crash.txt", "rb") as file:
             data: bytes = file.read(SIZE_MAX)
             return data
     except OSError:
@@ -25,5 +24,5 @@ def store(error: BaseException) -> None:
     sys.print_exception(error, text)
     data = text.getvalue().encode()[-SIZE_MAX:]
     if data != read():
-        with open(FILE, "wb") as file:
+        with open("crash.txt", "wb") as file:
             file.write(data)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from station.plan import Plan
     from station.seams import Ticks
 
-FROM_BLOCK = 0x0000
 FROM_CONTACT = 0x0100
-FROM_BOARD = 0x0200
 ACTIVE = 0x8000
 
 WATCHES_A_PASS = 8
@@ -44,9 +42,9 @@ class Events:
         self._queued = 0
         self._watch = NO_WATCH  # the next one of the block at the head of the queue
         image.put(img.board, image.EVENT_CAPACITY, image.EVENT_RING)
-        for entry in range(image.EVENT_RING):
-            image.put(img.events, image.EVENT_REGISTERS * entry, 0xFFFF)
-            image.put(img.events, image.EVENT_REGISTERS * entry + 1, 0xFFFF)
+        for i in range(image.EVENT_RING):
+            image.put(img.events, image.EVENT_REGISTERS * i, 0xFFFF)
+            image.put(img.events, image.EVENT_REGISTERS * i + 1, 0xFFFF)
 
     def store(self, block: int, reply: bytearray, asked_ms: int, now_ms: int) -> None:
         """Puts a good reply into the image and its block in the queue of those to look at."""
@@ -95,7 +93,7 @@ class Events:
         self._state[watch] = now
         if now != before and self._known[block]:
             code = self.plan.watch_code[watch] | (ACTIVE if now else 0)
-            self.record(FROM_BLOCK | block, code, value, self.image.asked_ms(block), now_ms)
+            self.record(block, code, value, self.image.asked_ms(block), now_ms)
         self._watch = self.plan.watch_next[watch]
         if self._watch == NO_WATCH:
             self._known[block] = 1

@@ -1,4 +1,4 @@
-"""Modbus RTU frames of a field bus: read requests out, checked replies in. Pure; owns no buffer.
+"""Modbus RTU frames of a field bus: read requests out, checked replies in. Pure.
 
 Request: unit u8, function u8, address u16, count u16, CRC u16 (low byte first): 8 bytes.
 Reply: unit, function, byte count, data, CRC. Exception: unit, function | 0x80, code, CRC: 5 bytes.
@@ -27,6 +27,7 @@ IDENTITY_MIN = 10  # unit, 2B, 0E, code, conformity, more, next, number of objec
 HEAD_SIZE = 5  # no reply is shorter, and an exception is exactly this long
 REGISTERS_MAX = 121
 BITS_MAX = 1936
+MORE = bytearray(260)  # for all ports: what is read into it is taken from it in the same call
 
 
 def registers(function: int, count: int) -> int:
@@ -97,8 +98,9 @@ def check_identity(buf: bytearray, size: int, unit_id: int, code: int) -> int:
         return REJECTED
     if buf[1] == IDENTIFY | 0x80:
         return EXCEPTION if size == HEAD_SIZE else REJECTED
-    is_answer = buf[1] == IDENTIFY and buf[2] == IDENTIFICATION and buf[3] == code
-    return GOOD if is_answer and size >= IDENTITY_MIN else REJECTED
+    if buf[1] != IDENTIFY or buf[2] != IDENTIFICATION or buf[3] != code:
+        return REJECTED
+    return GOOD if size >= IDENTITY_MIN else REJECTED
 
 
 def check_reply(buf: bytearray, size: int, unit_id: int, function: int, count: int) -> int:

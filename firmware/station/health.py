@@ -80,10 +80,10 @@ class Health:
         self._feed()
         return BEAT_MS * 1000
 
-    def note_pass(self, pass_us: int) -> None:
+    def note_pass(self, spent_us: int) -> None:
         """Takes the length of one pass without its rest."""
-        if pass_us > self._worst_us:
-            self._worst_us = pass_us
+        if spent_us > self._worst_us:
+            self._worst_us = spent_us
         worst_us = max(self._worst_us, self._last_worst_us)
         image.put(self.image.board, image.WORST_PASS, min(worst_us // 100, 0xFFFF))
 

@@ -18,16 +18,11 @@ if TYPE_CHECKING:
     from station.plan import Plan
     from station.seams import Ticks
 
-MAGIC = 0x5357
-MAP_VERSION = 1
 READ_MAX = 125
 AGE_MAX_MS = 1 << 28
 
-# Words of the board segment.
-PLAN_CRC = 0x02
-FIRMWARE = 0x04
-BOOT_ID = 0x06
-BOOT_REASON = 0x08
+# Words of the board segment; before them magic, map version, plan CRC (2), firmware id (2), boot id
+# (2), boot reason: start.py puts them there.
 HEALTH = 0x09
 CLOCK = 0x0A
 WORST_PASS = 0x0D
@@ -67,8 +62,6 @@ CONTACT_STATES = 0
 CONTACT_VALID = 1
 CONTACT_CHANGES = 2
 
-CRASH_REGISTERS = 32
-CONTACT_REGISTERS = 2 + 16
 EVENT_RING = 256
 EVENT_REGISTERS = 8
 
@@ -88,9 +81,9 @@ def get(buf: bytearray, word: int) -> int:
 
 def bump(buf: bytearray, word: int, by: int = 1) -> int:
     """Adds to a word that wraps at 2^16; returns the carry."""
-    total = get(buf, word) + by
-    put(buf, word, total & 0xFFFF)
-    return total >> 16
+    value = get(buf, word) + by
+    put(buf, word, value & 0xFFFF)
+    return value >> 16
 
 
 class Image:
@@ -103,8 +96,8 @@ class Image:
         self.board = bytearray(2 * (BUS_START + 16 * len(plan.bus_uart)))
         self.devices = bytearray(16 * len(plan.device_bus))
         self.generations = bytearray(2 * self.blocks)
-        self.contacts = bytearray(2 * CONTACT_REGISTERS)
-        self.crash = bytearray(2 * CRASH_REGISTERS)
+        self.contacts = bytearray(2 * (CONTACT_CHANGES + 16))
+        self.crash = bytearray(2 * 32)
         self.area = bytearray(2 * plan.area_registers())
         self.events = bytearray(2 * EVENT_REGISTERS * EVENT_RING)
         self._starts = (0, 0x0100, 0x0800, 0x0900, 0x0A00, AREA_START, AREA_END)
@@ -157,12 +150,12 @@ class Image:
         while address < self._starts[i]:
             i -= 1
         at = 2 * (address - self._starts[i])
-        segment = self._segments[i]
-        if at + 2 * count > len(segment):
+        source = self._segments[i]
+        if at + 2 * count > len(source):
             return False
         if i == _AREA:
             self._age_range(address, address + count, now_ms)
-        copy(buf, to, segment, at, 2 * count)
+        copy(buf, to, source, at, 2 * count)
         return True
 
     def word_of(self, block: int, offset: int) -> int:
@@ -176,18 +169,18 @@ class Image:
     def advance_clock(self, now_ms: int) -> None:
         """Brings the board clock to now_ms; called at least once in 6 days, and before stamp()."""
         # Three 16-bit words: a 32-bit board would allocate for a number of 2^30 and more.
-        delta_ms = self.ticks.ticks_diff(now_ms, self._clock_tick_ms)
+        spent_ms = self.ticks.ticks_diff(now_ms, self._clock_tick_ms)
         self._clock_tick_ms = now_ms
-        carry = bump(self.board, CLOCK + 2, delta_ms)
+        carry = bump(self.board, CLOCK + 2, spent_ms)
         if carry:
             carry = bump(self.board, CLOCK + 1, carry)
             if carry:
                 bump(self.board, CLOCK, carry)
 
-    def stamp(self, buf: bytearray, word: int, back_ms: int) -> None:
-        """Puts the board clock of back_ms ago (0 to 2^29) into three words of buf."""
-        low = get(self.board, CLOCK + 2) - (back_ms & 0xFFFF)
-        middle = get(self.board, CLOCK + 1) - (back_ms >> 16) - (1 if low < 0 else 0)
+    def stamp(self, buf: bytearray, word: int, age_ms: int) -> None:
+        """Puts the board clock of age_ms ago (0 to 2^29) into three words of buf."""
+        low = get(self.board, CLOCK + 2) - (age_ms & 0xFFFF)
+        middle = get(self.board, CLOCK + 1) - (age_ms >> 16) - (1 if low < 0 else 0)
         put(buf, word, get(self.board, CLOCK) - (1 if middle < 0 else 0))
         put(buf, word + 1, middle)
         put(buf, word + 2, low)

@@ -72,18 +72,18 @@ class Inputs:
                 self._put(image.CONTACT_VALID, i, 0)
             return False
         self._bursts &= ~(1 << i)
-        active = (self._level >> self.plan.input_index[i] ^ self.plan.input_flags[i]) & 1
+        now = (self._level >> self.plan.input_index[i] ^ self.plan.input_flags[i]) & 1
         was_known = self._known >> i & 1
         self._known |= 1 << i
         before = image.get(self.image.contacts, image.CONTACT_STATES) >> i & 1
         self._put(image.CONTACT_VALID, i, 1)
-        self._put(image.CONTACT_STATES, i, active)
-        if not was_known or active == before:
+        self._put(image.CONTACT_STATES, i, now)
+        if not was_known or now == before:
             return False
         image.bump(self.image.contacts, image.CONTACT_CHANGES + i)
-        changes = image.get(self.image.contacts, image.CONTACT_CHANGES + i)
-        code = ACTIVE if active else 0
-        self.events.record(FROM_CONTACT | i, code, changes, self._first_ms[i], now_ms)
+        value = image.get(self.image.contacts, image.CONTACT_CHANGES + i)
+        code = ACTIVE if now else 0
+        self.events.record(FROM_CONTACT | i, code, value, self._first_ms[i], now_ms)
         return True
 
     def _put(self, word: int, i: int, bit: int) -> None:

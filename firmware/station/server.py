@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from station.image import Image
     from station.seams import Port, Ticks
 
-READ_INPUT_REGISTERS = 0x04
-ENCAPSULATED = 0x2B
-DEVICE_IDENTIFICATION = 0x0E
+READ = 0x04
 MAINTENANCE = 0x41
 ILLEGAL_FUNCTION = 1
 ILLEGAL_ADDRESS = 2
@@ -30,7 +28,7 @@ ILLEGAL_VALUE = 3
 SILENCE_US = 5000
 TX_MAX_US = 1000000
 FRAME_MAX = 256
-IDLE_US = 60000000
+FAR_US = 60000000
 UNIQUE_ID = 3  # position among the objects
 CONFORMITY = 0x83  # extended identification, by stream and one by one
 
@@ -44,7 +42,7 @@ def request_size(function: int) -> int:
     """Length in bytes of a request by its function, 0 if it has to end by silence."""
     if 1 <= function <= 6:
         return 8
-    return 7 if function == ENCAPSULATED else 0
+    return 7 if function == frame.IDENTIFY else 0
 
 
 class Answers:
@@ -66,10 +64,10 @@ class Answers:
         """Answers the PDU buf[at:at + size], size at least 1; returns the end of the reply."""
         out = self.out
         out[1] = buf[at]
-        if out[1] == READ_INPUT_REGISTERS and size == 5:
+        if out[1] == READ and size == 5:
             address = buf[at + 1] << 8 | buf[at + 2]
             return self._read(address, buf[at + 3] << 8 | buf[at + 4], now_ms)
-        if out[1] == ENCAPSULATED and size == 4 and buf[at + 1] == DEVICE_IDENTIFICATION:
+        if out[1] == frame.IDENTIFY and size == 4 and buf[at + 1] == frame.IDENTIFICATION:
             return self._identify(buf[at + 2], buf[at + 3])
         return self.refuse(ILLEGAL_FUNCTION)
 
@@ -109,7 +107,7 @@ class Answers:
                 return self.refuse(ILLEGAL_ADDRESS)
             first = 0  # the source: an unknown start of a stream is its beginning
         end = first + 1 if code == 4 else (5 if code == 3 else 3)
-        out[2] = DEVICE_IDENTIFICATION
+        out[2] = frame.IDENTIFICATION
         out[3] = code
         out[4] = CONFORMITY
         out[5] = out[6] = out[7] = 0
@@ -157,7 +155,7 @@ class Server:
         self.wants_maintenance = False
         self._is_asked = False
         self._in = bytearray(FRAME_MAX)
-        self._more = bytearray(FRAME_MAX)
+        self._more = frame.MORE
         self._state = EMPTY
         self._got = 0
         self._since_us = ticks.ticks_us()
@@ -175,7 +173,7 @@ class Server:
         ready = self.port.any()
         if ready == 0:
             if self._state == EMPTY:
-                return IDLE_US
+                return FAR_US
             left_us = SILENCE_US - self.ticks.ticks_diff(now_us, self._since_us)
             if left_us > 0:
                 return left_us
@@ -210,9 +208,9 @@ class Server:
         # All that fits, since its end may make it a frame; past that, the last bytes only.
         n = self.port.readinto(self._more, FRAME_MAX)
         if self._got + n > FRAME_MAX:
-            kept = 0 if n >= 8 else 8
-            copy(self._in, 0, self._in, self._got - kept, kept)
-            self._got = kept
+            left = 0 if n >= 8 else 8
+            copy(self._in, 0, self._in, self._got - left, left)
+            self._got = left
         copy(self._in, self._got, self._more, 0, n)
         self._got += n
 
@@ -257,8 +255,8 @@ class Server:
         return self.allows_maintenance and self.answers.is_unique_id(self._in, at, size)
 
     def _release(self, now_us: int) -> int:
-        late = self.ticks.ticks_diff(now_us, self._since_us) > TX_MAX_US
-        if not late and not self.port.tx_idle():
+        spent_us = self.ticks.ticks_diff(now_us, self._since_us)
+        if spent_us <= TX_MAX_US and not self.port.tx_idle():
             return 100
         self.port.de(False)
         self._clear()

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from station.seams import Ticks
     from station.server import Answers
 
-PORT = 502
 ANY_UNIT = 255
 CLIENTS_MAX = 4
 IDLE_MS = 60000

@@ -20,3 +20,14 @@ def asset_folder(kind: Literal["firmware", "boards", "stations"]) -> Path:
     folder = _PACKAGE / "_assets" / kind
     assert folder.is_dir(), f"the wheel lacks {kind}"
     return folder
+
+
+def board_files(folder: Path) -> list[Path]:
+    """The modules that a board type brings to its flash; `folder` is its own, in `boards`.
+
+    A folder with port.py plays its own hardware, which needs that file outside the flash; all
+    others are chips and share the modules in `boards/chip`.
+    """
+    own = sorted(folder.glob("*.py"))
+    shared = [] if folder / "port.py" in own else sorted((folder.parent / "chip").glob("*.py"))
+    return [path for path in own + shared if path.name != "port.py"]

@@ -6,7 +6,7 @@ from fw_fakes import Line, Ticks, reply_to, run
 from fw_plan_file import blocks, bus, plan_file
 
 from station import bus as scheduler
-from station import client, events, image, plan
+from station import client, events, image, parser, plan
 
 BAUDS = {19200: (573, 2005), 115200: (96, 1750)}
 LATENCY_US = 5000
@@ -20,7 +20,7 @@ class Field:
         self.ticks = Ticks(before_wrap_us)
         self.plan = plan.Plan()
         data = plan_file([bus(0, baud=baud, t35_us=t35_us)], devices, blocks(*rows))
-        assert plan.parse(data, self.plan) == plan.ACCEPTED
+        assert parser.parse(data, self.plan) == parser.ACCEPTED
         self.line = Line(self.ticks, self.answer, char_us)
         self.image = image.Image(self.plan, self.ticks)
         self.events = events.Events(self.plan, self.image, self.ticks)

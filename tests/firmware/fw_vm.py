@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 from fw_fakes import reply_to, sealed
 
+from shorewatch.assets import board_files
+
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
-VIRTUAL = ROOT / "boards" / "virtual" / "board.py"
-PORT = str(ROOT / "boards" / "virtual" / "port.py")
+VIRTUAL = ROOT / "boards" / "virtual"
+PORT = str(VIRTUAL / "port.py")
 HEAP = "heapsize=190k"
 PATIENCE_S = 15
 
@@ -120,7 +122,8 @@ class Board:
         self.flash = folder / "flash"
         shutil.copytree(FIRMWARE / "station", self.flash / "station")
         shutil.copy(FIRMWARE / "main.py", self.flash)
-        shutil.copy(VIRTUAL, self.flash)
+        for path in board_files(VIRTUAL):
+            shutil.copy(path, self.flash)
         if plan is not None:
             (self.flash / "plan.bin").write_bytes(plan)
         if settings is None:

@@ -7,6 +7,8 @@ import tomllib
 import pytest
 from fw_vm import FIRMWARE, ROOT
 
+from shorewatch.assets import board_files
+
 BOARDS = sorted(path.parent.name for path in (ROOT / "boards").glob("*/board.toml"))
 CHIPS = [name for name in BOARDS if name != "virtual"]
 # What Ethernet changes on a Pico.
@@ -82,17 +84,25 @@ def test_no_pin_is_used_twice(name):
     assert len(pins) == len(set(pins))
 
 
+def test_what_goes_to_a_flash():
+    """A chip gets its board.py and the modules of all chips; the virtual board its own alone."""
+    found = {n: {path.name for path in board_files(ROOT / "boards" / n)} for n in BOARDS}
+    assert found.pop("virtual") == {"board.py", "edges.py"}
+    assert set(map(frozenset, found.values())) == {frozenset({"board.py", "ports.py"})}
+
+
 def test_boards_of_one_chip_share_their_code():
     """The W5500-EVB-Pico's board.py differs from the Pico's in its facts and in Ethernet only."""
     pico, ethernet = parts_of("pico"), parts_of("w5500_evb_pico")
     same = (pico.keys() & ethernet.keys()) - OWN
-    assert len(same) > 15
+    assert len(same) > 12
     assert {name: ethernet[name] for name in same} == {name: pico[name] for name in same}
 
 
 def test_only_a_board_touches_hardware():
     """Nothing but board.py imports machine."""
-    for path in (*FIRMWARE.rglob("*.py"), ROOT / "boards" / "virtual" / "port.py"):
+    boards = [path for path in (ROOT / "boards").rglob("*.py") if path.name != "board.py"]
+    for path in (*FIRMWARE.rglob("*.py"), *boards):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):

@@ -6,7 +6,7 @@ import pytest
 from fw_fakes import Ticks, sealed
 from fw_plan_file import blocks, bus, device, plan_file, watch
 
-from station import events, frame, image, plan
+from station import events, frame, image, parser, plan
 
 BIT, ABOVE, BELOW, ABOVE_SIGNED, BELOW_SIGNED = range(1, 6)
 NEVER_WRITTEN = 0xFFFFFFFF
@@ -20,7 +20,7 @@ class Board:
         self.plan = plan.Plan()
         rows = blocks((0, 4, 0, 4, 1000), (0, 1, 0, 20, 1000))
         data = plan_file([bus()], [device()], rows, watches=watches)
-        assert plan.parse(data, self.plan) == plan.ACCEPTED
+        assert parser.parse(data, self.plan) == parser.ACCEPTED
         self.image = image.Image(self.plan, self.ticks)
         self.events = events.Events(self.plan, self.image, self.ticks)
 
@@ -75,7 +75,7 @@ def test_a_changed_bit_is_an_event_each_way():
     for word in (0, 0, 0x8000, 0x8000, 0, 0x7FFF):
         board.read(5, 6, word)
     assert board.facts() == [(0x8007, 1), (0x0007, 0)]
-    assert board.entry(0)[1] == events.FROM_BLOCK | 0
+    assert board.entry(0)[1] == 0
 
 
 def test_a_changed_coil_is_an_event():

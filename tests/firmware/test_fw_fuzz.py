@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from station import bus as scheduler
-from station import client, events, frame, image, inputs, plan, server
+from station import client, events, frame, image, inputs, parser, plan, server
 
 EXAMPLES = int(os.environ.get("SHOREWATCH_FUZZ", "300"))
 CHAR_US = 573
@@ -82,9 +82,9 @@ class Board:
         watches = [watch(0, 1, 16 + i, code=i) for i in range(8)] + [watch(3, 2, 1, 9, 2, 8)]
         devices = [device(0, 1 + i, 60, WORST_MS, i) for i in range(2)]
         data = plan_file([bus(0)], devices, blocks(*ROWS), [contact(0, 0, 15)], watches)
-        assert plan.parse(data, self.plan) == plan.ACCEPTED
+        assert parser.parse(data, self.plan) == parser.ACCEPTED
         self.image = image.Image(self.plan, ticks)
-        image.put(self.image.board, 0, image.MAGIC)
+        image.put(self.image.board, 0, 0x5357)
         self.events = events.Events(self.plan, self.image, ticks)
         self.line = Line(ticks, self.answer)
         self.link = Line(ticks, char_us=0)

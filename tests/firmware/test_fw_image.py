@@ -6,7 +6,7 @@ import pytest
 from fw_fakes import Ticks, reply_to, sealed
 from fw_plan_file import block, blocks, bus, device, plan_file
 
-from station import frame, image, plan
+from station import frame, image, parser, plan
 
 ROWS = [(0, 4, 0x20, 3, 1000), (0, 1, 0, 20, 1000), (1, 3, 0, 121, 1000)]
 NEVER = (0xFFFF, 0xFFFF)
@@ -17,7 +17,7 @@ def make(rows=None, buses=2):
     loaded = plan.Plan()
     packed = blocks(*ROWS) if rows is None else rows
     data = plan_file([bus(i) for i in range(buses)], [device(), device(0, 2)], packed)
-    assert plan.parse(data, loaded) == plan.ACCEPTED
+    assert parser.parse(data, loaded) == parser.ACCEPTED
     return image.Image(loaded, ticks), ticks
 
 

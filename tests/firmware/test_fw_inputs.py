@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from station import bus as scheduler
-from station import client, events, image, inputs, plan
+from station import client, events, image, inputs, parser, plan
 
 NORMALLY_CLOSED = 1
 
@@ -38,7 +38,7 @@ class Board:
     def __init__(self, *rows, wakes_idle=False, before_wrap_us=3_000_000, closed=()):
         self.ticks = Ticks(before_wrap_us)
         loaded = plan.Plan()
-        assert plan.parse(plan_file(inputs=rows), loaded) == plan.ACCEPTED
+        assert parser.parse(plan_file(inputs=rows), loaded) == parser.ACCEPTED
         self.image = image.Image(loaded, self.ticks)
         self.events = events.Events(loaded, self.image, self.ticks)
         self.contacts = Contacts(self.ticks, wakes_idle)
@@ -202,7 +202,7 @@ def test_stamps_while_both_buses_are_busy():
     devices = [device(0, 1), device(1, 1)]
     rows = blocks(*((i % 2, 4, 20 * i, 10, 100) for i in range(16)))
     data = plan_file([bus(0), bus(1)], devices, rows, [contact(0, debounce_ms=15)])
-    assert plan.parse(data, loaded) == plan.ACCEPTED
+    assert parser.parse(data, loaded) == parser.ACCEPTED
     img = image.Image(loaded, ticks)
     ring = events.Events(loaded, img, ticks)
     contacts = Contacts(ticks)

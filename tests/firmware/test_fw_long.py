@@ -12,7 +12,7 @@ from fw_fakes import Line, Ticks, reply_to, sealed
 from fw_plan_file import blocks, bus, contact, device, plan_file, watch
 
 from station import bus as scheduler
-from station import client, events, frame, health, image, inputs, plan
+from station import client, events, frame, health, image, inputs, parser, plan
 
 DAY_US = 86_400 * 1_000_000
 DAYS = 60
@@ -49,7 +49,7 @@ class Station:
             [contact(0, debounce_ms=50)],
             [watch(0, 1, 16, code=5)],
         )
-        assert plan.parse(data, self.plan) == plan.ACCEPTED
+        assert parser.parse(data, self.plan) == parser.ACCEPTED
         self.image = image.Image(self.plan, ticks)
         self.events = events.Events(self.plan, self.image, ticks)
         self.contacts = Contacts(ticks)

@@ -8,7 +8,7 @@ from fw_plan_file import blocks, bus, device, plan_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from station import image, plan, server
+from station import image, parser, plan, server
 
 UNIT = 7
 IDENTITY = [b"Shorewatch", b"virtual", b"0.1.0", b"5357000000000001", b"cable/station/room"]
@@ -20,9 +20,9 @@ class Link:
     def __init__(self, identity=IDENTITY):
         self.ticks = Ticks()
         loaded = plan.Plan()
-        assert plan.parse(plan_file([bus()], [device()], blocks((0, 4, 0, 2, 100))), loaded) == 0
+        assert parser.parse(plan_file([bus()], [device()], blocks((0, 4, 0, 2, 100))), loaded) == 0
         img = image.Image(loaded, self.ticks)
-        image.put(img.board, 0, image.MAGIC)
+        image.put(img.board, 0, 0x5357)
         image.put(img.board, 1, 1)
         self.port = Line(self.ticks, char_us=0)
         self.server = server.Server(self.port, self.ticks, img, UNIT, identity)

@@ -11,7 +11,7 @@ from fw_plan_file import blocks, bus, device, plan_file
 from fw_vm import FIRMWARE, PORT, Board, find_vm, until
 
 import boot
-from station import slots
+from station import update
 
 SCRIPTS = Path(__file__).parent / "vm"
 PLAN = plan_file([bus(0)], [device(0, 5)], blocks((0, 4, 0x20, 3, 100)))
@@ -52,9 +52,9 @@ class Flash:
         fill(self.folder / slot, {"main.py": version, "board.py": "#", "station/app.py": "#"})
 
     def update(self, version):
-        slot = slots.prepare(self.root)
+        slot = update.prepare(self.root)
         self.write(slot, version)
-        slots.install(self.root, slot)
+        update.install(self.root, slot)
         return slot
 
     def state(self):
@@ -173,18 +173,18 @@ def test_an_update_of_a_board_whose_slot_is_broken(flash):
 
 def test_install_refuses_what_differs(flash):
     """A slot that is not what its manifest says is not set on trial."""
-    slot = slots.prepare(flash.root)
+    slot = update.prepare(flash.root)
     flash.write(slot, "3")
     (flash.folder / slot / "board.py").write_text("torn")
     with pytest.raises(ValueError, match="differs from its manifest"):
-        slots.install(flash.root, slot)
+        update.install(flash.root, slot)
     assert boot.choose(flash.root) == "a"
 
 
 def test_install_refuses_the_slot_to_fall_back_to(flash):
     """The confirmed slot cannot be set on trial: there would be nothing to fall back to."""
     with pytest.raises(ValueError, match="fall back"):
-        slots.install(flash.root, "a")
+        update.install(flash.root, "a")
 
 
 def test_no_slots(tmp_path):
@@ -259,8 +259,11 @@ def test_a_crashing_update_falls_back(board):
 
 
 def test_a_board_file_that_fails_falls_back_at_once(board):
-    """An update whose board.py cannot be imported is given up in the same boot."""
-    change(board, "b", "board.py", "import nothing_of_that_name\n")
+    """An update whose board.py cannot be imported is given up at once, with its imports."""
+    good = board.files["board.py"] + "\nimport kit\n\nassert kit.SLOT == 'a'\n"
+    fill(board.flash / "a", {**board.files, "board.py": good, "kit.py": "SLOT = 'a'\n"})
+    bad = "import kit\nimport nothing_of_that_name\n"
+    fill(board.flash / "b", {**board.files, "board.py": bad, "kit.py": "SLOT = 'b'\n"})
     board.start(REQUESTED, (PORT,))
     assert board.read(SLOT, 2) == (0, CONFIRMED)
     assert boot.read_state(f"{board.flash}/")["bad"] == "b"

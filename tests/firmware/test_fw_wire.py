@@ -4,6 +4,7 @@ Every reply carries the number of its request. `Watched` looks at each one that 
 to be, byte for byte, what the device answered to the request that was last sent.
 """
 
+import itertools
 import re
 import struct
 from pathlib import Path
@@ -122,6 +123,26 @@ def test_twins_of_the_same_content_are_both_read():
         assert age_ms < 1500
         assert generation > 20
     assert field.device(0, image.FAILURES) == 0
+
+
+@pytest.mark.parametrize("function", [1, 4])
+def test_twins_keep_their_periods(function):
+    """Twins of the same content are read at their periods, kept apart, with one doubt at first."""
+    counts = (20, 24) if function == 1 else (3, 3)  # bits: the shape is that of the bytes
+    rows = [(0, function, 0, counts[0], 1000), (0, function, 100, counts[1], 1000)]
+    field = Field([device(0, 1, 50, 300)], [*rows, (0, 4, 0, 5, 200)])
+    same = sealed((1, function, 3 if function == 1 else 6, *bytes(3 if function == 1 else 6)))
+    field.answers[1] = lambda request: [
+        (LATENCY_US, same if request[5] != 5 else reply_to(request))
+    ]
+    field.run(60)
+    assert field.word(image.REJECTED) <= 1
+    assert field.word(image.SLIPS) <= 3
+    for index, reads in enumerate((60, 60, 300)):
+        assert reads - 3 <= field.block(index)[0] <= reads + 1
+    asked = [(us, request[3]) for us, request in field.line.sent if request[5] != 5]
+    gaps = [b[0] - a[0] for a, b in itertools.pairwise(asked[3:]) if a[1] != b[1]]
+    assert min(gaps) > 300_000
 
 
 def test_a_slow_twin_is_not_starved():

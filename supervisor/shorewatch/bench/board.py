@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from shorewatch.assets import asset_folder
+from shorewatch.assets import asset_folder, board_files
 from shorewatch.bench.priority import CLIENT, raise_priority
 from shorewatch.errors import DemoError
 from shorewatch.plant.line import crc16, with_crc
@@ -42,12 +42,11 @@ import board, micropython
 from station import app, image
 
 def count():
-    total = 0
+    value, at = 0, station.image.board
     for bus in station.buses:
-        words = station.image.board
         word = bus.word + image.REQUESTS
-        total += image.get(words, word) << 16 | image.get(words, word + 1)
-    return total
+        value += image.get(at, word) << 16 | image.get(at, word + 1)
+    return value
 
 def run(end):
     while count() < end:
@@ -60,13 +59,13 @@ station = app.App(board, time, board.watchdog())
 run(20)
 gc.collect()
 gc.disable()
-start, before, began = count(), gc.mem_alloc(), time.ticks_ms()
+start, before, now_ms = count(), gc.mem_alloc(), time.ticks_ms()
 for step in range(steps + 1):
     run(start + wanted * step // steps)
     # Before anything is printed: that allocates, until the next collection.
-    done, used, free = count() - start, gc.mem_alloc() - before, gc.mem_free()
+    done, size, free = count() - start, gc.mem_alloc() - before, gc.mem_free()
     micropython.mem_info()
-    print("\\nMETER", done, time.ticks_diff(time.ticks_ms(), began), used, free)
+    print("\\nMETER", done, time.ticks_diff(time.ticks_ms(), now_ms), size, free)
     gc.collect()
     before = gc.mem_alloc()
 print("\\nEND")
@@ -199,7 +198,8 @@ def _lay(flash: Path, plan: bytes, program: str | None) -> None:
         ignore=shutil.ignore_patterns("*.pyi", "__pycache__"),
     )
     shutil.copyfile(firmware / "main.py", flash / "main.py")
-    shutil.copyfile(asset_folder("boards") / "virtual" / "board.py", flash / "board.py")
+    for path in board_files(asset_folder("boards") / "virtual"):
+        shutil.copy(path, flash)
     settings = {"role": "bench", "link": {"unit_id": LINK_UNIT}}
     (flash / "board.json").write_text(json.dumps(settings), "utf-8")
     (flash / "plan.bin").write_bytes(plan)

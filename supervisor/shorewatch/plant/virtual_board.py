@@ -6,8 +6,10 @@ The firmware runs unchanged on the MicroPython unix VM, a child of this process.
     link        a pty whose far side the gateway opens; pumped to a second pty that the VM opens
     field bus   the paths of the lines (run.py), handed over in the environment; or any tty
     watchdog    feed() writes "." to stdout; silence for the board's WATCHDOG_MS is a SIGKILL
-    reset       exit code 70 is machine.reset(), also for maintenance (72), whose REPL is not
-                played; any other is a crash; a signal is a power cut
+    reset       exit code 70 is machine.reset(); any other is a crash; a signal is a power cut
+    maintenance exit code 72: the next boot ends in MicroPython's REPL (also its raw mode) on the
+                link, without a watchdog. Ctrl-D is a soft reset, which leads there again; a reset,
+                or 10 minutes without a boot, leads to the application
 
 Buses and link may also be attached to ttys that somebody else has made: a serial adapter, a pty.
 
@@ -37,7 +39,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from shorewatch.assets import asset_folder
+from shorewatch.assets import asset_folder, board_files
 from shorewatch.config import Station, load_board_type
 from shorewatch.errors import DemoError
 from shorewatch.plan import compile_board
@@ -46,7 +48,9 @@ from shorewatch.plant.run import line_path
 from shorewatch.plant.stop import Stop, stop_signals
 from shorewatch.process import die_with
 
-_EXITS_RESET = (70, 72)  # 72 asks for maintenance, whose REPL is not played
+_EXIT_MAINTENANCE = 72
+_EXITS_RESET = (70, _EXIT_MAINTENANCE)
+_MAINTENANCE_S = 600.0  # of a REPL, from each boot
 _HEAP = "190k"
 _RESTART_S = 0.3
 _RESTART_S_MAX = 5.0
@@ -235,7 +239,8 @@ def flash_folder(
     _remove(folder)
     shutil.copytree(hardware.firmware, folder, ignore=_not_on_flash)
     try:
-        shutil.copyfile(hardware.board / "board.py", folder / "board.py")
+        for path in board_files(hardware.board):
+            shutil.copy(path, folder)
         (folder / "board.json").write_text(json.dumps({"role": role, "link": link}), "utf-8")
         (folder / "plan.bin").write_bytes(plan)
         yield
@@ -275,6 +280,7 @@ class Machine:
         self._hardware = hardware
         self._process: subprocess.Popen[bytes] | None = None
         self._reason = Boot.POWER
+        self._in_maintenance = False
         self._start_s = 0.0
         self._fed_s = 0.0
         self._delay_s = 0.0
@@ -290,7 +296,11 @@ class Machine:
     @property
     def wake_s(self) -> float:
         """When `step` has something to do, whatever happens: a start or the watchdog's end."""
-        return self._fed_s + self._hardware.watchdog_s if self.is_running else self._start_s
+        return self._fed_s + self._limit_s if self.is_running else self._start_s
+
+    @property
+    def _limit_s(self) -> float:
+        return _MAINTENANCE_S if self._in_maintenance else self._hardware.watchdog_s
 
     @property
     def fds(self) -> list[int]:
@@ -308,20 +318,28 @@ class Machine:
             "SHOREWATCH_LINK": link,
             "SHOREWATCH_BOOT_REASON": str(int(self._reason)),
         }
+        argv, repl = self._argv, None
+        if self._in_maintenance:
+            environment["SHOREWATCH_MAINTENANCE"] = "1"
+            argv = [*argv[:-1], "-i", argv[-1]]
+            repl = os.open(link, os.O_RDWR | os.O_NOCTTY)
         try:
             self._process = subprocess.Popen(
-                self._argv,
+                argv,
                 cwd=self._folder,
                 env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdin=subprocess.DEVNULL if repl is None else repl,
+                stdout=subprocess.PIPE if repl is None else repl,
+                stderr=subprocess.PIPE if repl is None else repl,
                 # Not a new session: its leader would take a pty it opens as controlling terminal.
                 process_group=0,
                 preexec_fn=partial(die_with, os.getpid(), signal.SIGKILL),
             )
         except OSError as error:
             raise DemoError(f"{self._argv[0]} cannot be started: {error.strerror}") from error
+        finally:
+            if repl is not None:
+                os.close(repl)
         for pipe in self._pipes():
             os.set_blocking(pipe.fileno(), False)
         self._text = b""
@@ -336,7 +354,7 @@ class Machine:
         exit_code = self._process.poll()
         if exit_code is not None:
             self._ended(exit_code, now_s, is_watchdog=False)
-        elif now_s >= self._fed_s + self._hardware.watchdog_s:
+        elif now_s >= self._fed_s + self._limit_s:
             self._process.kill()
             self._ended(self._process.wait(), now_s, is_watchdog=True)
 
@@ -350,7 +368,13 @@ class Machine:
     def _ended(self, exit_code: int, now_s: float, *, is_watchdog: bool) -> None:
         self._read(now_s)
         self._close()
-        self._reason = boot_after(exit_code, is_watchdog=is_watchdog)
+        if self._in_maintenance:
+            # Its deadline is a reset; Ctrl-D, its end, a soft one: back to the REPL.
+            self._reason = Boot.REQUESTED
+            self._in_maintenance = exit_code == 0 and not is_watchdog
+        else:
+            self._reason = boot_after(exit_code, is_watchdog=is_watchdog)
+            self._in_maintenance = exit_code == _EXIT_MAINTENANCE
         self._report(exit_code)
         self._delay_s = delay_after(
             self._delay_s,
@@ -374,7 +398,8 @@ class Machine:
 
     def _read(self, now_s: float) -> None:
         assert self._process is not None, "only a running VM has pipes"
-        assert self._process.stdout is not None and self._process.stderr is not None
+        if self._process.stdout is None or self._process.stderr is None:
+            return  # they are the link's
         beats = _drained(self._process.stdout)
         if b"." in beats:
             self._fed_s = now_s

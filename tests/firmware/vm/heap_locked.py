@@ -18,7 +18,7 @@ if sys.argv[3] == "bytecode":
     crc.crc16 = crc.crc16_bytecode
     crc.copy = crc.copy_bytecode
 
-from station import bus, client, events, frame, health, image, inputs, plan, server
+from station import bus, client, events, frame, health, image, inputs, parser, plan, server
 
 WANTED = 1000
 
@@ -157,7 +157,7 @@ def make():
     ticks = Ticks()
     loaded = plan.Plan()
     with open(sys.argv[2], "rb") as file:
-        assert plan.parse(file.read(), loaded) == plan.ACCEPTED
+        assert parser.parse(file.read(), loaded) == parser.ACCEPTED
     img = image.Image(loaded, ticks)
     ring = events.Events(loaded, img, ticks)
     ports = [Memory() for _ in loaded.bus_uart]

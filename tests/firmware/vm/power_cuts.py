@@ -14,6 +14,7 @@ sys.path.insert(0, sys.argv[1])
 
 import boot
 from station import slots
+from station import update as updating
 
 ROOT = "/flash/"
 BLOCK = 512
@@ -98,9 +99,9 @@ def fill(slot, version):
 
 
 def update(version):
-    slot = slots.prepare(ROOT)
+    slot = updating.prepare(ROOT)
     fill(slot, version)
-    return slots.install(ROOT, slot)
+    return updating.install(ROOT, slot)
 
 
 def started():
