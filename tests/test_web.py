@@ -226,7 +226,7 @@ def _snapshot(station, image=None, uplinks=None, *, is_up=False):
     why = None if is_up else "not reached yet"
     boards = {name: BoardStatus(is_up, why, utc_now()) for name in station.boards}
     image = image or Image(station)
-    known = {"boards": boards, "uplinks": uplinks or {}, "started_at": utc_now()}
+    known = {"boards": boards, "uplinks": uplinks or {}, "alarms": [], "started_at": utc_now()}
 
     def look():
         return snapshot(station, image, NoOutbox(), **known)

@@ -36,8 +36,8 @@ def list_(
         Print the list as JSON.
     """
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.padding import Padding
+    from rich.text import Text
 
     found: Any = ask(_folder(state_dir), {"do": "alarms"})["alarms"]
     if as_json:
@@ -46,19 +46,18 @@ def list_(
     if not found:
         print("No alarms.")
         return
-    table = Table()
-    for column in ("alarm", "priority", "state", "since (UTC)", "what", "what to do"):
-        table.add_column(column, overflow="fold")
+    console = Console(highlight=False)
     for row in found:
-        marks = " · first" if row["first_out"] else ""
-        marks += " · chattering" if row["chattering"] else ""
-        cells = (
-            row["id"], row["priority"], row["state"] + marks,
-            (row["since"] or "").replace("T", " ")[:19], row["text"], row["action"],
-        )  # fmt: skip
         is_open = row["state"] in ("unacknowledged", "acknowledged")
-        table.add_row(*map(escape, cells), style=_STYLES[row["priority"]] if is_open else "dim")
-    Console().print(table)
+        marks = [row["state"], "first of its group" if row["first_out"] else ""]
+        marks += ["chattering"] if row["chattering"] else []
+        since = (row["since"] or "").replace("T", " ")[:19]
+        head = f"{'✕' if is_open else '–'} {row['priority']}, {', '.join(filter(None, marks))}"
+        console.print(Text(head, style=_STYLES[row["priority"]] if is_open else "dim"))
+        about = f"{row['text']}. {row['action']}\n{row['id']}" + (
+            f", since {since} UTC" * bool(since)
+        )
+        console.print(Padding(Text(about), (0, 0, 0, 2)))
 
 
 @alarm.command

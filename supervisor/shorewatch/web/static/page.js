@@ -53,6 +53,20 @@ function card(title, word, state, ...lines) {
   return make("article", `card ${state}`, head, ...lines.map((line) => make("p", "", line)));
 }
 
+const ALARM_SIGNS = { unacknowledged: "✕", acknowledged: "✕", shelved: "–", suppressed: "–", "out-of-service": "–" };
+const isOpen = (alarm) => alarm.state === "unacknowledged" || alarm.state === "acknowledged";
+
+function alarmCard(alarm) {
+  const urgent = alarm.priority === "critical" || alarm.priority === "major";
+  const state = !isOpen(alarm) ? "" : urgent ? "is-bad" : "is-warn";
+  const word = `${ALARM_SIGNS[alarm.state] ?? "✓"} ${alarm.priority}, ${alarm.state}`;
+  const marks = [alarm.id, alarm.since && since(alarm.since)];
+  if (alarm.first_out) marks.push("first of its group");
+  if (alarm.chattering) marks.push("chattering");
+  if (alarm.shelf_left_s) marks.push(`shelved for ${span(alarm.shelf_left_s)} more`);
+  return card(alarm.text, word, state, isOpen(alarm) ? alarm.action : "", marks.filter(Boolean).join(", "));
+}
+
 function boardCard([id, board]) {
   if (!board.up) return card(`Board ${id}`, "✕ down", "is-bad", board.reason, since(board.since));
   const busy = board.buses.map((bus) => `${Math.round(bus.busy_share * 100)} %`).join(", ");
@@ -126,7 +140,8 @@ function verdict(s) {
   if (s.lost) {
     return [`✕ No word from the gateway since ${s.at.slice(11, 19)} UTC: nothing below is current`, "is-bad"];
   }
-  const faults = [];
+  const open = s.alarms.filter(isOpen);
+  const faults = open.filter((alarm) => alarm.priority !== "warning").map((alarm) => alarm.text);
   for (const [id, board] of Object.entries(s.boards)) {
     if (board.up) continue;
     const names = Object.values(s.devices).filter((device) => device.board === id).map((device) => device.name);
@@ -142,6 +157,7 @@ function verdict(s) {
   }
   if (s.points.bad) faults.push(`${s.points.bad} of ${Object.values(s.points).reduce((a, b) => a + b)} points bad`);
   if (faults.length) return [`✕ ${faults.join("; ")}`, "is-bad"];
+  if (open.length) return [`? ${open.map((alarm) => alarm.text).join("; ")}`, "is-warn"];
   if (s.points.uncertain) return [`? ${plural(s.points.uncertain, "point")} uncertain`, "is-warn"];
   return [`All ${s.points.good} points good`, ""];
 }
@@ -181,6 +197,8 @@ function show(s) {
     ...Object.entries(s.boards).map(boardCard),
     ...Object.entries(s.uplinks).map(uplinkCard),
     outboxCard(s.outbox));
+  $("alarms-section").hidden = !s.alarms.length;
+  $("alarms").replaceChildren(...s.alarms.map(alarmCard));
   $("devices").replaceChildren(...Object.entries(s.devices).map(deviceCard));
   $("footer").textContent =
     `Shorewatch ${s.version}, configuration ${s.config}, running ${since(s.started_at)}. Grey values in brackets are the last good ones.`;

@@ -1,0 +1,307 @@
+"""alarmdesk.py and alarmlist.py: from the station file to records, and through any restart."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from shorewatch import alarmdesk
+from shorewatch.alarmdesk import AlarmDesk
+from shorewatch.alarms import AlarmError
+from shorewatch.assets import asset_folder
+from shorewatch.compiled import Compiled, load_compiled
+from shorewatch.errors import ConfigError
+from shorewatch.image import Image
+from shorewatch.model import Quality, Reason, Value, utc_now
+from shorewatch.outbox import Outbox
+
+ALARMS = """
+[[alarm]]
+id = "room-warm"
+text = "Room is warm"
+action = "Check the air conditioning."
+priority = "minor"
+point = "room.temperature"
+above = 27
+deadband = 0.5
+
+[[alarm]]
+id = "lid"
+text = "Lid is open"
+action = "Call the guard."
+priority = "critical"
+point = "manhole.lid"
+is = "open"
+latch = true
+
+[[alarm]]
+id = "room-lost"
+text = "Room sensor is lost"
+action = "Check its line."
+priority = "major"
+device = "room"
+suppressed_by = ["beach-lost"]
+
+[[alarm]]
+id = "beach-lost"
+text = "Board beach is lost"
+action = "Check its power."
+priority = "major"
+board = "beach"
+"""
+
+
+@pytest.fixture
+def compiled(write, station_text) -> Compiled:
+    """Sumqayit with four alarms of its own."""
+    return load_compiled(write("s.toml", station_text.partition("\n[[alarm]]")[0] + ALARMS))
+
+
+class Bench:
+    """A desk that runs on an image filled by hand."""
+
+    def __init__(self, compiled: Compiled, outbox: Outbox) -> None:
+        self.outbox = outbox
+        self.is_beach_up = True
+        self.image = Image(compiled.station)
+        self.desk = AlarmDesk(
+            compiled.station, compiled.rules, self.image, outbox,
+            lambda: {"board/beach": self.is_beach_up},
+        )  # fmt: skip
+
+    def put(self, device: str, **points: float | bool | None) -> None:
+        loop = asyncio.get_running_loop()
+        values = {
+            name: Value(Quality.BAD, Reason.DEVICE_TIMEOUT)
+            if value is None
+            else Value(Quality.GOOD, None, value, utc_now(), loop.time())
+            for name, value in points.items()
+        }
+        self.image.put(device, values)
+
+    def states(self) -> dict[str, str]:
+        return {row["id"]: row["state"] for row in self.desk.listed()}
+
+    async def until(self, **states: str) -> None:
+        wanted = {name.replace("_", "-"): state for name, state in states.items()}
+        async with asyncio.timeout(10):
+            while self.states() != wanted:
+                await asyncio.sleep(0.01)
+
+    async def tell(self, do: str, alarm: str, **more: object) -> object:
+        return (await self.desk.answer({"do": do, "alarm": alarm, "by": "ali", **more}))["state"]
+
+
+@asynccontextmanager
+async def running(compiled: Compiled, path: Path) -> AsyncIterator[Bench]:
+    async with Outbox.opened(path, size_bytes_max=4_000_000) as outbox:
+        bench = Bench(compiled, outbox)
+        bench.put("room", temperature=21.0, humidity=40.0)
+        task = asyncio.create_task(bench.desk.run())
+        try:
+            yield bench
+        finally:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+async def records(outbox: Outbox) -> list[tuple[object, object]]:
+    await outbox.settled()
+    found = await outbox.read(0, 1000)
+    return [(r.body["alarm"], r.body["what"]) for r in found if r.kind == "alarm"]
+
+
+async def test_a_value_over_its_limit_is_listed_and_recorded(compiled, tmp_path) -> None:
+    """The list has what to do; the record has the X.733 fields, the value and the state."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        bench.put("room", temperature=28.5)
+        await bench.until(room_warm="unacknowledged")
+        (row,) = bench.desk.listed()
+        assert row["action"] == "Check the air conditioning." and row["value"] == 28.5
+        await bench.outbox.settled()
+        (record,) = await bench.outbox.read(0, 10)
+        expected = {
+            "alarm": "room-warm", "what": "raised", "state": "unacknowledged", "value": 28.5,
+            "priority": "minor", "source": "room.temperature", "event_type": "equipment",
+        }  # fmt: skip
+        assert record.kind == "alarm" and expected.items() <= record.body.items()
+
+        assert await bench.tell("acknowledge", "room-warm") == "acknowledged"
+        bench.put("room", temperature=26.4)
+        await bench.until()
+
+
+async def test_the_most_urgent_is_listed_first(compiled, tmp_path) -> None:
+    """Critical before minor, hidden ones last."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        bench.put("room", temperature=28.5)
+        bench.put("manhole", lid=True)
+        await bench.until(room_warm="unacknowledged", lid="unacknowledged")
+        assert [row["id"] for row in bench.desk.listed()] == ["lid", "room-warm"]
+        await bench.tell("shelve", "lid", seconds=60, text="splice work")
+        assert [row["id"] for row in bench.desk.listed()] == ["room-warm", "lid"]
+
+
+async def test_a_lost_device_is_raised_unless_its_board_is(compiled, tmp_path) -> None:
+    """A silent sensor is an alarm; with its whole board gone only the board's is shown."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        bench.put("room", temperature=None, humidity=None)
+        await bench.until(room_lost="unacknowledged")
+        bench.is_beach_up = False
+        await bench.until(room_lost="suppressed", beach_lost="unacknowledged")
+
+
+async def test_what_cannot_be_done_says_why(compiled, tmp_path) -> None:
+    """A word without sense is refused, and nothing is recorded."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        for request, words in (
+            ({"do": "acknowledge", "alarm": "room-warm", "by": "x"}, "nothing to acknowledge"),
+            ({"do": "acknowledge", "alarm": "nonsense", "by": "x"}, "no alarm 'nonsense'"),
+            ({"do": "acknowledge", "alarm": "room-warm"}, "who asks"),
+            ({"do": "shelve", "alarm": "room-warm", "by": "x", "text": "y"}, "how many seconds"),
+            ({"do": "explode", "alarm": "room-warm", "by": "x"}, "'explode' is nothing"),
+            ({}, "who asks"),
+        ):
+            with pytest.raises(AlarmError, match=words):
+                await bench.desk.answer(request)
+        assert await records(bench.outbox) == []
+
+
+async def test_a_restart_changes_nothing(compiled, tmp_path) -> None:
+    """Acknowledged, latched, shelved and out of service stay so, with what they were raised at."""
+    path = tmp_path / "o.sqlite"
+    async with running(compiled, path) as bench:
+        bench.put("manhole", lid=True)
+        bench.put("room", temperature=30.0)
+        await bench.until(lid="unacknowledged", room_warm="unacknowledged")
+        await bench.tell("acknowledge", "lid")
+        await bench.tell("shelve", "room-warm", seconds=3600, text="filters are changed")
+        await bench.tell("out-of-service", "room-lost", text="sensor sent for repair")
+        before = bench.desk.listed()
+    async with running(compiled, path) as bench:
+        kept = ("id", "state", "since", "value", "active")
+        after = bench.desk.listed()
+        assert [[row[k] for k in kept] for row in after] == [[r[k] for k in kept] for r in before]
+        shelved = next(row for row in after if row["id"] == "room-warm")
+        assert 3500 < shelved["shelf_left_s"] <= 3600
+        bench.put("manhole", lid=False)
+        async with asyncio.timeout(10):
+            while bench.states()["lid"] != "latched-acknowledged":
+                await asyncio.sleep(0.01)
+        assert await bench.tell("reset", "lid") == "normal"
+
+
+async def test_a_shelf_does_not_begin_anew_with_each_restart(
+    compiled, tmp_path, monkeypatch
+) -> None:
+    """The remaining time is kept while it runs, without a record."""
+    monkeypatch.setattr(alarmdesk, "KEEP_S", 0.1)
+    path = tmp_path / "o.sqlite"
+    async with running(compiled, path) as bench:
+        await bench.tell("shelve", "lid", seconds=100, text="work")
+        await asyncio.sleep(2.2)
+    async with Outbox.opened(path, size_bytes_max=4_000_000) as outbox:
+        left = outbox.kept["alarm/lid"]["shelf_left_s"]
+        assert isinstance(left, float) and 90 < left < 99
+        assert outbox.last == 1
+
+
+KILLED = """
+import asyncio, sys
+from pathlib import Path
+from shorewatch.compiled import load_compiled
+sys.path.insert(0, sys.argv[3])
+from test_alarmdesk import running
+
+async def main():
+    async with running(load_compiled(Path(sys.argv[1])), Path(sys.argv[2])) as bench:
+        for number in range(100000):
+            bench.put("manhole", lid=number % 2 == 0)
+            bench.put("room", temperature=30.0 if number % 3 else 20.0)
+            while bench.desk._alarms["lid"].is_on is not (number % 2 == 0):
+                await asyncio.sleep(0)
+            for row in bench.desk.listed():
+                if row["state"] in ("unacknowledged", "returned", "latched-unacknowledged"):
+                    print(row["id"], await bench.tell("acknowledge", row["id"]), flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.2, 0.5, 0.9])
+async def test_kill_9_leaves_states_and_records_in_agreement(
+    write, station_text, tmp_path, delay_s
+) -> None:
+    """Whenever it is killed: each alarm's kept state is the one its last record says."""
+    station = write("s.toml", station_text.partition("\n[[alarm]]")[0] + ALARMS)
+    path = tmp_path / "o.sqlite"
+    command = [sys.executable, "-c", KILLED, str(station), str(path), str(Path(__file__).parent)]
+    writer = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    first = await writer.stdout.readline()
+    await asyncio.sleep(delay_s)
+    writer.kill()
+    told = (first + await writer.stdout.read()).decode().splitlines()
+    await writer.wait()
+    async with Outbox.opened(path, size_bytes_max=4_000_000) as outbox:
+        last: dict[str, str] = {}
+        acknowledged = 0
+        for record in await outbox.read(0, 100_000):
+            if record.kind == "alarm":
+                last[str(record.body["alarm"])] = str(record.body["state"])
+                acknowledged += record.body["what"] == "acknowledged"
+        bench = Bench(load_compiled(station), outbox)
+        for alarm_id, state in last.items():
+            assert bench.desk._alarms[alarm_id].state == state
+        assert acknowledged >= len(told) > 0, "an acknowledgement that was answered is durable"
+
+
+def problems(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as found:
+        load_compiled(path)
+    return [str(problem).removeprefix(f"{path}:") for problem in found.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("above = 27", "above = 99", "temperature is from -40 to 80 degC: this is never passed"),
+        ("above = 27\ndeadband = 0.5", 'is = "warm"', "is of type s16: use above, below or bit"),
+        ("above = 27\ndeadband = 0.5", "bit = 3", "it has no bits"),
+        ("above = 27", "above = 27\nbelow = 3", "a point needs one of above"),
+        ("above = 27\ndeadband = 0.5\n", "", "a point needs one of above"),
+        ('point = "room.temperature"', 'point = "room.temprature"', "did you mean 'temperature'"),
+        ('point = "room.temperature"', 'point = "rom.temperature"', "has no device 'rom'"),
+        ('is = "open"', 'is = "opened"', "lid is one of 'closed', 'open'; did you mean 'open'?"),
+        ('is = "open"', "above = 1", "is of type bit: it is no number"),
+        ('device = "room"', 'device = "roof"', "the station has no device of this id"),
+        ('device = "room"', 'device = "room"\nabove = 3', "either there or lost"),
+        ('device = "room"\n', "", "must name one of point, device, board, uplink"),
+        ('["beach-lost"]', '["beach-last"]', "did you mean 'beach-lost'"),
+        ('["beach-lost"]', '["room-lost"]', "it would hide itself"),
+        ('id = "lid"', 'id = "room-warm"', "alarm is used twice"),
+        ('priority = "minor"', 'priority = "urgent"', "found 'urgent'"),
+        ("deadband = 0.5", "deadband = -1", "deadband"),
+    ],
+)
+def test_an_alarm_that_cannot_be_is_told(write, station_text, old, new, words) -> None:
+    """Each mistake names its line, key, value and rule."""
+    assert old in ALARMS
+    text = station_text.partition("\n[[alarm]]")[0] + ALARMS.replace(old, new, 1)
+    found = problems(write("bad.toml", text))
+    assert any(words in line for line in found), found
+    assert all(line.partition(":")[0].isdecimal() for line in found)
+
+
+@pytest.mark.parametrize("name", ["sumqayit", "aktau"])
+def test_the_shipped_stations_have_a_realistic_list(name) -> None:
+    """About seventy alarms, each with something to do, and every kind of condition."""
+    compiled = load_compiled(asset_folder("stations") / f"{name}.toml")
+    alarms = compiled.station.file.alarm
+    assert len(alarms) == len(compiled.rules) >= 60
+    assert {"critical", "major", "minor", "warning"} == {alarm.priority for alarm in alarms}

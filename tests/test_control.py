@@ -1,0 +1,129 @@
+"""control.py and `shorewatch alarm`: the tools' way to a station that runs here."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from shorewatch import control
+from shorewatch.assets import asset_folder
+from shorewatch.control import ControlError, ask, serving
+
+
+async def echo(request: Mapping[str, object]) -> Mapping[str, object]:
+    if request.get("do") == "fail":
+        raise ValueError("that cannot be done")
+    return {"heard": dict(request)}
+
+
+async def test_a_request_is_answered(tmp_path: Path) -> None:
+    """One line asks, one answers; a refusal comes as an error with the reason."""
+    async with serving(tmp_path, echo):
+        reply = await asyncio.to_thread(ask, tmp_path, {"do": "x", "text": "Sumqayıt"})
+        assert reply["heard"] == {"do": "x", "text": "Sumqayıt"}
+        with pytest.raises(ControlError, match="that cannot be done"):
+            await asyncio.to_thread(ask, tmp_path, {"do": "fail"})
+        assert (tmp_path / control.NAME).stat().st_mode & 0o777 == 0o600
+    assert not (tmp_path / control.NAME).exists()
+
+
+async def test_a_folder_with_a_long_path_serves_too(tmp_path: Path) -> None:
+    """The system's limit of 107 bytes for a socket's path is nobody's concern."""
+    folder = tmp_path / ("long-" * 40)
+    folder.mkdir()
+    async with serving(folder, echo):
+        assert (await asyncio.to_thread(ask, folder, {"do": "x"}))["ok"]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"nonsense\n", b"[1]\n", b"\xff\n", b"x" * 9000 + b"\n", b""]
+)
+async def test_garbage_harms_nobody(tmp_path: Path, line: bytes) -> None:
+    """Whatever one client sends, the next one is served."""
+    async with serving(tmp_path, echo):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / control.NAME)
+        writer.write(line)
+        writer.write_eof()
+        reply = await reader.read()
+        assert not reply or json.loads(reply)["ok"] is False
+        writer.close()
+        assert (await asyncio.to_thread(ask, tmp_path, {"do": "x"}))["ok"]
+
+
+async def test_a_dead_gateways_socket_is_taken_over(tmp_path: Path) -> None:
+    """What kill -9 left behind is no obstacle; before that, asking says what to do."""
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / control.NAME))
+    left.close()
+    with pytest.raises(ControlError, match=r"no station runs in .*--state-dir"):
+        ask(tmp_path, {"do": "x"})
+    async with serving(tmp_path, echo):
+        assert (await asyncio.to_thread(ask, tmp_path, {"do": "x"}))["ok"]
+
+
+async def test_a_socket_that_cannot_be_made_costs_only_the_tools(tmp_path: Path) -> None:
+    """A folder in its place is logged; the station goes on."""
+    (tmp_path / control.NAME).mkdir()
+    async with serving(tmp_path, echo):
+        pass
+
+
+def alarm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "shorewatch", "alarm", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def test_alarms_of_a_running_station(tmp_path: Path) -> None:
+    """A station without its boards says so: listed, acknowledged by name, and so after kill -9."""
+    station = asset_folder("stations") / "sumqayit.toml"
+    state = tmp_path / "state"
+    command = [
+        *(sys.executable, "-m", "shorewatch", "run", str(station), "--state-dir", str(state)),
+        *(
+            "--set",
+            f"page.port={free_port()}",
+            "--set",
+            f"uplink.0.url=mqtt://127.0.0.1:{free_port()}",
+        ),
+    ]
+
+    def lost() -> dict[str, str]:
+        done = alarm("list", "--json", "--state-dir", str(state))
+        rows = json.loads(done.stdout) if done.returncode == 0 else []
+        return {row["id"]: row["state"] for row in rows}
+
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as gateway:
+        try:
+            deadline = time.monotonic() + 60
+            while "board-beach-lost" not in lost():
+                assert time.monotonic() < deadline, lost()
+            done = alarm("ack", "board-beach-lost", "--state-dir", str(state), "--by", "ali")
+            assert done.stdout == "board-beach-lost is acknowledged\n", done.stderr
+            listed = alarm("list", "--state-dir", str(state)).stdout
+            assert "board-pfe-room-lost" in listed and "unacknowledged" in listed
+            done = alarm("ack", "board-beach-lost", "--state-dir", str(state))
+            assert done.returncode == 1 and "nothing to acknowledge" in done.stderr
+        finally:
+            gateway.kill()
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as gateway:
+        try:
+            deadline = time.monotonic() + 60
+            while not (found := lost()):
+                assert time.monotonic() < deadline
+            assert found["board-beach-lost"] == "acknowledged"
+        finally:
+            gateway.terminate()
+            assert gateway.wait(20) == 0
+    done = alarm("list", "--state-dir", str(state))
+    assert done.returncode == 1 and "no station runs in" in done.stderr
