@@ -14,7 +14,7 @@ from programs import need
 
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
-from shorewatch.model import Quality, Value, utc_now
+from shorewatch.model import Quality, Value, to_text, utc_now
 from shorewatch.status import snapshot
 from shorewatch.web.app import VIEWERS_MAX, serve
 
@@ -180,6 +180,35 @@ async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):
             await browser.until("document.querySelectorAll('#devices tr').length === 36")
 
 
+async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
+    """An open alarm has its priority, state and action; a hidden one is grey; nothing overflows."""
+    chromium = need("chromium")
+    row = {
+        "id": "lid", "text": "Manhole lid is open", "action": "Call the guard.", "active": True,
+        "priority": "critical", "state": "unacknowledged", "since": to_text(utc_now()),
+        "source": "manhole.lid", "value": True, "first_out": True, "chattering": False,
+        "shelf_left_s": None,
+    }  # fmt: skip
+    hidden = {"id": "warm", "text": "Room is warm", "state": "shelved", "shelf_left_s": 3600}
+    look = _snapshot(sumqayit, alarms=[row, row | hidden])
+    async with page(look) as (_, port):
+        url = f"http://127.0.0.1:{port}/"
+        async with opened(chromium, url, tmp_path, width=390) as browser:
+            await browser.until("document.querySelectorAll('#alarms article').length === 2")
+            cards = "[...document.querySelectorAll('#alarms article')]"
+            first, second = await browser.value(f"{cards}.map((card) => card.innerText)")
+            assert "✕ critical, unacknowledged" in first and "Call the guard." in first
+            assert "first of its group" in first
+            assert "– critical, shelved" in second and "shelved for 60 min more" in second
+            assert await browser.value(f"{cards}.map((card) => card.className)") == [
+                "card is-bad",
+                "card ",
+            ]
+            verdict = await browser.value("document.querySelector('#verdict').innerText")
+            assert verdict.startswith("✕ Manhole lid is open")
+            assert await browser.value("document.documentElement.scrollWidth") <= 390
+
+
 async def test_a_page_that_hears_nothing_says_so(tmp_path, sumqayit):
     """When the gateway dies nothing on the page is called good or up, and it says since when."""
     chromium = need("chromium")
@@ -219,14 +248,14 @@ def _good(number, minutes_ago=0):
     return Value(Quality.GOOD, None, number, at, time.monotonic() - span_s)
 
 
-def _snapshot(station, image=None, uplinks=None, *, is_up=False):
+def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=()):
     class NoOutbox:
         journal, first, last, written, health = "0" * 32, 0, 0, 0, None
 
     why = None if is_up else "not reached yet"
     boards = {name: BoardStatus(is_up, why, utc_now()) for name in station.boards}
     image = image or Image(station)
-    known = {"boards": boards, "uplinks": uplinks or {}, "alarms": [], "started_at": utc_now()}
+    known = {"boards": boards, "uplinks": uplinks or {}, "alarms": alarms, "started_at": utc_now()}
 
     def look():
         return snapshot(station, image, NoOutbox(), **known)
