@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from shorewatch.control import ControlError, ask
+from shorewatch.control import DEFAULT_STATE, ControlError, ask
 
-DEFAULT_STATE = Path("/var/lib/shorewatch")
 _STYLES = {"critical": "bold red", "major": "bold yellow", "minor": "cyan", "warning": ""}
 
 alarm = App(name="alarm", help="The alarms of the station that runs here: see them, answer them.")

@@ -20,6 +20,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from shorewatch.alarmcli import alarm
+from shorewatch.control import DEFAULT_STATE
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from shorewatch.plan import BoardPlan
 
 EXIT_BAD, EXIT_UNREACHABLE, EXIT_USAGE, EXIT_CONFIG = 1, 2, 64, 78
-DEFAULT_STATE = Path("/var/lib/shorewatch")
 
 _SIMULATION = Group("The parts of the demo, one process each", sort_key=9)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from shorewatch.errors import ShorewatchError
 
+DEFAULT_STATE = Path("/var/lib/shorewatch")
 NAME = "control.sock"
 REQUEST_BYTES_MAX = 8_000
 REPLY_BYTES_MAX = 4_000_000
