@@ -23,7 +23,7 @@ def crc16(data: bytes) -> bytes:
 class FakeBoard:
     """Answers function 04 and 2B/0E as the contract says; `delay_s` None means silence.
 
-    Reads from address `silent_from` on get no reply.
+    Reads from address `silent_from` on get no reply. With a `prompt` it is all that ever comes.
     """
 
     def __init__(self, plan: BoardPlan, port_path: Path) -> None:
@@ -33,6 +33,7 @@ class FakeBoard:
         self.boot_id = 7
         self.delay_s: float | None = 0.0
         self.silent_from = 0x10000
+        self.prompt: bytes | None = None
         self.requests: list[bytes] = []
         self.words: dict[int, int] = {}
         self._near, self._far = os.openpty()
@@ -62,6 +63,10 @@ class FakeBoard:
 
     def _hear(self) -> None:
         request = os.read(self._near, 256)
+        if self.prompt is not None:
+            self.requests.append(request)
+            os.write(self._near, self.prompt)
+            return
         assert request[-2:] == crc16(request[:-2])
         self.requests.append(request)
         if self.delay_s is not None:

@@ -180,6 +180,53 @@ async def test_a_board_whose_data_cannot_be_read_is_down(plan, tmp_path, was_up)
             assert ("started" in whats[-1]) is was_up
 
 
+@pytest.mark.parametrize("prompt", [b"\r\n>>> ", b"raw REPL; CTRL-B to exit\r\n>"])
+async def test_a_prompt_is_left_alone(plan, tmp_path, monkeypatch, prompt):
+    """One frame meets the prompt at most; then nothing is sent until maintenance must be over."""
+    monkeypatch.setattr("shorewatch.link.MAINTENANCE_S", 3.0)
+    with fake_board(plan, tmp_path / "b.link") as board:
+        serve_room(board, 215)
+        async with running(plan, tmp_path) as (link, image, records):
+            await until(lambda: image.look("room")["temperature"].value == 21.5)
+            board.requests.clear()
+            board.prompt = prompt
+            await until(lambda: image.look("room")["temperature"].reason is Reason.MAINTENANCE)
+            assert "MicroPython prompt" in str(link.status.reason)
+            sent = len(board.requests)
+            await asyncio.sleep(1.5)
+            assert len(board.requests) == sent
+
+            board.prompt = None
+            await until(lambda: image.look("room")["temperature"].value == 21.5)
+            whats = [b["what"] for k, b in records.all if k == "event"]
+            assert whats == ["up", "down", "up"]
+
+
+async def test_a_port_plugged_in_anew_ends_the_wait(plan, tmp_path):
+    """Maintenance is over at once when the board comes back as another device."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        board.prompt = b">>> "
+        async with running(plan, tmp_path) as (_, image, _):
+            await until(lambda: image.look("room")["temperature"].reason is Reason.MAINTENANCE)
+            (tmp_path / "b.link").rename(tmp_path / "old.link")
+            with fake_board(plan, tmp_path / "b.link") as again:
+                serve_room(again, 230)
+                await until(lambda: image.look("room")["temperature"].value == 23.0)
+            (tmp_path / "old.link").rename(tmp_path / "b.link")
+
+
+async def test_data_that_spell_a_prompt_are_data(plan, tmp_path):
+    """Registers that happen to hold the prompt's letters stop nothing."""
+    with fake_board(plan, tmp_path / "b.link") as board:
+        (block,) = [b for b in plan.blocks if b.device.id == "room"]
+        board.set_block(block.index, status=1, age_ms=20, data=[0x3E3E, 0x3E20])
+        async with running(plan, tmp_path) as (link, _, _):
+            await until(lambda: link.status.up)
+            board.delay_s = None
+            await until(lambda: not link.status.up)
+            assert "no answer" in str(link.status.reason)
+
+
 async def test_a_port_that_is_not_there_says_so(plan, tmp_path):
     """A missing port is told as such."""
     async with running(plan, tmp_path) as (link, image, _):

@@ -3,7 +3,8 @@
     ShorewatchError            a bad world or setup: caught in exactly one loop, or by the CLI
     ├── ConfigError            a file is wrong: every problem at once, exit code 78
     ├── LinkError              a board did not answer as it should (link.py's loop retries)
-    │   └── WrongBoardError    another board, or another plan, answers: no values
+    │   ├── WrongBoardError    another board, or another plan, answers: no values
+    │   └── MaintenanceError   the board is at its prompt: nothing may be sent to it
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
     ├── OutboxError            the outbox cannot be opened: newer schema, not a database
     ├── UsageError             an argument of the command line makes no sense: exit code 64
@@ -52,6 +53,10 @@ class LinkError(ShorewatchError):
 
 class WrongBoardError(LinkError):
     """Another board, another plan or another program answers: its values must not be used."""
+
+
+class MaintenanceError(LinkError):
+    """A board is at its MicroPython prompt: what we send would be typed there."""
 
 
 class UplinkError(ShorewatchError):

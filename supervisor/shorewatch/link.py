@@ -31,7 +31,7 @@ from pymodbus.pdu.mei_message import ReadDeviceInformationResponse
 from shorewatch import decode
 from shorewatch.config import BoardConfig, Station
 from shorewatch.decode import BusCounters, DeviceCounters, Header, Moment
-from shorewatch.errors import LinkError, WrongBoardError
+from shorewatch.errors import LinkError, MaintenanceError, WrongBoardError
 from shorewatch.image import Image
 from shorewatch.model import Reason, Value, utc_now
 from shorewatch.plan import Block, BoardPlan
@@ -42,6 +42,10 @@ CONFIG_RETRY_S = 2.0
 FAILURES_MAX = 2
 COUNTERS_EVERY_S = 1.0
 SETTLE_S = 0.05
+# A board's maintenance ends by itself after 10 minutes, counted from each of its boots.
+MAINTENANCE_S = 630.0
+_PROMPTS = (b">>> ", b"raw REPL; CTRL-B")
+_HEARD_MAX = 300
 _OBJECT_UNIQUE_ID = 0x80
 
 _log = logging.getLogger("shorewatch.link")
@@ -94,6 +98,8 @@ class BoardLink:
         self._boot_id: int | None = None
         self._failures = 0
         self._counters_due_s = 0.0
+        # What came since the last good answer.
+        self._heard = b""
 
     async def run(self) -> None:
         """Poll until cancelled; a board that fails is retried for ever."""
@@ -108,6 +114,9 @@ class BoardLink:
             except WrongBoardError as error:
                 await self._set_down(str(error), Reason.CONFIG)
                 await asyncio.sleep(CONFIG_RETRY_S)
+            except MaintenanceError as error:
+                await self._set_down(str(error), Reason.MAINTENANCE)
+                await self._maintenance_over()
             except LinkError as error:
                 self._failures += 1
                 if self._failures >= FAILURES_MAX:
@@ -128,16 +137,38 @@ class BoardLink:
             reconnect_delay_max=0,
             timeout=self._board.link.timeout_s,
             retries=0,
+            trace_packet=self._hear,
         )
+        self._heard = b""
         try:
             if not await client.connect():
                 raise LinkError(f"{self._port} cannot be opened: {_why_closed(self._port)}")
             await asyncio.sleep(SETTLE_S)
             yield client
-        except (ModbusException, OSError) as error:
+        except (ModbusException, LinkError, OSError) as error:
+            if any(prompt in self._heard for prompt in _PROMPTS):
+                raise MaintenanceError(
+                    f"{self._port}: the board is at its MicroPython prompt (maintenance); it is "
+                    f"left alone until it is plugged in anew, or for {MAINTENANCE_S / 60:g} minutes"
+                ) from error
+            if isinstance(error, LinkError):
+                raise
             raise LinkError(f"no answer on {self._port}") from error
         finally:
             client.close()
+
+    def _hear(self, sending: bool, data: bytes) -> bytes:
+        """Look at what comes, whether it makes a frame or not (a hook of pymodbus)."""
+        if not sending:
+            self._heard = (self._heard + data)[-_HEARD_MAX:]
+        return data
+
+    async def _maintenance_over(self) -> None:
+        """Wait while frames would be typed into a prompt: 01 and 04 are Ctrl-A and Ctrl-D there."""
+        was = _identity(self._port)
+        until_s = time.monotonic() + MAINTENANCE_S
+        while time.monotonic() < until_s and _identity(self._port) == was:  # noqa: ASYNC110
+            await asyncio.sleep(QUIET_S)
 
     async def _identify(self, client: AsyncModbusSerialClient) -> None:
         """Raise WrongBoardError unless this board, with this plan, is what answers."""
@@ -242,6 +273,7 @@ class BoardLink:
         if len(reply.registers) != count:
             text = f"{self._port}: asked for {count} registers, {len(reply.registers)} came"
             raise LinkError(text)
+        self._heard = b""
         half_s = (after_s - before_s) / 2
         moment = Moment(utc_now(), after_s - half_s, half_s + 0.001)
         return list(reply.registers), replace(moment, at=decode.earlier(moment.at, half_s))
@@ -289,6 +321,15 @@ class BoardLink:
         body: dict[str, object] = {"source": f"board/{self._board.id}", "what": what}
         await self._records.put("event", at, body if why is None else body | {"why": why})
         self._on_status()
+
+
+def _identity(port: str) -> tuple[int, int] | None:
+    """What tells a port from the same one plugged in anew; None while it is gone."""
+    try:
+        found = Path(port).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _why_closed(port: str) -> str:

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     FROZEN = "frozen"
     UNKNOWN_CODE = "unknown-code"
     CONFIG = "config"
+    MAINTENANCE = "maintenance"
     CLOCK = "clock-unsynchronised"
 
 
