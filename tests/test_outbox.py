@@ -393,7 +393,10 @@ async def test_with_a_sick_disk_and_a_full_queue_nobody_waits(
 
 @pytest.mark.parametrize(
     "damage",
-    ["body = '{\"a\": '", "body = X'ff'", "body = '[]'", "at_ms = 1 << 62", "kind = 'sampme'"],
+    [
+        *("body = '{\"a\": '", "body = X'ff'", "body = CAST(X'ff' AS TEXT)", "body = '[]'"),
+        *("at_ms = 1 << 62", "kind = 'sampme'", "kind = CAST(X'f3' AS TEXT)"),
+    ],
 )
 async def test_a_damaged_entry_is_a_loss_of_one(tmp_path: Path, damage: str) -> None:
     """What a disk has garbled is told as lost, under its number; the others stay readable."""
@@ -409,6 +412,40 @@ async def test_a_damaged_entry_is_a_loss_of_one(tmp_path: Path, damage: str) -> 
 
     assert (first.kind, third.kind, lost.seq, lost.kind) == ("sample", "sample", 2, "loss")
     assert (lost.body["from"], lost.body["to"], lost.body["count"]) == (2, 2, 1)
+
+
+async def test_a_read_that_succeeds_makes_no_disk_healthy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk can be read; it stays sick, and nobody waits for it, until it takes a write."""
+    monkeypatch.setattr(outbox_module, "QUEUE_RECORDS_MAX", 1500)
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 10)
+        with files_limited_to(60_000):
+            for _ in range(1500):
+                await outbox.put("event", AT, {"text": "x" * 200})
+            await until_sick(outbox)
+            assert len(await outbox.read(0, 5)) == 5
+            assert outbox.health is not None
+            async with asyncio.timeout(1):
+                for _ in range(3000):
+                    await outbox.put("sample", AT, {})
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM journal", "UPDATE journal SET id = X'ff'"])
+async def test_a_database_without_identity_is_said_to_be_damaged(
+    tmp_path: Path, damage: str
+) -> None:
+    """The journal's own row gone or garbled is one clear error."""
+    path = tmp_path / "o.sqlite"
+    async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 1)
+    with sqlite3.connect(path) as database:
+        database.execute(damage)
+    database.close()
+    with pytest.raises(OutboxError, match=r"damaged.*move it away"):
+        async with Outbox.opened(path, size_bytes_max=SIZE):
+            pass
 
 
 async def test_a_sick_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:

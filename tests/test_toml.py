@@ -131,6 +131,11 @@ def test_an_override_without_a_place_is_said_so(write, key, words):
         read_toml(write("car.toml", CAR), [(key, 1)])
 
 
+def test_a_file_without_end_is_refused():
+    """A device that never ends is read no further than a file may be long."""
+    assert "is larger than" in problems(Path("/dev/zero"))[0]
+
+
 def test_a_file_nested_without_end_is_refused(write):
     """A hundred thousand brackets are a problem with the file, not a crash."""
     assert "nested too deeply" in problems(write("car.toml", "name = " + "[" * 100_000))[0]

@@ -139,12 +139,16 @@ class Port:
             termios.setraw(file.fileno())
             attributes = termios.tcgetattr(file.fileno())
             attributes[6][5] = attributes[6][6] = 0  # VTIME, VMIN
-            if self._line is not None:
-                _set_line(attributes, self._line)
             termios.tcsetattr(file.fileno(), termios.TCSANOW, attributes)
         except OSError:
             file.close()
             return
+        if self._line is not None:
+            _set_line(attributes, self._line)
+            try:
+                termios.tcsetattr(file.fileno(), termios.TCSANOW, attributes)
+            except OSError:
+                pass  # a pty has no parity, and says so when it was asked for it before
         self._poll.register(file, select.POLLIN | select.POLLOUT)
         _poller.register(file, select.POLLIN)
         self._file = file

@@ -192,7 +192,7 @@ async def run_demo(options: Options) -> bool:
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signum, stop.set)
     _check_options(options)
     find_vm()
@@ -215,7 +215,7 @@ async def run_demo(options: Options) -> bool:
         report = _report(demo)
     if options.report is not None:
         _write_report(options.report, report)
-    _print_end(report, console)
+    _print_end(report)
     if stop.is_set() and any(map(demo.unread, STATIONS)):
         raise DemoError("interrupted before every device had been read")
     return bool(report["ok"])
@@ -505,10 +505,11 @@ def _station_report(demo: Demo, name: str) -> dict[str, Any]:
     missing = _missing(followed, page["outbox"]["last"])
     faults = [] if answered else [f"its page does not answer; what it said is of {page['at']}"]
     faults += [f"never read: {', '.join(unread)}"] if unread else []
+    silent = [device for device in devices if device not in unread and not _is_up(page, device)]
+    faults += [f"no values at the end: {', '.join(silent)}"] if silent else []
     faults += [f"{missing} records did not reach the NOC"] if missing else []
     faults += [f"{followed.lost} records lost"] if followed.lost else []
     latency = followed.now_latency
-    up = [d for d in page["devices"].values() if any(map(_is_good, d["points"].values()))]
     return {
         "ok": not faults,
         "why": "; ".join(faults) or None,
@@ -516,7 +517,7 @@ def _station_report(demo: Demo, name: str) -> dict[str, Any]:
         "boards": len(page["boards"]),
         "boards_up": sum(board["up"] for board in page["boards"].values()),
         "devices": len(devices),
-        "devices_up": len(up),
+        "devices_up": sum(_is_up(page, device) for device in devices),
         "points_good": page["points"]["good"],
         "points_uncertain": page["points"]["uncertain"],
         "points_bad": page["points"]["bad"],
@@ -549,6 +550,10 @@ def _not_good(page: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def _is_up(page: dict[str, Any], device: str) -> bool:
+    return any(map(_is_good, page["devices"][device]["points"].values()))
+
+
 def _is_good(point: dict[str, Any]) -> bool:
     return bool(point["quality"] == "good")
 
@@ -557,18 +562,21 @@ def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 1)
 
 
-def _print_end(report: dict[str, Any], console: Console) -> None:
+def _print_end(report: dict[str, Any]) -> None:
     for name, station in report["stations"].items():
         if station["ok"]:
             text = (
                 f"{name}: {station['devices_up']} of {station['devices']} devices up, "
-                f"{station['records_written']:,} records written, none lost; a value reaches the "
-                f"NOC {station['latency_p50_ms']} ms after its device was asked (p50), "
-                f"{station['latency_p99_ms']} ms (p99)"
+                f"{station['records_written']:,} records written, none lost"
             )
+            if station["latency_p50_ms"] is not None:
+                text += (
+                    f"; a value reaches the NOC {station['latency_p50_ms']} ms after its device "
+                    f"was asked (p50), {station['latency_p99_ms']} ms (p99)"
+                )
         else:
             text = f"{name}: {station['why']}"
-        console.print(text, highlight=False, soft_wrap=True)
+        print(text)
 
 
 def _write_report(path: Path, report: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from shorewatch.errors import OutboxError
 from shorewatch.model import to_text, utc_now
@@ -72,7 +72,6 @@ _MIGRATIONS: Final = {1: _KEPT_TABLE}
 _ROW_BYTES = 40
 
 Facts = Mapping[str, object]
-T = TypeVar("T")
 _log = logging.getLogger("shorewatch.outbox")
 
 
@@ -105,6 +104,7 @@ class Outbox:
         self._is_closing = False
         self._settled = 0
         self._trouble: str | None = None
+        self._read_trouble: str | None = None
         self.journal = store.journal
         self.kept: Mapping[str, Facts] = store.kept
         self.written = 0
@@ -143,7 +143,7 @@ class Outbox:
     @property
     def health(self) -> str | None:
         """None if records are being written, else one sentence on what is wrong and what to do."""
-        return self._trouble
+        return self._trouble or self._read_trouble
 
     @property
     def queued(self) -> int:
@@ -205,7 +205,18 @@ class Outbox:
 
         Fewer come when they are large (`READ_BYTES_MAX`). A disk that cannot be read is waited for.
         """
-        return await self._patiently(lambda: self._store.read(after, count))
+        wait_s = RETRY_S_MIN
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                found = await loop.run_in_executor(self._thread, self._store.read, after, count)
+            except sqlite3.DatabaseError as error:
+                self._read_trouble = self._store.explain(error)
+            else:
+                self._read_trouble = None
+                return found
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, RETRY_S_MAX)
 
     def cursor(self, uplink: str) -> int:
         """The durable acknowledged sequence of `uplink`, 0 at first.
@@ -256,7 +267,7 @@ class Outbox:
                 dropped = {what: count.copy() for what, count in self._dropped.items()}
                 uplinks = frozenset(self._cursors)
                 work = partial(self._store.commit, batch, cursors, dropped, uplinks)
-                done = await self._patiently(work)
+                done = await self._written(work)
                 self._adopt(batch, cursors, dropped, done)
         except _Stopped:
             pass
@@ -312,8 +323,11 @@ class Outbox:
         self._room.set()
         self._tell()
 
-    async def _patiently(self, work: Callable[[], T]) -> T:
-        """Run `work` in the thread until the disk lets it; `health` tells meanwhile."""
+    async def _written(self, work: "Callable[[], _Done]") -> "_Done":
+        """Run `work` in the thread until the disk lets it; `health` tells meanwhile.
+
+        Only a write that succeeds ends that: a full disk can be read.
+        """
         wait_s = RETRY_S_MIN
         loop = asyncio.get_running_loop()
         while True:
@@ -473,8 +487,10 @@ class _Store:
                 run(_MIGRATIONS[old])
             run(f"PRAGMA user_version = {_VERSION}")
         run("COMMIT")
-        self.journal = str(run("SELECT id FROM journal").fetchone()[0])
-        self.last = self._number("SELECT last FROM journal")
+        row = run("SELECT id, last FROM journal").fetchone() or (None, None)
+        if not isinstance(row[0], str) or not isinstance(row[1], int):
+            raise OutboxError(f"{self._path} is damaged (no identity): move it away")
+        self.journal, self.last = row[0], row[1]
         self._cursors: dict[str, int] = dict(run("SELECT uplink, seq FROM cursor").fetchall())
         self.kept = self._kept()
         self.first = self._number("SELECT coalesce(min(seq), 0) FROM record")
@@ -540,8 +556,8 @@ class _Store:
 
     def read(self, after: int, count: int) -> list[Record]:
         rows = self._db.execute(
-            "SELECT seq, kind, at_ms, CAST(body AS BLOB) FROM record WHERE seq > ?"
-            " ORDER BY seq LIMIT ?",
+            "SELECT seq, CAST(kind AS BLOB), at_ms, coalesce(CAST(body AS BLOB), x'')"
+            " FROM record WHERE seq > ? ORDER BY seq LIMIT ?",
             (after, count),
         )
         records: list[Record] = []
@@ -600,14 +616,15 @@ class _Store:
         )
         for what, condition, values in classes:
             rows = self._db.execute(
-                f"SELECT seq, kind, length(body), CASE kind WHEN 'loss' THEN CAST(body AS BLOB)"
-                f" END FROM record WHERE {condition} ORDER BY seq",
+                f"SELECT seq, coalesce(length(body), 0), CASE kind WHEN 'loss' THEN"
+                f" coalesce(CAST(body AS BLOB), x'') END FROM record WHERE {condition}"
+                f" ORDER BY seq",
                 values,
             )
-            taken: list[tuple[int, str, bytes | None]] = []
+            taken: list[tuple[int, bytes | None]] = []
             size = 0
-            for seq, kind, length, body in rows:
-                taken.append((seq, kind, body))
+            for seq, length, body in rows:
+                taken.append((seq, body))
                 size += length + _ROW_BYTES
                 if size >= self._chunk_bytes:
                     break
@@ -641,17 +658,17 @@ def _account(
     losses: dict[tuple[str, str], _Loss],
     uplink: str,
     what: str,
-    lost: Sequence[tuple[int, str, bytes | None]],
+    lost: Sequence[tuple[int, bytes | None]],
 ) -> None:
-    """Add lost rows (seq, kind, body of loss records) to the losses of `uplink`."""
+    """Add lost rows (seq, body of loss records) to the losses of `uplink`."""
     if not lost:
         return
     loss = losses.setdefault((uplink, what), _Loss(lost[0][0], lost[-1][0]))
     loss.add(lost[0][0], lost[-1][0], len(lost))
-    for seq, _, body in lost:
+    for seq, body in lost:
         if body is None:
             continue
-        old = _record(seq, "loss", 0, body).body
+        old = _record(seq, b"loss", 0, body).body
         first, last, count = old.get("from"), old.get("to"), old.get("count")
         if not isinstance(count, int):
             continue
@@ -661,15 +678,15 @@ def _account(
             loss.add(first, last, count)
 
 
-def _record(seq: int, kind: str, at_ms: int, body: bytes) -> Record:
+def _record(seq: int, kind: bytes, at_ms: int, body: bytes) -> Record:
     """A row as a record; one that a disk has damaged becomes the record of its own loss."""
     at = utc_now()
     with suppress(ValueError, TypeError, OverflowError):
         at = _EPOCH + timedelta(milliseconds=at_ms)
         found = json.loads(body)
-        if kind in KINDS and isinstance(found, dict):
-            return Record(seq, kind, at, found)
-    what = "sample" if kind == "sample" else "record"
+        if kind.decode() in KINDS and isinstance(found, dict):
+            return Record(seq, kind.decode(), at, found)
+    what = "sample" if kind == b"sample" else "record"
     loss: dict[str, object] = {
         "uplink": None, "what": what, "from": seq, "to": seq, "count": 1,
         "why": "its entry in the outbox is damaged",

@@ -247,8 +247,11 @@ class Point(Table):
         back = limit - self.watch_hysteresis if is_above else limit + self.watch_hysteresis
         raw_above = is_above == (self.scale > 0)
         to_raw = math.floor if raw_above else math.ceil
+        raw = [(edge - self.offset) / self.scale for edge in (limit, back)]
+        if not all(map(math.isfinite, raw)):
+            raise ValueError(f"{key} = {limit:g}: no 16-bit word is that far out")
         # Rounded as decode() rounds: 0.3 / 0.1 is 3, not 2.9999999999999996.
-        begin, end = (to_raw(round((edge - self.offset) / self.scale, 6)) for edge in (limit, back))
+        begin, end = (to_raw(round(number, 6)) for number in raw)
         ends = sorted(
             round(edge * self.scale + self.offset, 9)
             for edge in ((low, high - 1) if raw_above else (low + 1, high))

@@ -133,10 +133,12 @@ def locate(lines: Sequence[str], key: Key) -> int | None:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > _FILE_SIZE_MAX:
+        with path.open("rb") as file:
+            data = file.read(_FILE_SIZE_MAX + 1)
+        if len(data) > _FILE_SIZE_MAX:
             rule = f"is larger than {_FILE_SIZE_MAX:,} bytes"
             raise ConfigError([Problem(str(path), None, "file", None, rule)])
-        return path.read_text(encoding="utf-8")
+        return data.decode().replace("\r\n", "\n")
     except OSError as error:
         rule = f"cannot be read: {error.strerror}"
         raise ConfigError([Problem(str(path), None, "file", None, rule)]) from error

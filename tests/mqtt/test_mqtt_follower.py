@@ -454,3 +454,41 @@ def test_a_station_that_was_gone_before_is_gone_at_the_latest_since_then(noc: No
     noc.now_s += 10
     noc.state(since=to_text(at(noc.now_s - 3)))
     assert (noc.station.since, noc.station.is_since_late) == (at(noc.now_s - 3), False)
+
+
+def test_a_state_whose_numbers_cannot_be_is_refused(noc: Noc) -> None:
+    """A cursor beyond the last record, or such a first one, is no state: nothing moves."""
+    noc.state(last=9)
+    noc.batch(0, range(1, 10))
+    noc.state(last=9, cursor=2**62)
+    noc.state(last=9, first=100)
+    noc.batch(9, range(10, 12))
+
+    assert (noc.station.received_to, noc.station.duplicates) == (11, 0)
+
+
+@pytest.mark.parametrize("is_batch", [True, False])
+def test_a_forged_jump_is_healed_by_the_stations_own_words(noc: Noc, is_batch: bool) -> None:
+    """Whoever claims impossible numbers blinds nobody for longer than two true states take."""
+    noc.state(last=5, at=to_text(noc._at(0)))
+    noc.batch(0, range(1, 6))
+    if is_batch:
+        noc.batch(5, [2**40])
+    else:
+        noc.state(last=2**40, cursor=2**40, at=to_text(noc._at(1)))
+    assert noc.station.received_to == 2**40
+    noc.state(last=6, cursor=5, at=to_text(noc._at(30)))
+    noc.state(last=7, cursor=5, at=to_text(noc._at(60)))
+    noc.batch(5, range(6, 9))
+
+    assert (noc.station.received_to, noc.station.sequence_gaps) == (8, 0)
+    assert noc.due() == (JOURNAL, 8)
+
+
+def test_one_old_state_contradicts_nothing(noc: Noc) -> None:
+    """A retained state from before the last batch, heard again and again, changes nothing."""
+    noc.state(last=5, at=to_text(noc._at(0)))
+    noc.batch(0, range(1, 11))
+    for _ in range(3):
+        noc.state(last=5, at=to_text(noc._at(0)))
+    assert (noc.station.received_to, noc.station.journals_seen) == (10, 1)

@@ -514,6 +514,22 @@ def test_wiring_that_makes_no_sense(sumqayit: Station, tmp_path: Path, fake: Har
         run_board(sumqayit, "pfe-room", tmp_path, hardware=fake, wiring=wiring)
 
 
+def _bus_is_good(sumqayit: Station, link: Path) -> bool:
+    """Whether the board at `link` has read every block of its bus 0."""
+    plan = compile_board(sumqayit, "pfe-room")
+    blocks = [block for block in plan.blocks if block.device.bus.uart == 0]
+    modbus = ModbusSerialClient(str(link), parity="N", timeout=1, retries=0)
+    try:
+        return modbus.connect() and all(
+            modbus.read_input_registers(block.image + 1, count=1, device_id=1).registers == [1]
+            for block in blocks
+        )
+    except ModbusException:
+        return False
+    finally:
+        modbus.close()  # type: ignore[no-untyped-call]
+
+
 def test_the_firmware_on_ports_of_others(
     spawn: Spawn, wait: Wait, sumqayit: Station, tmp_path: Path
 ) -> None:
@@ -525,20 +541,19 @@ def test_the_firmware_on_ports_of_others(
     link = tmp_path / "link"
     spawn(run_board, sumqayit, "pfe-room", tmp_path, wiring=Wiring({0: line}, link))
     wait(link.exists, "the link")
-    plan = compile_board(sumqayit, "pfe-room")
-    blocks = [block for block in plan.blocks if block.device.bus.uart == 0]
+    wait(lambda: _bus_is_good(sumqayit, link), "every block of that bus to be good")
 
-    def statuses() -> list[int]:
-        modbus = ModbusSerialClient(str(link), parity="N", timeout=1, retries=0)
-        try:
-            assert modbus.connect()
-            return [
-                modbus.read_input_registers(block.image + 1, count=1, device_id=1).registers[0]
-                for block in blocks
-            ]
-        except ModbusException:
-            return []
-        finally:
-            modbus.close()  # type: ignore[no-untyped-call]
 
-    wait(lambda: statuses() == [1] * len(blocks), "every block of that bus to be good")
+def test_a_line_that_saw_many_boards_serves_the_next(
+    spawn: Spawn, wait: Wait, sumqayit: Station, tmp_path: Path
+) -> None:
+    """A pty that was asked for a parity before refuses it: that is no reason not to open it."""
+    spawn(run_line, sumqayit, "pfe-room", 0, tmp_path, seed=1)
+    wait(line_path(tmp_path, "pfe-room", 0).exists, "the line")
+    for life in range(8):
+        link = tmp_path / f"link-{life}"
+        board = spawn(run_board, sumqayit, "pfe-room", tmp_path, wiring=Wiring(link=link))
+        wait(link.exists, "the link")
+        wait(lambda link=link: _bus_is_good(sumqayit, link), f"the bus in life {life}")
+        board.kill()
+        board.join()

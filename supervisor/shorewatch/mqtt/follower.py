@@ -174,6 +174,7 @@ class FollowedStation:
     _acquired: dict[str, str] = field(default_factory=dict)
     _seen: Ranges = field(default_factory=Ranges)
     _acked: tuple[str, int] | None = None
+    _contradicted_at: datetime | None = None
     _tail_s: float | None = None
     _newest: int = 0
     _has_acked: bool = False
@@ -412,6 +413,12 @@ def _take_state(
     if not is_online:
         return
     first, last, cursor = (_whole(body.get(name)) for name in ("first", "last", "cursor"))
+    if cursor > last or first > last + 1:
+        raise _Nonsense("a state whose sequences do not ascend from first to cursor to last")
+    if _is_contradicted(station, _time(body.get("at")), last):
+        station.journal = None
+        station._acked = None
+        _turn_to(station, journal)
     station.highest = max(station.highest, last)
     if station.received_to is None:
         if not is_consumer:
@@ -423,6 +430,19 @@ def _take_state(
         station.skipped += cursor - station.received_to
     _advance(station, cursor if is_consumer else station.received_to)
     _note_tail(station, last, mono_s)
+
+
+def _is_contradicted(station: FollowedStation, told_at: datetime | None, last: int) -> bool:
+    """Whether we believe to have what the station says that it never wrote.
+
+    Its state may be older than its last batch, but not twice: two states of different times that
+    both say so prove that something we took for its word was not.
+    """
+    if station.received_to is None or last >= station.received_to or told_at is None:
+        station._contradicted_at = None
+        return False
+    before, station._contradicted_at = station._contradicted_at, told_at
+    return before is not None and told_at > before
 
 
 def _turn_to(station: FollowedStation, journal: str) -> None:
