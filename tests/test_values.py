@@ -1,16 +1,18 @@
 """model.py, decode.py, image.py, report.py: from registers to values that can be trusted."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from shorewatch import decode
-from shorewatch.decode import Moment, decode_block, parse_header
+from shorewatch.decode import DeviceCounters, Moment, decode_block, parse_header
 from shorewatch.errors import WrongBoardError
 from shorewatch.image import Image
 from shorewatch.model import NEVER, Quality, Reason, Value, from_text, to_json, to_text
 from shorewatch.plan import compile_board
 from shorewatch.report import Reporter
+from shorewatch.status import _hint
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MOMENT = Moment(NOW, 1000.0, 0.002)
@@ -251,3 +253,14 @@ def test_ageing_counts_the_uncertainty():
 
     assert value.aged(1004.4, 5.0).quality is Quality.GOOD
     assert value.aged(1004.6, 5.0).reason is Reason.STALE
+
+
+def test_a_device_that_refuses_an_address_gets_a_hint(sumqayit):
+    """Exception 2 on a merged read proposes merge = false; other faults do not."""
+    device = sumqayit.devices["mains"]
+    counters = DeviceCounters("up", 0, 2, 10, 20, 5, 5)
+    bad = {"power": Value(Quality.BAD, Reason.DEVICE_EXCEPTION)}
+
+    assert "set merge = false" in str(_hint(device, bad, counters))
+    assert _hint(device, {"power": Value(Quality.BAD, Reason.STALE)}, counters) is None
+    assert _hint(device, bad, replace(counters, exception=4)) is None

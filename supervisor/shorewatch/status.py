@@ -14,10 +14,12 @@ from shorewatch.config import Device, Station
 from shorewatch.decode import DeviceCounters
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
-from shorewatch.model import Quality, Value, to_json, to_text, utc_now
+from shorewatch.model import Quality, Reason, Value, to_json, to_text, utc_now
 from shorewatch.outbox import Outbox
 
 Snapshot = dict[str, Any]
+# Exception 2, illegal data address. Source: MODBUS Application Protocol V1.1b3, 7.
+_ILLEGAL_ADDRESS = 2
 
 
 class UplinkStatus(Protocol):
@@ -107,8 +109,20 @@ def _device(
         "uart": device.bus.uart,
         "unit_id": device.config.unit_id,
         "counters": counters and asdict(counters),
+        "hint": counters and _hint(device, values, counters),
         "points": {name: _point(device, name, value, now_s) for name, value in values.items()},
     }
+
+
+def _hint(device: Device, values: Mapping[str, Value], counters: DeviceCounters) -> str | None:
+    """What to do about a device that answers, but not with what it was asked for."""
+    is_refused = any(value.reason is Reason.DEVICE_EXCEPTION for value in values.values())
+    if not is_refused or counters.exception != _ILLEGAL_ADDRESS:
+        return None
+    text = f"It answers exception 2: profile {device.profile.id} names a register that it has not"
+    if device.profile.merge:
+        text += ", or it refuses reads across gaps: then set merge = false there"
+    return text
 
 
 def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:

@@ -122,7 +122,8 @@ function deviceCard([id, device]) {
   if (device.synthetic) title.firstChild.after(make("span", "tag", "synthetic"));
   const where = `${id} on board ${device.board}, UART ${device.uart}, unit ${device.unit_id}`;
   const table = make("table", "", make("tbody", "", ...points.map(pointRow)));
-  return make("article", `card ${bad ? "is-bad" : ""}`, title, make("p", "", where), table);
+  const lines = [where, device.hint].filter(Boolean).map((line) => make("p", "", line));
+  return make("article", `card ${bad ? "is-bad" : ""}`, title, ...lines, table);
 }
 
 function deviceFault(device) {
