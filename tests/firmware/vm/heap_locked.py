@@ -1,6 +1,7 @@
 """Runs on the VM: transactions, link requests, events, contacts with the heap locked: 0 bytes.
 
-argv: the folder of the firmware, plan.bin, "viper" or "bytecode". Prints one line a fact.
+argv: the folder of the firmware, plan.bin, "viper" or "bytecode", and how many transactions a bus
+has to make at least (1,000). Prints one line a fact.
 The plan's units answer by their number: 1 to 9 well, 11 with an exception, 12 with a wrong CRC,
 13 with another's frame, any other not at all.
 """
@@ -20,7 +21,7 @@ if sys.argv[3] == "bytecode":
 
 from station import bus, client, events, frame, health, image, inputs, parser, plan, server
 
-WANTED = 1000
+WANTED = int(sys.argv[4]) if len(sys.argv) > 4 else 1000
 
 
 class Ticks:
