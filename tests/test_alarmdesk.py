@@ -211,6 +211,29 @@ async def test_a_shelf_does_not_begin_anew_with_each_restart(
         assert outbox.last == 1
 
 
+async def test_what_finds_no_room_on_a_sick_disk_is_not_called_done(
+    compiled, tmp_path, monkeypatch
+) -> None:
+    """Who answers an alarm is told that it is not on record; its state is kept when it can be."""
+    monkeypatch.setattr(alarmdesk, "KEEP_S", 0.1)
+    path = tmp_path / "o.sqlite"
+    async with running(compiled, path) as bench:
+        bench.put("room", temperature=30.0)
+        await bench.until(room_warm="unacknowledged")
+        await bench.outbox.settled()
+        with monkeypatch.context() as sick:
+            sick.setattr(type(bench.outbox), "_is_full", property(lambda _: True))
+            sick.setattr(bench.outbox, "_trouble", "the disk is full")
+            with pytest.raises(AlarmError, match="not on record: the disk is full"):
+                await bench.tell("acknowledge", "room-warm")
+        async with asyncio.timeout(10):
+            while bench.desk._unkept:
+                await asyncio.sleep(0.05)
+        await bench.outbox.settled()
+    async with running(compiled, path) as bench:
+        assert bench.states() == {"room-warm": "acknowledged"}
+
+
 KILLED = """
 import asyncio, sys
 from pathlib import Path

@@ -63,6 +63,8 @@ class AlarmDesk:
             source.removeprefix("device/") for source in sources if source.startswith("device/")
         }
         self._devices = self._points.keys() | self._lost_devices
+        # Alarms whose last record found no room while the disk was sick: their state is kept later.
+        self._unkept: set[str] = set()
 
     async def run(self) -> None:
         """Judge until cancelled."""
@@ -82,7 +84,7 @@ class AlarmDesk:
                 await self._look(changed & self._devices)
                 if self._clock() >= keep_s:
                     keep_s = self._clock() + KEEP_S
-                    self._keep_timers()
+                    self._keep_again()
         finally:
             changes.close()
 
@@ -96,7 +98,8 @@ class AlarmDesk:
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
         """What people ask: {"do": "alarms"}, or a word on one alarm, by somebody.
 
-        It is durable before this returns. Raises ValueError (AlarmError) for what does not fit.
+        It is durable before this returns. Raises ValueError (AlarmError) for what does not fit, and
+        for what could not be written down.
         """
         do, alarm_id, by, text = (
             str(request.get(key, "")) for key in ("do", "alarm", "by", "text")
@@ -108,6 +111,8 @@ class AlarmDesk:
         said = self._tell(do, alarm_id, by, text, request.get("seconds"))
         for transition in said:
             await self._record(transition)
+        if alarm_id in self._unkept:
+            raise AlarmError(f"{do} is done, but not on record: {self._outbox.health}")
         await self._outbox.settled()
         return {"alarm": alarm_id, "state": str(self._alarms[alarm_id].state)}
 
@@ -163,12 +168,17 @@ class AlarmDesk:
             "first_out": said.is_first_out or None, "chattering": said.is_chattering or None,
         }  # fmt: skip
         body |= {key: value for key, value in extra.items() if value is not None}
-        await self._outbox.put("alarm", said.at, body, self._kept(config.id))
+        if await self._outbox.put("alarm", said.at, body, self._kept(config.id)):
+            self._unkept.discard(config.id)
+        else:
+            self._unkept.add(config.id)
 
-    def _keep_timers(self) -> None:
+    def _keep_again(self) -> None:
         for alarm in self._alarms:
-            if alarm.is_timed:
-                self._outbox.keep(*self._kept(alarm.rule.id))
+            alarm_id = alarm.rule.id
+            is_wanted = alarm.is_timed or alarm_id in self._unkept
+            if is_wanted and self._outbox.keep(*self._kept(alarm_id)):
+                self._unkept.discard(alarm_id)
 
     def _kept(self, alarm_id: str) -> tuple[str, dict[str, object]]:
         return _KEY + alarm_id, self._alarms.saved(alarm_id, self._clock())

@@ -56,7 +56,7 @@ logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 class Records(Protocol):
     """Where records go: the outbox."""
 
-    async def put(self, kind: str, at: datetime, body: dict[str, object]) -> None: ...
+    async def put(self, kind: str, at: datetime, body: dict[str, object]) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,12 +156,12 @@ class Outbox:
         at: datetime,
         body: Mapping[str, object],
         keep: tuple[str, Facts] | None = None,
-    ) -> None:
+    ) -> bool:
         """Queue a record; waits while the queue is full. Durable once `settled` has returned.
 
         `body` is JSON of at most `BODY_BYTES_MAX` bytes; `keep` is (name, facts), to be found in
         `kept` after a restart. With a sick disk nothing waits: what finds no room is counted, and
-        named in a loss record as soon as the disk takes it.
+        named in a loss record as soon as the disk takes it. Returns False for such a one.
         """
         assert kind in KINDS, f"{kind!r} is no kind of record"
         text = _json(body)
@@ -173,19 +173,22 @@ class Outbox:
                 await self._room.wait()
             elif kind == "sample" or not self._drop_sample():
                 self._dropped["sample" if kind == "sample" else "record"].add(at)
-                return
+                return False
         self._raise_if_dead()
         kept = None if keep is None else _Kept(keep[0], _json(keep[1]))
         self._queue.append(_Entry(kind, _to_ms(at), text, size, kept))
         self._queue_bytes += size
         self._wake.set()
+        return True
 
-    def keep(self, name: str, facts: Facts) -> None:
-        """Keep facts anew with no record; not kept if the queue is full (they come again)."""
+    def keep(self, name: str, facts: Facts) -> bool:
+        """Keep facts anew with no record; False, and not kept, while the queue is full."""
         self._raise_if_dead()
-        if not self._is_full:
-            self._queue.append(_Entry("", 0, "", 0, _Kept(name, _json(facts))))
-            self._wake.set()
+        if self._is_full:
+            return False
+        self._queue.append(_Entry("", 0, "", 0, _Kept(name, _json(facts))))
+        self._wake.set()
+        return True
 
     async def settled(self) -> None:
         """Return when all that was put before is durable."""
