@@ -155,6 +155,32 @@ async def test_a_restarted_board_is_noticed(plan, tmp_path):
             await until(lambda: any("started by" in str(b.get("what")) for _, b in records.all))
 
 
+async def test_values_of_a_board_that_is_read_in_part_are_not_taken(write, station_text, tmp_path):
+    """While one of several reads fails the board stays down, and so do the values of the others."""
+    more = "".join(
+        f'[[board.bus.device]]\nid = "t{i}"\nname = "T"\nprofile = "xy-md02"\nunit_id = {i}\n\n'
+        for i in range(21, 25)
+    )
+    text = station_text.replace('port = "boards/pfe-room.link"', 'port = "b.link"\ntimeout_s = 0.1')
+    before, after = text.split('[[board]]\nid = "beach"')
+    text = f'{before}{more}[[board]]\nid = "beach"{after}'
+    plan = compile_board(load_station(write("s.toml", text)), "pfe-room")
+    whole, cut = (group for group in plan.reads(plan.blocks))
+    with fake_board(plan, tmp_path / "b.link") as board:
+        (block,) = [b for b in whole if b.device.id == "t21"]
+        board.set_block(block.index, status=1, age_ms=20, data=[215, 500])
+        board.set_block(cut[0].index, status=1, age_ms=20, data=[215, 500])
+        board.silent_from = cut[0].image
+        async with running(plan, tmp_path) as (link, image, _):
+            await until(lambda: "not when its data are read" in str(link.status.reason))
+            for _ in range(3):
+                asked = len(board.requests)
+                await until(lambda asked=asked: len(board.requests) > asked + 3)
+                assert image.look("t21")["temperature"].reason is Reason.LINK_DOWN
+            board.silent_from = 0x10000
+            await until(lambda: image.look("t21")["temperature"].value == 21.5)
+
+
 @pytest.mark.parametrize("was_up", [True, False])
 async def test_a_board_whose_data_cannot_be_read_is_down(plan, tmp_path, was_up):
     """A header alone makes no board up; it goes down once, gives no values, and comes back."""
