@@ -1,8 +1,8 @@
-"""`shorewatch run`: one station's gateway, wired together.
+"""`shorewatch run`: one station's gateway as a process.
 
-    boards ─ link ─▶ image ─▶ report ─▶ outbox ─▶ mqtt/uplink ─▶ brokers
-                       ├─▶ alarms ──────┘
-                       └─────────────▶ web (page)
+    signals ──▶ daemon ─┬─ outbox          opened first, closed last
+    tools ─▶ control ───┤─ gateway.py      links, alarms, uplinks
+    browsers ─▶ web ────┘
 
 Acquisition and outbox are crash-only: an unexpected exception there ends the process, and whatever
 supervises it starts it again; the outbox has everything that was committed. The page restarts
@@ -19,20 +19,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from shorewatch import control
-from shorewatch.alarmdesk import AlarmDesk
 from shorewatch.compiled import Compiled
 from shorewatch.config import PageConfig, Station
 from shorewatch.errors import ConfigError
-from shorewatch.image import Image
-from shorewatch.link import BoardLink
-from shorewatch.model import utc_now
-from shorewatch.mqtt.uplink import Uplink
+from shorewatch.gateway import Gateway
 from shorewatch.outbox import Outbox
-from shorewatch.report import Reporter
-from shorewatch.status import Snapshot, snapshot
 from shorewatch.web import app as web
 
-STALE_CHECK_S = 1.0
 PAGE_RESTART_S = (0.5, 30.0)
 
 _log = logging.getLogger("shorewatch")
@@ -51,88 +44,39 @@ async def run_station(compiled: Compiled, state_dir: Path) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    started_at = utc_now()
     size_bytes_max = station.file.outbox.size_mb_max * 1_000_000
     outbox_path = state_dir / station.file.outbox.file
-    async with Outbox.opened(outbox_path, size_bytes_max=size_bytes_max) as outbox:
-        image = Image(station)
-        reporter = Reporter(station)
-        links = {
-            board_id: BoardLink(plan, state_dir, image, reporter=reporter, records=outbox)
-            for board_id, plan in compiled.plans.items()
-        }
-
-        def boards() -> dict[str, dict[str, object]]:
-            return {
-                board_id: {"up": link.status.up, "reason": link.status.reason}
-                for board_id, link in links.items()
-            }
-
-        uplinks = [Uplink(station, config, image, outbox, boards) for config in station.file.uplink]
-
-        def there() -> dict[str, bool]:
-            found = {f"board/{board_id}": link.status.up for board_id, link in links.items()}
-            for uplink in uplinks:
-                found[f"uplink/{uplink.status.id}"] = uplink.status.state == "online"
-            return found
-
-        desk = AlarmDesk(station, compiled.rules, image, outbox, there)
-
-        def look() -> Snapshot:
-            return snapshot(
-                station,
-                image,
-                outbox,
-                boards={board_id: link.status for board_id, link in links.items()},
-                uplinks={uplink.status.id: uplink.status for uplink in uplinks},
-                alarms=desk.listed(),
-                started_at=started_at,
-            )
-
-        body: dict[str, object] = {
-            "source": "gateway",
-            "what": "started",
-            "version": version("shorewatch"),
-        }
-        await outbox.put("event", started_at, body | {"config": station.config_hash})
-        _log.info("station %s: %d boards, %d devices", station.id, len(links), len(station.devices))
-        async with control.serving(state_dir, desk.answer), asyncio.TaskGroup() as tasks:
-            acquiring = [
-                tasks.create_task(link.run(), name=f"link {board_id}")
-                for board_id, link in links.items()
-            ]
-            acquiring.append(tasks.create_task(desk.run(), name="alarms"))
-            acquiring.append(
-                tasks.create_task(_record_stale(station, image, reporter, outbox), name="stale")
-            )
-            publishing = [
-                tasks.create_task(uplink.run(), name=f"uplink {uplink.status.id}")
-                for uplink in uplinks
-            ]
+    async with (
+        Outbox.opened(outbox_path, size_bytes_max=size_bytes_max) as outbox,
+        asyncio.TaskGroup() as tasks,
+    ):
+        gateway = Gateway(compiled, state_dir, outbox, tasks)
+        await outbox.put("event", gateway.started_at, _started(station))
+        _log.info(
+            "station %s: %d boards, %d devices",
+            station.id, len(station.boards), len(station.devices),
+        )  # fmt: skip
+        async with control.serving(state_dir, gateway.desk.answer):
+            gateway.start()
             serving = None
             if page is not None and listener is not None:
-                serving = tasks.create_task(_serve_page(look, page, listener, stop), name="page")
+                part = _serve_page(gateway.look, page, listener, stop)
+                serving = tasks.create_task(part, name="page")
             await stop.wait()
-            for task in acquiring:
-                task.cancel()
-            await asyncio.gather(*acquiring, return_exceptions=True)
-            await outbox.put("event", utc_now(), {"source": "gateway", "what": "stopped"})
-            await asyncio.gather(*(uplink.stop() for uplink in uplinks))
-            for task in publishing:
-                task.cancel()
+            await gateway.stop()
             if serving is not None:
                 await serving
     _log.info("station %s: stopped", station.id)
 
 
-async def _record_stale(station: Station, image: Image, reporter: Reporter, outbox: Outbox) -> None:
-    """Record values that went stale with nobody reporting it: a board whose bus hangs."""
-    while True:
-        await asyncio.sleep(STALE_CHECK_S)
-        for device_id in station.devices:
-            body = reporter.changes(device_id, image.look(device_id))
-            if body is not None:
-                await outbox.put("sample", utc_now(), body)
+def _started(station: Station) -> dict[str, object]:
+    """What the journal says of a start."""
+    return {
+        "source": "gateway",
+        "what": "started",
+        "version": version("shorewatch"),
+        "config": station.config_hash,
+    }
 
 
 async def _serve_page(
