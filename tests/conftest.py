@@ -26,6 +26,7 @@ def write(tmp_path: Path):  # type: ignore[no-untyped-def]
 
     def _write(name: str, text: str) -> Path:
         path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
         return path
 

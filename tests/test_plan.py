@@ -1,9 +1,11 @@
 """plan.py: what a board reads, at the least cost, in a form it accepts."""
 
 import itertools
+import re
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +14,23 @@ from hypothesis import strategies as st
 from shorewatch.compiled import load_compiled
 from shorewatch.config import BoardConfig, BusConfig, Device, DeviceConfig, load_station
 from shorewatch.errors import ConfigError
-from shorewatch.plan import _merge, _run_count, _watches, _wire_s, compile_board
+from shorewatch.plan import _merge, _requests, _run_count, _watches, _wire_s, compile_board
 from shorewatch.profile import Point, Profile
+
+SLOW = """
+id = "slow"
+name = "Slow device"
+source = "none: a device of this test"
+timeout_ms = 5000
+worst_ms = 5000
+[[point]]
+id = "p"
+name = "P"
+table = "input"
+address = 0
+type = "u16"
+period_s = 60
+"""
 
 
 def device(addresses: dict[int, int], baud: int = 19200, **keys) -> Device:
@@ -222,6 +239,62 @@ def test_a_bus_that_cannot_keep_its_periods_is_refused(write, station_text):
         load_compiled(path)
     (problem,) = found.value.problems
     assert path.read_text().splitlines()[problem.line - 1] == "baud = 1200"
+
+
+def test_a_bus_where_one_death_makes_others_stale_is_refused(write, station_text):
+    """With a device that may keep the bus for 5 s, its neighbour's values would go stale."""
+    write("profiles/slow.toml", SLOW)
+    room = '[[board.bus.device]]\nid = "slow"\nname = "S"\nprofile = "slow"\nunit_id = 9\n'
+    path = write(
+        "s.toml", station_text.replace("[[board.bus.device]]", f"{room}\n[[board.bus.device]]", 1)
+    )
+
+    with pytest.raises(ConfigError) as found:
+        load_compiled(path)
+    (problem,) = found.value.problems
+    assert re.search(r"with slow dead, values of pfe would get 1\d\.\d s old", problem.rule)
+    assert "stale after 5 s" in problem.rule and "shorten timeout_ms of slow" in problem.rule
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_every_point_is_covered_once_within_the_limits(data):
+    """Whatever a profile says, each point is in one request, and no request passes its limits."""
+    tables = {"holding": 3, "input": 4, "coil": 1, "discrete": 2}
+    most = data.draw(st.integers(4, 121))
+    points = [
+        {
+            "id": f"p{i}",
+            "name": "p",
+            "table": table,
+            "type": "bit"
+            if table in ("coil", "discrete")
+            else data.draw(st.sampled_from(["u16", "f32", "u64"])),
+            "address": data.draw(st.integers(0, 300)),
+            "period_s": data.draw(st.sampled_from([0.5, 1.0, 10.0])),
+        }
+        for i, table in enumerate(
+            data.draw(st.lists(st.sampled_from([*tables]), min_size=1, max_size=12))
+        )
+    ]
+    profile = {
+        "id": "x",
+        "name": "x",
+        "source": "x",
+        "point": points,
+        "registers_max": most,
+        "merge": data.draw(st.booleans()),
+    }
+    d = device({0: 1})
+    d = replace(d, profile=Profile.model_validate(profile))
+
+    found = list(_requests(d))
+
+    assert sorted(p.id for *_, run in found for p in run) == sorted(p["id"] for p in points)
+    for function, period_s, address, count, run in found:
+        assert count <= most * (16 if function < 3 else 1)
+        assert all((p.function, p.period_s) == (function, period_s) for p in run)
+        assert all(address <= p.address and p.address + p.count <= address + count for p in run)
 
 
 def test_mistakes_of_every_kind_are_told_at_once(write, station_text):

@@ -1,11 +1,17 @@
 """What a station file comes to: the tables of `shorewatch check`."""
 
+from collections.abc import Iterator
+
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from shorewatch.alarmdesk import LOOK_S
 from shorewatch.alarms import Rule
+from shorewatch.budget import ASKS_DEAD, Budget
 from shorewatch.compiled import Compiled
-from shorewatch.config import Station
+from shorewatch.link import FAILURES_MAX, QUIET_S, SETTLE_S
+from shorewatch.mqtt.client import KEEPALIVE_S
 
 
 def summary(compiled: Compiled) -> Group:
@@ -16,63 +22,86 @@ def summary(compiled: Compiled) -> Group:
     return Group(*parts)
 
 
-def detection_s(station: Station, rule: Rule) -> float | None:
-    """Seconds from a change in the field to its alarm at the latest, while all is well.
+def detection_s(compiled: Compiled, rule: Rule) -> float:
+    """Seconds from a change in the field to its alarm at the latest, one dead device included.
 
-    The period of the point, its reply after every retry, one poll of the link, and the alarm's own
-    delay. None for what is not read from a field device.
+    A point: until its next data are here, every retry of that request, and the alarm's own delay. A
+    device: until its fastest request has failed often enough. A board or broker: until two polls,
+    or a keepalive, have found nobody.
     """
-    device_id, dot, point = rule.source.partition(".")
-    if not dot:
-        return None
-    device = station.devices[device_id]
-    profile = device.profile
-    reply_s = (profile.retries + 1) * profile.worst_ms / 1000
-    link_s = device.board.link.poll_s + device.board.link.timeout_s
-    return device.points[point].period_s + reply_s + link_s + rule.on_delay_s
+    noun, slash, name = rule.source.partition("/")
+    if noun == "uplink":
+        seen_s = 2 * KEEPALIVE_S + 1.0 + LOOK_S
+    elif noun == "board":
+        link = compiled.station.boards[name].link
+        poll_s = link.timeout_s + SETTLE_S + QUIET_S
+        seen_s = link.poll_s + FAILURES_MAX * poll_s + LOOK_S
+    else:
+        device_id, _, point = (name, "", "") if slash else rule.source.partition(".")
+        device = compiled.station.devices[device_id]
+        plan = compiled.plans[device.board.id]
+        ages_s = [
+            age_s
+            for block, age_s, _ in plan.oldest(device.bus)
+            if block.device.id == device_id and (slash or point in dict(block.points))
+        ]
+        tries = ASKS_DEAD if slash else device.profile.retries
+        seen_s = min(ages_s) * (tries if slash else 1) + tries * device.profile.worst_ms / 1000
+        seen_s += device.board.link.timeout_s
+    return seen_s + rule.on_delay_s
 
 
 def _buses(compiled: Compiled) -> Table:
     station = compiled.station
+    plans = ", ".join(f"{board_id} {plan.crc:08x}" for board_id, plan in compiled.plans.items())
     table = Table(
-        title=f"{station.file.station.name}: configuration {station.config_hash}, no errors"
+        title=f"{station.file.station.name}: configuration {station.config_hash}, no errors",
+        caption=f"plans: {plans}",
+        box=SIMPLE_HEAD,
+        padding=0,
     )
-    for column, side in (
-        ("board", "left"), ("plan", "left"), ("UART", "right"), ("line", "left"),
-        ("devices", "right"), ("points", "right"), ("requests", "right"), ("bus busy", "right"),
-    ):  # fmt: skip
-        table.add_column(column, justify="right" if side == "right" else "left")
+    for column in ("board", "UART", "line"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("devices", overflow="fold")
+    for column in ("points", "requests", "busy", "cycle", "one dead"):
+        table.add_column(column, justify="right", no_wrap=True)
     for board_id, plan in compiled.plans.items():
         for bus in station.boards[board_id].bus:
-            blocks = [block for block in plan.blocks if block.device.bus == bus]
+            blocks = plan.blocks_of(bus)
+            found = plan.budget(bus)
             table.add_row(
                 board_id,
-                f"{plan.crc:08x}",
                 str(bus.uart),
                 f"{bus.baud} {bus.format}",
                 ", ".join(device.id for device in bus.device),
                 str(sum(len(block.points) for block in blocks)),
                 str(len(blocks)),
-                f"{plan.busy_share(bus):.0%}",
+                *(() if found is None else _time(found)),
             )
     return table
 
 
+def _time(found: Budget) -> Iterator[str]:
+    yield f"{found.busy_share:.0%}"
+    yield f"{found.cycle_s * 1000:.0f} ms"
+    yield f"{found.dead_busy_share:.0%}, {found.dead_cycle_s * 1000:.0f} ms"
+
+
 def _alarms(compiled: Compiled) -> Table:
-    table = Table(title=f"{len(compiled.rules)} alarms, and how soon each is raised at the latest")
+    title = f"{len(compiled.rules)} alarms, and how soon each is raised at the latest"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
     for column in ("alarm", "priority", "watches", "condition"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     table.add_column("within", justify="right")
     configs = {config.id: config for config in compiled.station.file.alarm}
     for rule in compiled.rules:
         config = configs[rule.id]
-        within_s = detection_s(compiled.station, rule)
         said = ", ".join(f"{key} {value}" for key, value in config.conditions.items())
         table.add_row(
             rule.id,
             config.priority,
             rule.source,
             said or "lost",
-            "" if within_s is None else f"{within_s:.1f} s",
+            f"{detection_s(compiled, rule):.1f} s",
         )
     return table

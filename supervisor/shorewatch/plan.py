@@ -31,6 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from shorewatch.budget import PROBE_SHARE, Budget, Request, budget, oldest_s
 from shorewatch.config import (
     BusConfig,
     Device,
@@ -47,7 +48,7 @@ BLOCK_AREA_END = 0x8000
 BLOCK_HEADER = 4
 READ_MAX = 125
 TURNAROUND_S = 0.005
-BUSY_MAX = 0.95
+BUSY_MAX = 1 - PROBE_SHARE
 WATCHES_MAX = 256
 BIT_CHANGED, ABOVE, BELOW, ABOVE_SIGNED, BELOW_SIGNED = range(1, 6)
 _PARITY = {"N": 0, "E": 1, "O": 2}
@@ -83,6 +84,11 @@ class Block:
     def wire_s(self) -> float:
         """Bus time of one good transaction, seconds."""
         return _wire_s(self.device.bus, self.function, self.count)
+
+    @property
+    def age_s_max(self) -> float:
+        """Seconds after which the first of its points is stale."""
+        return min(self.device.points[name].age_max_s for name, _ in self.points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +182,40 @@ class BoardPlan:
         if group:
             yield list(self.blocks[group[0].index : group[-1].index + 1])
 
-    def busy_share(self, bus: BusConfig) -> float:
-        """Share of a bus' time its good transactions take."""
-        return sum(
-            block.wire_s / (block.period_ms / 1000)
-            for block in self.blocks
-            if block.device.bus == bus
-        )
+    def blocks_of(self, bus: BusConfig) -> list[Block]:
+        """What is read on one bus, in plan order."""
+        return [block for block in self.blocks if block.device.bus == bus]
+
+    def budget(self, bus: BusConfig) -> Budget | None:
+        """Where the time of one bus goes; None if nothing is read there."""
+        requests = self._requests(bus)
+        return budget(requests) if requests else None
+
+    def oldest(self, bus: BusConfig) -> list[tuple[Block, float, str | None]]:
+        """How old each block's data get on the gateway at worst, and with which other device dead.
+
+        Seconds, while the block's own device answers; None if no death makes it worse.
+        """
+        requests = self._requests(bus)
+        link_s = self.station.boards[self.board_id].link.poll_s
+        found = []
+        for block, wanted in zip(self.blocks_of(bus), requests, strict=True):
+            others = dict.fromkeys(r.device for r in requests if r.device != wanted.device)
+            ages = [(oldest_s(requests, wanted, dead), dead) for dead in (None, *others)]
+            worst_s, dead = max(ages, key=lambda age: age[0])
+            found.append((block, worst_s + link_s, dead))
+        return found
+
+    def _requests(self, bus: BusConfig) -> list[Request]:
+        return [
+            Request(
+                device=block.device.id,
+                period_s=block.period_ms / 1000,
+                wire_s=block.wire_s,
+                lost_s=_lost_s(bus, block.device.profile, self._reply_s(block.device)),
+            )
+            for block in self.blocks_of(bus)
+        ]
 
     def _reply_s(self, device: Device) -> float:
         """Wire time of the device's longest reply."""
@@ -224,11 +257,24 @@ def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
             rule = f"board type {board.type} takes at most {most} {noun}"
             yield station.problem(board.id, f"{count} {noun}", rule)
     for bus in board.bus:
-        share = plan.busy_share(bus)
-        if share > BUSY_MAX:
+        found = plan.budget(bus)
+        if found is None:
+            continue
+        if found.busy_share > BUSY_MAX:
             rule = (
-                f"the bus would be busy {share:.0%} of the time; at most {BUSY_MAX:.0%} leaves "
-                f"room for one dead device: raise the baud rate, lengthen periods, or move devices"
+                f"the bus would be busy {found.busy_share:.0%} of the time; at most {BUSY_MAX:.0%} "
+                f"leaves room for dead devices: raise the baud rate, lengthen periods, or move "
+                f"devices"
+            )
+            yield station.problem(board.id, str(bus.baud), rule, uart=bus.uart)
+            continue
+        block, oldest, dead = max(plan.oldest(bus), key=lambda age: age[1] - age[0].age_s_max)
+        if oldest > block.age_s_max:
+            rule = (
+                f"{f'with {dead} dead, ' if dead else ''}values of {block.device.id} would get "
+                f"{oldest:.1f} s old, and they are stale after {block.age_s_max:g} s: raise the "
+                f"baud rate, lengthen periods, {f'shorten timeout_ms of {dead}, ' if dead else ''}"
+                f"or move devices"
             )
             yield station.problem(board.id, str(bus.baud), rule, uart=bus.uart)
 
@@ -302,6 +348,11 @@ def _wire_s(bus: BusConfig, function: int, count: int) -> float:
     """Seconds one good transaction keeps the bus. Source: MODBUS over Serial Line V1.02, 2.5.1."""
     data = -(-count // 8) if function < 3 else 2 * count
     return (8 + 5 + data) * bus.char_us / 1e6 + 2 * bus.t35_us / 1e6 + TURNAROUND_S
+
+
+def _lost_s(bus: BusConfig, profile: Profile, reply_s: float) -> float:
+    """Seconds that a request without an answer keeps the bus."""
+    return (8 * bus.char_us + 2 * bus.t35_us) / 1e6 + profile.timeout_ms / 1000 + reply_s
 
 
 def _watches(block: Block, point: Point, offset: int) -> Iterator[Watch]:

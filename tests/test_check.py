@@ -1,0 +1,54 @@
+"""check.py: what a station file comes to, in tables that fit a terminal of 80 columns."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from shorewatch.check import detection_s, summary
+from shorewatch.compiled import Compiled, load_compiled
+
+
+@pytest.fixture
+def compiled(write, station_text) -> Compiled:
+    return load_compiled(write("s.toml", station_text))
+
+
+def rule(compiled: Compiled, source: str):
+    return next(rule for rule in compiled.rules if rule.source == source)
+
+
+def test_a_points_alarm_waits_for_its_next_data(compiled):
+    """An alarm comes after a period, the longest wait, the retries, the link and its own delay."""
+    plan = compiled.plans["pfe-room"]
+    pfe = compiled.station.devices["pfe"]
+    (oldest_s,) = [age_s for block, age_s, _ in plan.oldest(pfe.bus) if block.device.id == "pfe"]
+    current = rule(compiled, "pfe.line_current")
+
+    retry_s = pfe.profile.retries * pfe.profile.worst_ms / 1000
+    link_s = pfe.board.link.timeout_s
+    wanted_s = oldest_s + retry_s + link_s + current.on_delay_s
+    assert detection_s(compiled, current) == pytest.approx(wanted_s)
+
+
+def test_every_alarm_has_its_time(compiled):
+    """Devices, boards and uplinks are found lost within a stated time too."""
+    assert {rule.source.partition("/")[0] for rule in compiled.rules} >= {
+        "device",
+        "board",
+        "uplink",
+    }
+    for found in compiled.rules:
+        assert found.on_delay_s < detection_s(compiled, found) < found.on_delay_s + 60
+
+
+def test_the_tables_fit_80_columns(compiled):
+    """Nothing is cut off on a terminal of 80 columns: boards, lines, shares and times are whole."""
+    console = Console(file=io.StringIO(), width=80)
+
+    console.print(summary(compiled))
+
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 80 and "…" not in text
+    assert all(f"{board} {plan.crc:08x}" in text for board, plan in compiled.plans.items())
+    assert "19200 8E1" in text and "5%, 285 ms" in text
