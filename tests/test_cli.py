@@ -20,7 +20,7 @@ def run(*arguments: str, **keys) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "command",
     [
-        *("demo", "run", "check", "watch", "plan build", "plan show", "bench bus"),
+        *("demo", "run", "check", "watch", "plan build", "plan show", "bench bus", "schema"),
         *("plant line", "plant board", "plant broker"),
     ],
 )

@@ -163,6 +163,26 @@ def check(station: Path, *, set_: Set = []) -> None:  # noqa: B006
 
 
 @app.command
+def schema(*, out: Path) -> None:
+    """Write JSON Schemas of station, profile and board files, so that an editor checks them.
+
+    Example: shorewatch schema --out /etc/shorewatch/schema
+
+    Editors for TOML take the schema from a file's first line: #:schema schema/station.schema.json
+
+    Parameters
+    ----------
+    out
+        The folder to write to; made if it is missing.
+    """
+    from shorewatch.schema import schemas
+
+    for name, text in schemas().items():
+        _write(out / name, text.encode())
+        print(out / name)
+
+
+@app.command
 def watch(
     url: str = "mqtt://127.0.0.1:18830",
     *,
@@ -213,12 +233,7 @@ def build(
     """
     for board_id, compiled in _plans(station, board, set_).items():
         path = out / f"{board_id}.plan.bin"
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(compiled.data)
-        except OSError as error:
-            text = f"{path}: {error.strerror}; choose another folder with --out"
-            raise UsageError(text) from error
+        _write(path, compiled.data)
         size, blocks = len(compiled.data), len(compiled.blocks)
         print(f"{path}: {size} bytes, CRC {compiled.crc:08x}, {blocks} blocks")
 
@@ -467,6 +482,16 @@ def _made(folder: Path) -> Path:
             text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
             raise UsageError(text) from error
     return folder
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file of --out, making its folder; raises UsageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        text = f"{path}: {error.strerror}; choose another folder with --out"
+        raise UsageError(text) from error
 
 
 def _known_board(station: "Station", board_id: str) -> str:

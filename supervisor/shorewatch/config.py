@@ -128,6 +128,10 @@ class UplinkConfig(Table):
     url: Text
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,64}$")] | None = None
     consumers: Annotated[list[Id], Field(max_length=8)] = []
+    user: Text | None = None
+    # Where its password stands (secret.py).
+    password_file: FilePath | None = None
+    password_credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] | None = None
 
     @field_validator("url")
     @classmethod
@@ -136,7 +140,10 @@ class UplinkConfig(Table):
         if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/"):
             raise ValueError("must look like mqtt://host:1883")
         if parts.username or parts.password:
-            raise ValueError("must not contain a user or a password")
+            raise ValueError(
+                "must not contain a user or a password; there are keys for them: user, and "
+                "password_file or password_credential"
+            )
         try:
             parts.hostname.encode("idna")
         except UnicodeError as error:
@@ -144,6 +151,17 @@ class UplinkConfig(Table):
         if parts.port == 0:
             raise ValueError("the port must be 1 to 65535")
         return url
+
+    @model_validator(mode="after")
+    def _is_one_login(self) -> Self:
+        places = [self.password_file, self.password_credential]
+        if self.password_file is not None and not self.password_file.startswith("/"):
+            raise ValueError("password_file must be a whole path, from / on")
+        if None not in places:
+            raise ValueError("has two passwords: leave out password_file or password_credential")
+        if self.user is None and places != [None, None]:
+            raise ValueError("has a password but no user")
+        return self
 
     @property
     def host(self) -> str:

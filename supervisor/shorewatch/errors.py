@@ -6,6 +6,7 @@
     │   ├── WrongBoardError    another board, or another plan, answers: no values
     │   └── MaintenanceError   the board is at its prompt: nothing may be sent to it
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
+    ├── SecretError            a secret cannot be had (mqtt/uplink.py shows it and retries)
     ├── OutboxError            the outbox cannot be opened: newer schema, not a database
     ├── UsageError             an argument of the command line makes no sense: exit code 64
     └── DemoError              the demo lacks a program or a port, or a child will not start
@@ -65,6 +66,10 @@ class UplinkError(ShorewatchError):
     def __init__(self, state: str, text: str) -> None:
         super().__init__(text)
         self.state = state
+
+
+class SecretError(ShorewatchError):
+    """A secret is missing, or anybody could read it."""
 
 
 class OutboxError(ShorewatchError):

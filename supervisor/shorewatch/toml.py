@@ -23,6 +23,12 @@ Key = tuple[str | int, ...]
 _HEADER = re.compile(r"^\s*(\[\[|\[)\s*([^\]]+?)\s*\]")
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z0-9_\-.\"']+)\s*=")
 _FILE_SIZE_MAX = 1_000_000
+_SECRET = re.compile("passw|secret|token|passphrase|private", re.IGNORECASE)
+_NO_SECRETS = (
+    "no secret stands in this file: put it into a file that only its owner can read, and name that "
+    "(password_file), or a systemd credential (password_credential)"
+)
+_LOGIN = re.compile("://[^/@]*@")
 
 
 class Table(BaseModel):
@@ -63,6 +69,8 @@ class TomlFile:
     def _problem(self, shape: type[Table], error: ErrorDetails) -> Problem:
         key = error["loc"]
         rule = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden" and _SECRET.search(str(key[-1])):
+            return self.problem(key, None, _NO_SECRETS)
         if error["type"] == "extra_forbidden":
             rule = "is no key of this table"
             near = difflib.get_close_matches(str(key[-1]), _fields(shape, key[:-1]), 1)
@@ -173,7 +181,7 @@ def _index(node: Sequence[Any], part: str, key: str) -> int:
 def _short(value: Any) -> str | None:
     if isinstance(value, (dict, list, BaseModel)):
         return None
-    text = repr(value)
+    text = _LOGIN.sub("://...@", repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -147,6 +147,17 @@ class Guarded:
         )
         await wait_for_broker(self.port, timeout_s=PATIENCE_S)
 
+    def passwords(self, user: str, password: str) -> str:
+        """The line of a configuration that knows one user."""
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / "passwords"
+        subprocess.run(
+            [need("mosquitto_passwd"), "-b", "-c", str(path), user, password],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+        return f"password_file {path}\n"
+
     def allow(self, rules: str) -> None:
         """Other rules from now on."""
         assert self._process is not None
@@ -176,12 +187,16 @@ def station() -> Station:
 class Bench:
     """A station's outbox, image and uplink against one broker."""
 
-    def __init__(self, station: Station, outbox: Outbox, url: str, consumers: list[str]) -> None:
+    def __init__(
+        self, station: Station, outbox: Outbox, url: str, consumers: list[str], **login: str
+    ) -> None:
         self.station = station
         self.image = Image(station)
         self.outbox = outbox
         self.boards: dict[str, dict[str, object]] = {"pfe-room": {"up": True, "reason": None}}
-        config = UplinkConfig(id="noc", url=url, consumers=consumers)
+        config = UplinkConfig.model_validate(
+            {"id": "noc", "url": url, "consumers": consumers, **login}
+        )
         self.uplink = Uplink(station, config, self.image, outbox, lambda: dict(self.boards))
 
     @property
@@ -206,10 +221,13 @@ def bench(station: Station, tmp_path: Path):  # type: ignore[no-untyped-def]
     """A running station: give it a broker's url and its consumers."""
 
     @asynccontextmanager
-    async def make(url: str, consumers: list[str] | None = None) -> AsyncIterator[Bench]:
+    async def make(
+        url: str, consumers: list[str] | None = None, **login: str
+    ) -> AsyncIterator[Bench]:
         path = tmp_path / "outbox.sqlite"
         async with Outbox.opened(path, size_bytes_max=64_000_000) as outbox:
-            made = Bench(station, outbox, url, ["noc"] if consumers is None else consumers)
+            noc = ["noc"] if consumers is None else consumers
+            made = Bench(station, outbox, url, noc, **login)
             running = asyncio.create_task(made.uplink.run())
             try:
                 yield made

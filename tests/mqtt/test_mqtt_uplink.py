@@ -205,6 +205,21 @@ async def test_a_broker_that_refuses_the_state_is_named(guarded, bench) -> None:
         assert f"{b.prefix}/state" in b.uplink.status.text
 
 
+async def test_a_password_is_read_at_each_attempt(guarded, bench, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """A missing, a wrong and the right password each show: no-secret, not-authorised, online."""
+    own = tmp_path / "own"
+    rules = "user sumqayit\ntopic readwrite #\n"
+    await guarded.start(rules, guarded.passwords("sumqayit", "right"))
+    async with bench(guarded.url, user="sumqayit", password_file=str(own)) as b:
+        await b.until_state("no-secret")
+        assert f"{own} cannot be read" in b.uplink.status.text
+        own.touch(0o600)
+        own.write_text("wrong\n")
+        await b.until_state("not-authorised")
+        own.write_text("right\n")
+        await b.until_state("online")
+
+
 async def test_a_packet_limit_is_a_quota_not_a_loop(guarded, bench, until) -> None:  # type: ignore[no-untyped-def]
     """Births too large for the broker are shown as quota; live values go on."""
     await guarded.start("topic readwrite #\n", "max_packet_size 2500\n")

@@ -150,12 +150,15 @@ async def connected(
     port: int,
     *,
     client_id: str,
+    login: tuple[str, str | None] | None = None,
     will: Will | None = None,
     keepalive_s: int = KEEPALIVE_S,
     incoming_bytes_max: int = 4096,
     incoming_count_max: int = 256,
 ) -> AsyncIterator[Connection]:
     """A connection to the broker at `host`:`port` (clean start, no session kept).
+
+    `login` is user and password.
 
     A broker that falls silent is noticed after at most twice `keepalive_s` and a second.
 
@@ -164,7 +167,7 @@ async def connected(
     """
     broker = f"{host}:{port}"
     limits = incoming_bytes_max, incoming_count_max
-    client = _Client(host, port, client_id, will, keepalive_s, limits)
+    client = _Client(host, port, client_id, login, will, keepalive_s, limits)
     try:
         await _finish(client)
     except (aiomqtt.MqttError, UnicodeError) as error:  # UnicodeError: a host of no form
@@ -235,6 +238,7 @@ class _Client(aiomqtt.Client):
         host: str,
         port: int,
         client_id: str,
+        login: tuple[str, str | None] | None,
         will: Will | None,
         keepalive_s: int,
         limits: tuple[int, int],
@@ -247,6 +251,8 @@ class _Client(aiomqtt.Client):
             host,
             port,
             identifier=client_id,
+            username=login and login[0],
+            password=login and login[1],
             logger=_SILENT,
             protocol=aiomqtt.ProtocolVersion.V5,
             clean_start=True,

@@ -26,13 +26,14 @@ from datetime import datetime
 from typing import Final
 
 from shorewatch.config import Device, Station, UplinkConfig
-from shorewatch.errors import UplinkError
+from shorewatch.errors import SecretError, UplinkError
 from shorewatch.image import Image
 from shorewatch.model import to_text, utc_now
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.client import NO_SUBSCRIBERS, Connection, Message, Will, connected
 from shorewatch.mqtt.journal import WINDOW, Acks, Flight, Refusals, Refused, Sender
 from shorewatch.outbox import Outbox
+from shorewatch.secret import read_secret
 
 STATE_S: Final = 30.0
 LOOK_S: Final = 0.5
@@ -55,9 +56,10 @@ _LOG = logging.getLogger(__name__)
 class UplinkStatus:
     """An uplink at one moment, for the page.
 
-    `state` is connecting, online, unreachable, refused, not-authorised, wrong-protocol, quota,
-    lost, taken-over or stopped; `text` says it in a sentence with what to do. `published` is the
-    highest sequence the broker took, `backlog` counts from the cursor to the newest record.
+    `state` is connecting, online, unreachable, refused, no-secret, not-authorised,
+    wrong-protocol, quota, lost, taken-over or stopped; `text` says it in a sentence with what to
+    do. `published` is the highest sequence the broker took, `backlog` counts from the cursor to the
+    newest record.
     `last_trouble` stays readable after it is over. `acks` has the last time of each consumer.
     """
 
@@ -243,7 +245,11 @@ class Uplink:
         will = Will(topics.state_topic(self._station.prefix), topics.encode(gone))
         try:
             async with connected(
-                self._config.host, self._config.port, client_id=self._client_id, will=will
+                self._config.host,
+                self._config.port,
+                client_id=self._client_id,
+                login=await self._login(),
+                will=will,
             ) as connection:
                 await _Session(self, connection, since).run()
         except (UplinkError, _StopSession) as error:
@@ -251,6 +257,21 @@ class Uplink:
         finally:
             if self._online_s is not None:
                 self._since_before = since
+
+    async def _login(self) -> tuple[str, str | None] | None:
+        """User and password; UplinkError (no-secret) if the password cannot be had."""
+        config = self._config
+        if config.user is None:
+            return None
+        if config.password_file is None and config.password_credential is None:
+            return config.user, None
+        try:
+            password = await asyncio.to_thread(
+                read_secret, config.password_file, config.password_credential
+            )
+        except SecretError as error:
+            raise UplinkError("no-secret", str(error)) from error
+        return config.user, password
 
     @property
     def _client_id(self) -> str:
