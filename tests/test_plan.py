@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shorewatch.compiled import load_compiled
 from shorewatch.config import BoardConfig, BusConfig, Device, DeviceConfig, load_station
 from shorewatch.errors import ConfigError
-from shorewatch.plan import _merge, _requests, _run_count, _watches, _wire_s, compile_board
+from shorewatch.plan import _merge, _requests, _watches, _wire_s, compile_board
 from shorewatch.profile import Point, Profile
 
 SLOW = """
@@ -57,10 +57,20 @@ def device(addresses: dict[int, int], baud: int = 19200, **keys) -> Device:
     return Device(config, profile, board, bus)
 
 
+def registers(run: list[Point]) -> list[int]:
+    """All registers that a request for `run` reads, one after the other."""
+    return list(range(run[0].address, max(p.address + p.count for p in run)))
+
+
+def is_allowed(run: list[Point], d: Device) -> bool:
+    """Whether the device takes a request for these points."""
+    wanted = {p.address + i for p in run for i in range(p.count)}
+    is_short = len(registers(run)) <= d.profile.registers_max or len(run) == 1
+    return is_short and (d.profile.merge or wanted == set(registers(run)))
+
+
 def cost(runs: list[list[Point]], d: Device) -> float:
-    counts = [_run_count(run, d.profile) for run in runs]
-    assert all(count is not None for count in counts)
-    return sum(_wire_s(d.bus, 4, count) for count in counts if count is not None)
+    return sum(_wire_s(d.bus, 4, len(registers(run))) for run in runs)
 
 
 def cuts(points: list[Point]) -> Iterator[list[list[Point]]]:
@@ -86,11 +96,12 @@ def test_merging_is_the_cheapest_of_all_cuts(addresses, baud, most, merge):
     """No other way to cut the points into requests takes less wire time (against brute force)."""
     d = device(addresses, baud, registers_max=most, merge=merge)
     points = sorted(d.profile.point, key=lambda p: (p.address, p.count))
-    allowed = [runs for runs in cuts(points) if all(_run_count(run, d.profile) for run in runs)]
+    allowed = [runs for runs in cuts(points) if all(is_allowed(run, d) for run in runs)]
 
     chosen = list(_merge(points, d))
 
     assert [p for run in chosen for p in run] == points
+    assert all(is_allowed(run, d) for run in chosen)
     assert cost(chosen, d) == pytest.approx(min(cost(runs, d) for runs in allowed))
 
 

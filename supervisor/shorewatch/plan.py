@@ -25,6 +25,7 @@ plan.bin, format 2, big-endian; the firmware's station/plan.py reads it:
     -4  4  CRC-32 of everything before
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -312,16 +313,12 @@ def _merge(points: Sequence[Point], device: Device) -> Iterator[list[Point]]:
 
     Dynamic programming over the last cut; optimal because a run covers an interval of addresses.
     """
-    best: list[tuple[float, int]] = [(0.0, 0)]
-    for end in range(1, len(points) + 1):
-        choices: list[tuple[float, int]] = []
-        for start in range(end - 1, -1, -1):
-            count = _run_count(points[start:end], device.profile)
-            if count is None:
-                break
+    nothing: tuple[float, int] = (math.inf, 0)
+    best = [(0.0, 0)] + [nothing] * len(points)
+    for start in range(len(points)):
+        for end, count in _runs(points, start, device.profile):
             cost = _wire_s(device.bus, points[start].function, count)
-            choices.append((best[start][0] + cost, start))
-        best.append(min(choices))
+            best[end] = min(best[end], (best[start][0] + cost, start))
     cuts: list[tuple[int, int]] = []
     end = len(points)
     while end:
@@ -332,16 +329,17 @@ def _merge(points: Sequence[Point], device: Device) -> Iterator[list[Point]]:
         yield list(points[start:end])
 
 
-def _run_count(run: Sequence[Point], profile: Profile) -> int | None:
-    """Registers (bits) one request for `run` reads, or None if the device would not take it."""
-    end = run[0].address
-    for point in run:
-        if not profile.merge and point.address > end:
-            return None
-        end = max(end, point.address + point.count)
-    count = end - run[0].address
-    most = profile.registers_max * (16 if run[0].function < 3 else 1)
-    return count if count <= most or len(run) == 1 else None
+def _runs(points: Sequence[Point], start: int, profile: Profile) -> Iterator[tuple[int, int]]:
+    """The requests that may begin with points[start]: (index after the last point, count)."""
+    first, end = points[start].address, points[start].address
+    most = profile.registers_max * (16 if points[start].function < 3 else 1)
+    for index in range(start, len(points)):
+        point = points[index]
+        end_before, end = end, max(end, point.address + point.count)
+        is_hole = point.address > end_before and not profile.merge
+        if index > start and (is_hole or end - first > most):
+            return
+        yield index + 1, end - first
 
 
 def _wire_s(bus: BusConfig, function: int, count: int) -> float:

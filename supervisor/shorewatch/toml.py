@@ -22,7 +22,7 @@ from shorewatch.errors import ConfigError, Problem
 Key = tuple[str | int, ...]
 _HEADER = re.compile(r"^\s*(\[\[|\[)\s*([^\]]+?)\s*\]")
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z0-9_\-.\"']+)\s*=")
-_FILE_SIZE_MAX = 1_000_000
+_FILE_SIZE_MAX = 8_000_000
 _SECRET = re.compile("passw|secret|token|passphrase|private", re.IGNORECASE)
 _NO_SECRETS = (
     "no secret stands in this file: put it into a file that only its owner can read, and name that "
