@@ -85,3 +85,61 @@ def test_a_negative_age_makes_nothing_younger():
 
     assert follower.stations[PREFIX].look("d", 104.0)["p"].quality == "good"
     assert follower.stations[PREFIX].look("d", 106.0)["p"].reason == "stale"
+
+
+ALARM = {
+    "id": "pfe-current-low", "priority": "critical", "state": "unacknowledged",
+    "since": "2026-11-22T11:58:00Z", "text": "Line current low",
+}  # fmt: skip
+
+
+def shown(follower: Follower, height: int = 50) -> str:
+    follower.broker_state = "online"
+    console = Console(file=io.StringIO(), width=120)
+    console.print(screen(follower, "mqtt://x", height=height))
+    return console.file.getvalue()
+
+
+def test_alarms_of_stations_are_shown():
+    """Each alarm that is not hidden stands there with priority, state, since when and its text."""
+    rows = [ALARM, ALARM | {"id": "shelved-one", "state": "shelved"}]
+    follower = told(state=STATE, alarms={"count": 2, "alarms": rows})
+
+    text = shown(follower)
+    assert "pfe-current-low  critical  unacknowledged" in text and "Line current low" in text
+    assert "shelved-one" not in text
+    follower.receive(f"{PREFIX}/alarms", b"", NOW, 101.0)
+    assert "pfe-current-low" not in shown(follower)
+
+
+def test_many_alarms_leave_room_for_values():
+    """On a small screen alarms and values that are not good each get their part, and a count."""
+    many = [ALARM | {"id": f"a{i}"} for i in range(100)]
+    points = {f"p{i}": {"quality": "bad", "reason": str(i), "value": None} for i in range(100)}
+    follower = told(
+        state=STATE, birth__d=BIRTH, alarms={"count": 100, "alarms": many},
+        now__d={"at": "2026-11-22T12:00:00Z", "points": points},
+    )  # fmt: skip
+
+    lines = shown(follower, height=24).splitlines()
+    assert len(lines) <= 24
+    assert sum("unacknowledged" in line for line in lines) >= 5
+    assert sum(" bad " in line for line in lines) >= 5
+    assert sum(line.startswith("and ") for line in lines) == 2
+
+
+def test_what_steers_a_terminal_is_not_printed():
+    """Escape sequences in what a station says come out as question marks."""
+    follower = told(state=STATE, alarms={"count": 1, "alarms": [ALARM | {"text": "\x1b[2Jx"}]})
+
+    assert "\x1b[2J" not in shown(follower) and "?[2Jx" in shown(follower)
+
+
+@pytest.mark.parametrize(
+    "body", [{"alarms": 5, "count": 1}, {"alarms": [5], "count": 1}, {"alarms": [], "count": "1"}]
+)
+def test_a_list_of_alarms_that_is_none_is_counted(body):
+    """A message below `alarms` that is no list changes nothing and is counted."""
+    follower = told(state=STATE, alarms=body)
+
+    assert follower.refused == 1 and follower.stations[PREFIX].alarms == []

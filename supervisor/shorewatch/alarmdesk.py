@@ -15,7 +15,7 @@ from typing import Any
 
 from shorewatch.alarms import Alarm, AlarmError, Alarms, Rule, State, Transition
 from shorewatch.config import AlarmConfig, Station
-from shorewatch.image import Image
+from shorewatch.image import Changes, Image
 from shorewatch.model import Quality, Reason, Value, to_json, to_text, utc_now
 from shorewatch.outbox import Outbox
 
@@ -63,6 +63,7 @@ class AlarmDesk:
             source.removeprefix("device/") for source in sources if source.startswith("device/")
         }
         self._devices = self._points.keys() | self._lost_devices
+        self._watchers: list[Changes] = []
         # Alarms whose last record found no room while the disk was sick: their state is kept later.
         self._unkept: set[str] = set()
 
@@ -87,6 +88,17 @@ class AlarmDesk:
                     self._keep_again()
         finally:
             changes.close()
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Every alarm there is, in the file's order."""
+        return list(self._configs)
+
+    def watch(self) -> Changes:
+        """Hear of alarms that changed from now on, by id; close it when done."""
+        changes = Changes(self._watchers)
+        self._watchers.append(changes)
+        return changes
 
     def listed(self) -> list[dict[str, Any]]:
         """Every alarm that is not normal, the most urgent first, the newest of these first."""
@@ -172,6 +184,8 @@ class AlarmDesk:
             self._unkept.discard(config.id)
         else:
             self._unkept.add(config.id)
+        for changes in self._watchers:
+            changes.add(config.id)
 
     def _keep_again(self) -> None:
         for alarm in self._alarms:
@@ -199,6 +213,8 @@ class AlarmDesk:
             "active": alarm.is_on,
             "since": to_text(alarm.on_since),
             "source": config.source,
+            "event_type": config.event_type,
+            "probable_cause": config.probable_cause,
             "value": to_json(alarm.last_value),
             "first_out": alarm.was_first_out,
             "chattering": alarm.is_chattering(now_s),

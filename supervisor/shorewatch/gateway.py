@@ -44,8 +44,8 @@ class Gateway:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._reporter = Reporter(station)
         self.links = {board_id: self._linked(plan) for board_id, plan in compiled.plans.items()}
-        self.uplinks = {config.id: self._uplinked(config) for config in station.file.uplink}
         self.desk = AlarmDesk(station, compiled.rules, self.image, outbox, self._there)
+        self.uplinks = {config.id: self._uplinked(config) for config in station.file.uplink}
 
     @property
     def station(self) -> Station:
@@ -98,7 +98,7 @@ class Gateway:
         )
 
     def _uplinked(self, config: UplinkConfig) -> Uplink:
-        return Uplink(self.station, config, self.image, self.outbox, self._boards)
+        return Uplink(self.station, config, self.image, self.outbox, self._boards, self.desk)
 
     def _boards(self) -> Mapping[str, Mapping[str, object]]:
         """What the NOC is told of boards."""

@@ -133,23 +133,23 @@ def _remembering(old: Value, new: Value) -> Value:
 
 
 class Changes:
-    """The ids of devices that changed since last taken: a set, so a slow reader costs nothing."""
+    """What changed since last taken, by id: a set, so a slow reader costs nothing."""
 
     def __init__(self, registry: list["Changes"]) -> None:
         self._registry = registry
-        self._devices: set[str] = set()
+        self._ids: set[str] = set()
         self._event = asyncio.Event()
 
-    def add(self, device_id: str) -> None:
+    def add(self, id_: str) -> None:
         """Note a change."""
-        self._devices.add(device_id)
+        self._ids.add(id_)
         self._event.set()
 
     async def take(self) -> set[str]:
-        """Wait for a change, then return all changed device ids at once."""
+        """Wait for a change, then return all changed ids at once."""
         await self._event.wait()
         self._event.clear()
-        taken, self._devices = self._devices, set()
+        taken, self._ids = self._ids, set()
         return taken
 
     def close(self) -> None:

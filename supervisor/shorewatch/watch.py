@@ -10,6 +10,7 @@ import contextlib
 import math
 import signal
 import time
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -25,6 +26,7 @@ from shorewatch.mqtt.follower import FollowedStation, Follower, Seen
 from shorewatch.mqtt.watch import follow
 
 REFRESH_S = 0.5
+_HIDDEN = ("shelved", "suppressed", "out-of-service")
 
 
 async def run_watch(url: str, acknowledge: str | None, seconds: float | None) -> bool:
@@ -108,8 +110,10 @@ def lines(follower: Follower, url: str) -> dict[str, str]:
         more = f" and {len(bad) - 6} more" if len(bad) > 6 else ""
         values = f"not good: {', '.join(bad[:6])}{more}" if bad else "all values good"
         gaps = f"{station.sequence_gaps} records missing"
-        found[prefix] = f"{station.id}: {follower.life(station, mono_s)}; {values}; {gaps}"
-    return found
+        life = follower.life(station, mono_s)
+        alarms = _alarms_text(_alarm_rows(station))
+        found[prefix] = f"{station.id}: {life}; {alarms}; {values}; {gaps}"
+    return {key: _plain(text) for key, text in found.items()}
 
 
 def screen(follower: Follower, url: str, *, height: int = 50) -> Group:
@@ -122,18 +126,39 @@ def screen(follower: Follower, url: str, *, height: int = 50) -> Group:
         text = f"{follower.refused} messages not understood ({follower.last_refusal})"
         parts.append(Text(text, no_wrap=True, overflow="ellipsis"))
     parts.append(_station_table(follower, mono_s))
-    rows = [row for s in follower.stations.values() for row in _bad_rows(s, mono_s)]
-    if not rows:
-        parts.append(
-            Text("Every value is good." if follower.stations else "No station heard of yet.")
-        )
-        return Group(*parts)
-    rest = height - len(parts) - len(follower.stations) - 4
-    shown = rows[: max(1, rest - (len(rows) > rest))]
-    parts += [Text(), _bad_table(shown)]
-    if len(rows) > len(shown):
-        parts.append(Text(f"and {len(rows) - len(shown)} more", style="bold"))
+    stations = follower.stations.values()
+    alarms = [row for station in stations for row in _alarm_rows(station)]
+    bad = [row for station in stations for row in _bad_rows(station, mono_s)]
+    stations = follower.stations.values()
+    alarms = [row for station in stations for row in _alarm_rows(station)]
+    bad = [row for station in stations for row in _bad_rows(station, mono_s)]
+    rest = height - len(parts) - len(stations) - 3  # a narrow terminal folds two lines
+    if alarms:
+        head = _table("station", "alarm", "priority", "state", "since", "text")
+        parts += _section(alarms, head, max(rest // 2, rest - len(bad) - 2))
+        rest -= min(len(alarms) + 2, max(rest // 2, rest - len(bad) - 2))
+    if bad:
+        head = _table("station", "point", "quality", "why", "age", "last good value")
+        parts += _section(bad, head, rest)
+    else:
+        parts.append(Text("Every value is good." if stations else "No station heard of yet."))
     return Group(*parts)
+
+
+def _section(rows: list[tuple[str, ...]], table: Table, height: int) -> list[Table | Text]:
+    """An empty line, a head, as many rows as `height` leaves, and how many it does not."""
+    count = max(1, height - 2)
+    if len(rows) > count:
+        count = max(1, count - 1)
+    for row in rows[:count]:
+        table.add_row(*(Text(_plain(cell)) for cell in row))
+    more = len(rows) - count
+    return [Text(), table, *([Text(f"and {more} more", style="bold")] if more > 0 else [])]
+
+
+def _plain(text: str) -> str:
+    """What a station says, without what would steer the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _broker_text(follower: Follower, url: str, mono_s: float) -> Text:
@@ -161,8 +186,8 @@ def _station_table(follower: Follower, mono_s: float) -> Table:
         bad = sum(1 for point in seen if point.quality != "good")
         missing = _missing_text(station, mono_s)
         table.add_row(
-            Text(station.id),
-            Text(life, style="" if life == "online" else "bold red"),
+            Text(_plain(station.id)),
+            Text(_plain(life), style="" if life == "online" else "bold red"),
             _since_text(station),
             _span(station.silent_s(mono_s)),
             "" if station.received_to is None else f"{station.received_to:,}",
@@ -172,11 +197,30 @@ def _station_table(follower: Follower, mono_s: float) -> Table:
     return table
 
 
-def _bad_table(rows: list[tuple[str, ...]]) -> Table:
-    table = _table("station", "point", "quality", "why", "age", "last good value")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+def _alarm_rows(station: FollowedStation) -> list[tuple[str, ...]]:
+    """A row an alarm that is not hidden, the most urgent first, as the station lists them."""
+    keys = ("id", "priority", "state", "since", "text")
+    return [
+        (station.id, *(_since(row) if key == "since" else str(row.get(key)) for key in keys))
+        for row in station.alarms
+        if row.get("state") not in _HIDDEN
+    ]
+
+
+def _alarms_text(rows: list[tuple[str, ...]]) -> str:
+    """How many alarms, and the most urgent of them."""
+    if not rows:
+        return "no alarm"
+    named = ", ".join(f"{row[1]} ({row[2]}, {row[3]})" for row in rows[:4])
+    more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
+    return f"{len(rows)} alarm{'s' * (len(rows) > 1)}: {named}{more}"
+
+
+def _since(row: Mapping[str, object]) -> str:
+    try:
+        return _clock(from_text(str(row.get("since"))))
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _bad_rows(station: FollowedStation, mono_s: float) -> list[tuple[str, ...]]:

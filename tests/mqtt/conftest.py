@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_alarms import FakeAlarms
 from programs import need
 
 from shorewatch.assets import asset_folder
@@ -197,7 +198,10 @@ class Bench:
         config = UplinkConfig.model_validate(
             {"id": "noc", "url": url, "consumers": consumers, **login}
         )
-        self.uplink = Uplink(station, config, self.image, outbox, lambda: dict(self.boards))
+        self.alarms = FakeAlarms()
+        self.uplink = Uplink(
+            station, config, self.image, outbox, lambda: dict(self.boards), self.alarms
+        )
 
     @property
     def prefix(self) -> str:

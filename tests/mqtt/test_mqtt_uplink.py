@@ -7,10 +7,12 @@ import random
 import signal
 import subprocess
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+from fake_alarms import FakeAlarms
 
 from shorewatch.config import Station, UplinkConfig
 from shorewatch.image import Image
@@ -72,6 +74,8 @@ async def test_a_killed_station_is_offline_by_its_will(broker, listening, until,
     code = """
 import asyncio, sys
 from pathlib import Path
+sys.path.append(sys.argv[3])
+from fake_alarms import FakeAlarms
 from shorewatch.assets import asset_folder
 from shorewatch.config import UplinkConfig, load_station
 from shorewatch.image import Image
@@ -81,12 +85,19 @@ async def main():
     station = load_station(asset_folder("stations") / "sumqayit.toml")
     async with Outbox.opened(Path(sys.argv[2]), size_bytes_max=4_000_000) as outbox:
         config = UplinkConfig(id="noc", url=sys.argv[1])
-        await Uplink(station, config, Image(station), outbox, dict).run()
+        await Uplink(station, config, Image(station), outbox, dict, FakeAlarms()).run()
 asyncio.run(main())
 """
     async with listening(broker.port) as listener:
         with subprocess.Popen(  # noqa: ASYNC220 (it does not block)
-            [sys.executable, "-c", code, broker.url, str(tmp_path / "o.sqlite")]
+            [
+                sys.executable,
+                "-c",
+                code,
+                broker.url,
+                tmp_path / "o.sqlite",
+                Path(__file__).parents[1],
+            ]
         ) as process:
             await until(lambda: listener.of("/state"))
             assert json.loads(listener.of("/state")[-1].payload)["online"] is True
@@ -106,7 +117,7 @@ async def test_a_cancelled_uplink_is_offline_by_its_will(
         Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=4_000_000) as outbox,
     ):
         config = UplinkConfig(id="noc", url=broker.url)
-        uplink = Uplink(station, config, Image(station), outbox, dict)
+        uplink = Uplink(station, config, Image(station), outbox, dict, FakeAlarms())
         running = asyncio.create_task(uplink.run())
         await until(lambda: uplink.status.state == "online" and listener.of("/state"))
         running.cancel()
@@ -339,7 +350,7 @@ async def test_a_second_gateway_with_our_identity_is_named(
             path = tmp_path / f"{number}.sqlite"
             outbox = await stack.enter_async_context(Outbox.opened(path, size_bytes_max=4_000_000))
             config = UplinkConfig(id="noc", url=broker.url, client_id=client_id)
-            uplink = Uplink(station, config, Image(station), outbox, dict)
+            uplink = Uplink(station, config, Image(station), outbox, dict, FakeAlarms())
             running = asyncio.create_task(uplink.run())
             stack.push_async_callback(asyncio.wait, [running])
             stack.push_async_callback(uplink.stop)
@@ -442,3 +453,51 @@ def test_the_pace_sends_changes_soon_and_the_rest_in_time(station: Station) -> N
     pace.sent("pfe", 100.2)
     assert set(pace.due(200.0)) == set(station.devices)
     assert pace.wait_s(100.3) > 0
+
+
+async def test_alarms_stand_retained_while_they_are_not_normal(broker, bench, until) -> None:  # type: ignore[no-untyped-def]
+    """`alarms` is the list as it stands, `alarm/<id>` each of it; what is over leaves no topic."""
+    async with bench(broker.url) as b:
+        b.alarms.become("lid-open", "unacknowledged")
+        await b.until_state("online")
+        b.alarms.become("current-low", "unacknowledged")
+        listed = partial(retained, broker.port, b.prefix)
+        await until(lambda: len(b.alarms.listed()) == 2)
+        found = {}
+        while found.keys() != {"alarms", "alarm/lid-open", "alarm/current-low"}:
+            found = await listed()
+        assert found["alarm/lid-open"]["state"] == "unacknowledged"
+        b.alarms.become("lid-open", None)
+        while found.keys() != {"alarms", "alarm/current-low"}:
+            found = await listed()
+        while found["alarms"]["count"] != 1:
+            found = await listed()
+        assert [row["id"] for row in found["alarms"]["alarms"]] == ["current-low"]
+        assert found["alarms"]["journal"] == b.outbox.journal
+
+
+async def test_alarms_left_by_an_earlier_life_are_emptied(broker, bench, until) -> None:  # type: ignore[no-untyped-def]
+    """An alarm that ended while nobody could say so is no longer retained after connecting."""
+    prefix = "shorewatch/v1/trans-caspian/sumqayit"
+    await publish(broker.port, f"{prefix}/alarm/lid-open", {"id": "lid-open"}, retained=True)
+    async with bench(broker.url) as b:
+        await b.until_state("online")
+        while "alarm/lid-open" in await retained(broker.port, prefix):
+            await asyncio.sleep(0.05)
+
+
+async def retained(port: int, prefix: str) -> dict[str, dict[str, object]]:
+    """What stands below `alarms` and `alarm/`, by the rest of its topic."""
+    found = {}
+    async with connected("127.0.0.1", port, client_id="looks", incoming_bytes_max=100_000) as c:
+        await c.subscribe(f"{prefix}/alarms", f"{prefix}/alarm/+")
+        messages = c.messages()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                async for message in messages:
+                    if message.payload:
+                        name = message.topic.removeprefix(f"{prefix}/")
+                        found[name] = json.loads(message.payload)
+        await messages.aclose()
+        await c.disconnect()
+    return found

@@ -13,7 +13,8 @@ time since. So a retained message that lay on the broker is as old as it is; the
 must agree (NTP), and a follower whose clock is ahead errs to the old side. The same holds for the
 sign of life of a station: it is as old as the message says, not as our hearing of it.
 Limits: `STATIONS_MAX` stations, `DEVICES_MAX` devices each, `RANGES_MAX` gaps, `EVENTS_MAX` kept
-records that are no samples, `LATENCIES_MAX` latency samples; more is counted in `refused`.
+records that are no samples, `ALARMS_MAX` alarms, `LATENCIES_MAX` latency samples; more is counted
+in `refused`.
 """
 
 import math
@@ -33,6 +34,7 @@ DEVICES_MAX: Final = 512
 POINTS_MAX: Final = 1000
 RANGES_MAX: Final = 256
 EVENTS_MAX: Final = 500
+ALARMS_MAX: Final = 1000
 LATENCIES_MAX: Final = 2000
 PAYLOAD_BYTES_MAX: Final = 1_048_576
 TAIL_S_MAX: Final = 10.0
@@ -166,6 +168,8 @@ class FollowedStation:
     explained: Ranges = field(default_factory=Ranges)
     unexplained: Ranges = field(default_factory=Ranges)
     births: dict[str, JsonObject] = field(default_factory=dict)
+    alarms: list[JsonObject] = field(default_factory=list)
+    alarm_count: int = 0
     now_latency: Reservoir = field(default_factory=Reservoir)
     journal_latency: Reservoir = field(default_factory=Reservoir)
     journals_seen: int = 0
@@ -366,6 +370,8 @@ class Follower:
             station.births[name] = body
         elif kind == "now":
             _take_now(station, name, body, at, mono_s)
+        elif kind == "alarms":
+            _take_alarms(station, body)
         elif kind == "journal":
             _take_batch(station, body, at)
         elif kind == "ack":
@@ -375,6 +381,8 @@ class Follower:
         station = self.stations.get(prefix)
         if station is not None and kind == "birth":
             station.births.pop(name, None)
+        if station is not None and kind == "alarms":
+            station.alarms, station.alarm_count = [], 0
         if station is not None and kind in ("birth", "now"):
             station._now.pop(name, None)
 
@@ -430,6 +438,14 @@ def _take_state(
         station.skipped += cursor - station.received_to
     _advance(station, cursor if is_consumer else station.received_to)
     _note_tail(station, last, mono_s)
+
+
+def _take_alarms(station: FollowedStation, body: JsonObject) -> None:
+    """The list as it stands: with it, no alarm is missed that came and went unseen."""
+    rows, count = body.get("alarms"), _whole(body.get("count"))
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _Nonsense("a list of alarms that is none")
+    station.alarms, station.alarm_count = rows[:ALARMS_MAX], count
 
 
 def _is_contradicted(station: FollowedStation, told_at: datetime | None, last: int) -> bool:

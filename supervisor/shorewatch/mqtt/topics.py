@@ -4,6 +4,8 @@
         state              retained  online or offline (the Will), journal, counts, boards
         birth/<device>     retained  every point of a device with its metadata
         now/<device>       retained  the device's last values; expires with its shortest age
+        alarms             retained  every alarm that is not normal, the most urgent first
+        alarm/<id>         retained  one of them; emptied when it is normal again
         journal                      batches of numbered records, strictly ascending
         ack/<consumer>     retained  to the station: {"journal", "seq"}
 
@@ -28,6 +30,8 @@ ROOT: Final = "shorewatch/v1"
 ACK_BYTES_MAX: Final = 1000
 BATCH_RECORDS_MAX: Final = 200
 BATCH_BYTES_MAX: Final = 128_000
+_ALONE: Final = ("state", "alarms", "journal")
+_NAMED: Final = ("birth", "now", "alarm", "ack")
 
 
 class Address(NamedTuple):
@@ -61,6 +65,16 @@ def now_topic(prefix: str, device: str) -> str:
     return f"{prefix}/now/{device}"
 
 
+def alarms_topic(prefix: str) -> str:
+    """Where the list of alarms stands."""
+    return f"{prefix}/alarms"
+
+
+def alarm_topic(prefix: str, alarm: str) -> str:
+    """Where one alarm stands while it is not normal."""
+    return f"{prefix}/alarm/{alarm}"
+
+
 def journal_topic(prefix: str) -> str:
     """Where records go."""
     return f"{prefix}/journal"
@@ -77,9 +91,7 @@ def parse_topic(topic: str) -> Address | None:
     if "/".join(parts[:2]) != ROOT or len(parts) not in (5, 6) or "" in parts:
         return None
     kind, name = parts[4], "".join(parts[5:])
-    if (kind in ("state", "journal")) == bool(name):
-        return None
-    if kind not in ("state", "journal", "birth", "now", "ack"):
+    if kind not in (_ALONE if not name else _NAMED):
         return None
     return Address("/".join(parts[:4]), kind, name)
 
@@ -204,6 +216,30 @@ def now(device: str, values: Mapping[str, Value], at: datetime, now_s: float) ->
         "at": to_text(at),
         "points": {name: _point(value, now_s) for name, value in values.items()},
     }
+
+
+def alarms(
+    rows: Sequence[Mapping[str, object]],
+    *,
+    journal: tuple[str, int],
+    at: datetime,
+    bytes_max: int = BATCH_BYTES_MAX,
+) -> dict[str, object]:
+    """The list of alarms; as many of `rows`, the most urgent first, as fit `bytes_max`.
+
+    `journal` is its identity and last sequence: the list is at least as new as that record, so that
+    later alarm records change it. `count` is that of all of them, also of those that did not fit.
+    """
+    shown: list[Mapping[str, object]] = []
+    size = 200
+    for row in rows:
+        size += len(encode(row)) + 1
+        if size > bytes_max:
+            break
+        shown.append(row)
+    identity, seq = journal
+    head = {"journal": identity, "seq": seq, "at": to_text(at), "count": len(rows)}
+    return head | {"alarms": shown}
 
 
 def batch(

@@ -19,15 +19,15 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from shorewatch.config import Device, Station, UplinkConfig
 from shorewatch.errors import SecretError, UplinkError
-from shorewatch.image import Image
+from shorewatch.image import Changes, Image
 from shorewatch.model import to_text, utc_now
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.client import NO_SUBSCRIBERS, Connection, Message, Will, connected
@@ -49,6 +49,17 @@ SHORT_LIVED_MAX: Final = 3
 _REFUSED = 0x80
 
 Boards = Callable[[], Mapping[str, Mapping[str, object]]]
+
+
+class AlarmList(Protocol):
+    """The alarms of the station: the alarm desk."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+    def listed(self) -> Sequence[Mapping[str, object]]: ...
+    def watch(self) -> Changes: ...
+
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -141,6 +152,7 @@ class Uplink:
         image: Image,
         outbox: Outbox,
         boards: Boards,
+        alarms: AlarmList,
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
@@ -150,6 +162,7 @@ class Uplink:
         self._image = image
         self._outbox = outbox
         self._boards = boards
+        self._alarms = alarms
         self._clock = clock
         self._backoff = Backoff(chance or random.Random())
         self._acks = Acks(
@@ -330,6 +343,7 @@ class _Session:
         self._unsent_births = set(uplink._station.devices)
         self._hears_acks = False
         self._now_changes = uplink._image.watch()
+        self._alarm_changes = uplink._alarms.watch()
 
     async def run(self) -> None:
         """Publish everything, then keep it so; ends by an exception group only."""
@@ -348,10 +362,12 @@ class _Session:
                 tasks.create_task(self._write_audits())
                 tasks.create_task(self._keep_state())
                 tasks.create_task(self._keep_now())
+                tasks.create_task(self._keep_alarms())
                 await self._publish_births()
                 await self._publish_journal(tasks)
         finally:
             self._now_changes.close()
+            self._alarm_changes.close()
 
     async def _until_stopped(self) -> None:
         await self._up._stopping.wait()
@@ -464,6 +480,30 @@ class _Session:
                 async with asyncio.timeout(pace.wait_s(up._clock())):
                     for name in await self._now_changes.take():
                         pace.changed(name)
+
+    async def _keep_alarms(self) -> None:
+        """Publish the list of alarms and each of them when they change; empty what is over."""
+        up = self._up
+        changed = set(up._alarms.ids)
+        while True:
+            rows = up._alarms.listed()
+            body = topics.alarms(
+                rows,
+                journal=(up._outbox.journal, up._outbox.last),
+                at=utc_now(),
+                bytes_max=min(topics.BATCH_BYTES_MAX, self._connection.packet_bytes_max - 200),
+            )
+            topic = topics.alarms_topic(self._prefix)
+            self._judge(topic, await self._publish_kept(topic, body))
+            by_id = {str(row["id"]): row for row in rows}
+            for alarm in sorted(changed):
+                topic = topics.alarm_topic(self._prefix, alarm)
+                if alarm in by_id:
+                    code = await self._publish_kept(topic, by_id[alarm])
+                else:
+                    code = await self._connection.publish(topic, b"", qos=1, is_retained=True)
+                self._judge(topic, code)
+            changed = await self._alarm_changes.take()
 
     async def _publish_journal(self, tasks: asyncio.TaskGroup) -> None:
         """Send the journal from the cursor, a window of batches in flight, forever."""
