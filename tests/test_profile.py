@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from shorewatch.errors import ConfigError
 from shorewatch.model import Quality, Reason
-from shorewatch.profile import Point, load_profile, load_profiles
+from shorewatch.point import Point
+from shorewatch.profile import load_profile, load_profiles
 
 
 def point(**keys) -> Point:
@@ -130,7 +131,7 @@ type = "u16"
         ('type = "u16"', 'type = "enum"\nwatch_below = 1.0', "thresholds are for types"),
         ('type = "u16"', 'type = "u16"\norder = "BADC"\nwatch_above = 1.0', "swapped bytes"),
         ('type = "u16"', 'type = "u16"\nwatch_above = 65535.0', "from 0 to 65534"),
-        ('type = "u16"', 'type = "u16"\nscale = 0.1\nwatch_above = 1e308', "no 16-bit word"),
+        ('type = "u16"', 'type = "u16"\nscale = 0.1\nwatch_above = 1e308', "to 6553.4"),
         ('type = "u16"', 'type = "u16"\nwatch_below = 0.0', "from 1 to 65535"),
         ('type = "u16"', 'type = "s16"\nscale = 0.1\nwatch_above = 4000.0', "to 3276.6"),
         (

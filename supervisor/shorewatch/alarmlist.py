@@ -12,7 +12,7 @@ from shorewatch.alarms import Rule, When
 from shorewatch.config import AlarmConfig, Station
 from shorewatch.errors import Problem
 from shorewatch.model import Scalar
-from shorewatch.profile import Point
+from shorewatch.point import Point
 
 _WHEN = {
     "above": When.ABOVE, "below": When.BELOW, "is": When.IS, "is_not": When.IS_NOT,

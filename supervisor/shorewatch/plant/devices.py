@@ -18,7 +18,7 @@ from shorewatch.model import Scalar
 from shorewatch.plant import cable
 from shorewatch.plant.line import Refusal, Server
 from shorewatch.plant.world import World
-from shorewatch.profile import Point
+from shorewatch.point import Point
 
 _OUTPUT_ON, _NEGATIVE_POLARITY, _DOUBLE_END = 1 << 0, 1 << 3, 1 << 4
 _CONVERTERS = 4
