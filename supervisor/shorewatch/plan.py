@@ -34,9 +34,12 @@ from functools import cached_property
 
 from shorewatch.budget import PROBE_SHARE, Budget, Request, budget, oldest_s
 from shorewatch.config import (
+    BoardConfig,
     BusConfig,
     Device,
+    DeviceConfig,
     InputConfig,
+    LinkConfig,
     Station,
     load_board_type,
 )
@@ -238,16 +241,34 @@ def compile_board(station: Station, board_id: str) -> BoardPlan:
     blocks: list[Block] = []
     image = BLOCK_AREA
     for device in station.of_board(board_id):
-        for function, period_s, address, count, points in _requests(device):
-            offsets = tuple((point.id, point.address - address) for point in points)
-            period_ms = round(period_s * 1000)
-            block = Block(len(blocks), device, function, address, count, period_ms, image, offsets)
-            blocks.append(block)
-            image += block.size
+        found = _blocks(device, len(blocks), image)
+        blocks += found
+        image += sum(block.size for block in found)
     plan = BoardPlan(station, board_id, tuple(blocks))
     if problems := list(_limits(plan, image)):
         raise ConfigError(problems)
     return plan
+
+
+def blocks_alone(profile: Profile, baud: int) -> list[Block]:
+    """What a board would ask one device of this type, alone on a bus (8E1) of this baud rate."""
+    config = DeviceConfig(id="device", name=profile.name, profile=profile.id, unit_id=1)
+    bus = BusConfig.model_validate({"uart": 0, "baud": baud, "device": [config]})
+    link = LinkConfig(port="link")
+    board = BoardConfig(id="board", type="virtual", unique_id="00000000", link=link, bus=[bus])
+    return _blocks(Device(config, profile, board, bus), 0, BLOCK_AREA)
+
+
+def _blocks(device: Device, index: int, image: int) -> list[Block]:
+    """The blocks of one device, numbered from `index`, from `image` on in the board's image."""
+    blocks: list[Block] = []
+    for function, period_s, address, count, points in _requests(device):
+        offsets = tuple((point.id, point.address - address) for point in points)
+        period_ms = round(period_s * 1000)
+        at = index + len(blocks)
+        blocks.append(Block(at, device, function, address, count, period_ms, image, offsets))
+        image += blocks[-1].size
+    return blocks
 
 
 def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
