@@ -84,6 +84,10 @@ def load_profile(path: Path) -> Profile:
     profile, problems = source.parse(Profile)
     points = _sound(source) if profile is None else dict(enumerate(profile.point))
     problems += [source.problem(*found) for found in _point_problems(points)]
+    name = source.data.get("id")
+    if isinstance(name, str) and name != path.stem:
+        rule = f"must equal the file's name, {path.stem!r}: rename one of them"
+        problems.append(source.problem(("id",), repr(name), rule))
     if profile is not None:
         problems += [source.problem(*found) for found in _problems(profile)]
     if profile is None or problems:
@@ -91,16 +95,24 @@ def load_profile(path: Path) -> Profile:
     return _with_sentinels(profile)
 
 
+def check_profile(path: Path) -> Profile:
+    """`load_profile`, and whether a station could use it beside the shipped ones."""
+    profile = load_profile(path)
+    shipped = _shipped() / f"{profile.id}.toml"
+    if shipped.exists() and shipped.resolve() != path.resolve():
+        raise ConfigError([_hiding(path, profile)])
+    return profile
+
+
 def load_profiles(folder: Path | None = None) -> Mapping[str, Profile]:
     """All profiles shipped with Shorewatch, plus those of `folder`, by id.
 
     A file's name is its profile's id; a user's profile may not take the id of a shipped one.
     """
-    shipped = Path(str(resources.files("shorewatch"))) / "profiles"
     found: dict[str, Profile] = {}
     problems: list[Problem] = []
     for path in [
-        *sorted(shipped.glob("*.toml")),
+        *sorted(_shipped().glob("*.toml")),
         *(sorted(folder.glob("*.toml")) if folder else ()),
     ]:
         try:
@@ -108,14 +120,21 @@ def load_profiles(folder: Path | None = None) -> Mapping[str, Profile]:
         except ConfigError as error:
             problems += error.problems
             continue
-        if profile.id != path.stem:
-            problems.append(Problem(str(path), 1, "id", profile.id, "must equal the file's name"))
-        elif profile.id in found:
-            problems.append(Problem(str(path), 1, "id", profile.id, "is already a shipped profile"))
+        if profile.id in found:
+            problems.append(_hiding(path, profile))
         found.setdefault(profile.id, profile)
     if problems:
         raise ConfigError(problems)
     return found
+
+
+def _shipped() -> Path:
+    return Path(str(resources.files("shorewatch"))) / "profiles"
+
+
+def _hiding(path: Path, profile: Profile) -> Problem:
+    rule = "is already a shipped profile; give yours an id (and a file name) of its own"
+    return Problem(str(path), 1, "id", profile.id, rule)
 
 
 def _sound(source: TomlFile) -> dict[int, Point]:
