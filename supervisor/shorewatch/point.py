@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal, cast
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field
 
 from shorewatch import conversion
 from shorewatch.conversion import Converter, Doubt, Found, Scaling, decimal
@@ -29,6 +29,31 @@ WORDS = ("u16", "s16")
 SCALED = ("u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64")
 ENUMS = ("enum", "enum32")
 
+
+def _plain(given: object, pattern: str, noun: str) -> object:
+    """A table of codes, if each key is one, written plainly."""
+    for key in given if isinstance(given, dict) else ():
+        if not re.fullmatch(pattern, key):
+            raise ValueError(f"{noun} key {key!r} must be a number, written plainly")
+    return given
+
+
+def _codes(given: object) -> object:
+    """A list of raw numbers is a table without words."""
+    if not isinstance(given, list):
+        return _plain(given, r"0|-?[1-9][0-9]{0,19}", "sentinel")
+    if not all(isinstance(code, int) and not isinstance(code, bool) for code in given):
+        raise ValueError("sentinels are whole raw numbers")
+    return {str(code): "" for code in given}
+
+
+def _labels(given: object) -> object:
+    return _plain(given, r"0|[1-9][0-9]{0,9}", "label")
+
+
+Codes = Annotated[
+    dict[str, str], BeforeValidator(_codes, json_schema_input_type=list[int] | dict[str, str])
+]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 Name = Annotated[str, Field(min_length=1)]
 TableName = Literal["coil", "discrete", "holding", "input"]
@@ -61,9 +86,9 @@ class Point(Table):
     digits: Annotated[int, Field(ge=0, le=9)] = 0
     range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     # Raw numbers that are no measurement, with what they say; bad (sentinel), bad (out-of-range).
-    sentinels: dict[str, str] = {}
-    out_of_range: dict[str, str] = {}
-    labels: dict[str, str] = {}
+    sentinels: Codes = {}
+    out_of_range: Codes = {}
+    labels: Annotated[dict[str, str], BeforeValidator(_labels)] = {}
     period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     age_s_max: Annotated[float, Field(gt=0, le=AGE_S_MAX)] | None = None
     # A heartbeat: standing still for longer than this, every point of the device is bad (frozen).
@@ -76,21 +101,6 @@ class Point(Table):
     watch_above: float | None = None
     watch_below: float | None = None
     watch_hysteresis: Annotated[float, Field(ge=0)] = 0.0
-
-    @field_validator("sentinels", "out_of_range", mode="before")
-    @classmethod
-    def _by_code(cls, given: object) -> object:
-        """A list of raw numbers is a table without words."""
-        if not isinstance(given, list):
-            return _plain(given, r"0|-?[1-9][0-9]{0,19}", "sentinel")
-        if not all(isinstance(code, int) and not isinstance(code, bool) for code in given):
-            raise ValueError("sentinels are whole raw numbers")
-        return {str(code): "" for code in given}
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _by_number(cls, given: object) -> object:
-        return _plain(given, r"0|[1-9][0-9]{0,9}", "label")
 
     @property
     def function(self) -> int:
@@ -296,11 +306,3 @@ class Point(Table):
         if isinstance(value, str) or (isinstance(value, int) and not self.digits):
             return str(value)
         return f"{value:.{self.digits}f}"
-
-
-def _plain(given: object, pattern: str, noun: str) -> object:
-    """A table of codes, if each key is one, written plainly."""
-    for key in given if isinstance(given, dict) else ():
-        if not re.fullmatch(pattern, key):
-            raise ValueError(f"{noun} key {key!r} must be a number, written plainly")
-    return given

@@ -8,6 +8,7 @@ whole shows (rules.py, `_problems`). What could never work or never matter is re
 ignored. Every key is explained in profiles/README.md.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
@@ -18,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from shorewatch import rules
 from shorewatch.errors import ConfigError, Problem
-from shorewatch.point import ENUMS, REGISTERS_MAX, Id, Name, Point, TableName
+from shorewatch.point import ENUMS, REGISTERS_MAX, Codes, Id, Name, Point, TableName
 from shorewatch.registers import ADDRESSES
 from shorewatch.toml import Key, Table, TomlFile, read_toml
 
@@ -68,8 +69,8 @@ class Profile(Table):
     retries: Annotated[int, Field(ge=0, le=3)] = 1
     whole: list[Whole] = []
     # By type, for every point of it that has none of its own.
-    sentinels: dict[Integer, dict[str, str]] = {}
-    out_of_range: dict[Integer, dict[str, str]] = {}
+    sentinels: dict[Integer, Codes] = {}
+    out_of_range: dict[Integer, Codes] = {}
     point: Annotated[list[Point], Field(min_length=1, max_length=400)]
 
     @cached_property
@@ -193,10 +194,8 @@ def _problems(profile: Profile) -> Iterator[tuple[Key, str | None, str]]:
     ):
         for kind, table in by_kind.items():
             for code in table:
-                if not code.removeprefix("-").isdecimal():
-                    yield (name, kind, code), None, "must be a number, written plainly"
-                elif rule := rules.sentinel_flaw(kind, int(code)) or "":
-                    yield (name, kind, code), None, rule
+                if flaw := rules.sentinel_flaw(kind, int(code)):
+                    yield (name, kind, code), None, flaw
     for i, point in enumerate(profile.point):
         if point.type != "bit" and point.count > profile.registers_max:
             rule = (
@@ -216,7 +215,9 @@ def _tie_flaws(profile: Profile, point: Point) -> Iterator[tuple[str, str]]:
     for key, name in point.partners:
         partner = profile.points.get(name)
         if partner is None:
-            yield key, f"there is no point {name!r} in this profile"
+            near = difflib.get_close_matches(name, profile.points, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield key, f"there is no point {name!r} in this profile{hint}"
         elif partner.partners:
             yield key, f"{name} is tied to others itself; name a point that stands alone"
         else:
