@@ -27,7 +27,6 @@ POINTS = 50
 _DECODE_MIN = 500_000.0
 _BLOCKS = 400
 _ROUNDS = 10
-_RUNS = 5
 _SEED = 1
 _READ = 1  # status of a block whose last read was good
 # As in the shipped profiles: most are scaled words, some floats, some with swapped words.
@@ -43,15 +42,15 @@ _KINDS: Sequence[tuple[int, dict[str, object]]] = (
 )
 
 
-def decode_rate() -> Figure:
-    """`decode_points_per_s`."""
+def decode_rate(runs: int = 5) -> Figure:
+    """`decode_points_per_s`, the median of so many runs."""
     (block,) = blocks_alone(_profile(), 19200)
     chance = random.Random(_SEED)
     readings = [list(_words(block, chance)) for _ in range(_BLOCKS)]
     ours, theirs = [], []
     kinds = [(p.type, p.order, p.address) for p in block.device.profile.point]
     data = [words[4:] for words in readings]
-    for _ in range(_RUNS):
+    for _ in range(runs):
         ours.append(_rate(block, readings))
         theirs.append(peers.decode_rate(kinds, data))
     peer = {f"pymodbus {version('pymodbus')}": median(theirs)}
