@@ -25,13 +25,13 @@ def test_scaled_integers_are_the_nearest_double_to_their_decimals(raw, scale, of
     """No value has more digits than its scale gives it."""
     made = point(type="s32", scale=float(scale), offset=float(offset))
 
-    assert made.converter(raw) == float(Decimal(raw) * Decimal(scale) + Decimal(offset))
+    assert made.converter()(raw) == float(Decimal(raw) * Decimal(scale) + Decimal(offset))
 
 
 @given(st.integers(-(2**63), 2**63 - 1), st.integers(1, 1000), st.integers(-1000, 1000))
 def test_whole_scales_keep_integers_exact(raw, scale, offset):
     """With whole scale and offset a value is an integer of any size."""
-    found = point(type="s64", scale=float(scale), offset=float(offset)).converter(raw)
+    found = point(type="s64", scale=float(scale), offset=float(offset)).converter()(raw)
 
     assert found == raw * scale + offset
     assert isinstance(found, int)
@@ -40,13 +40,13 @@ def test_whole_scales_keep_integers_exact(raw, scale, offset):
 @given(st.integers(-(2**15), 2**15 - 1), st.integers(1, 15))
 def test_fixed_point_is_exact(raw, places):
     """raw / 2^n is a double without rounding."""
-    assert point(type="s16", binary_places=places).converter(raw) * 2**places == raw
+    assert point(type="s16", binary_places=places).converter()(raw) * 2**places == raw
 
 
 @given(st.floats(width=32))
 def test_a_float_is_a_number_or_bad(raw):
     """A float32 keeps seven digits; NaN and infinity become no number."""
-    found = point(type="f32").converter(raw)
+    found = point(type="f32").converter()(raw)
 
     if isinstance(found, Doubt):
         assert (found.quality, found.value) == (Quality.BAD, None)

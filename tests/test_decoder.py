@@ -1,5 +1,6 @@
 """decoder.py: a whole block at once means what each of its points means by itself."""
 
+import pickle
 from typing import get_args
 
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from shorewatch.conversion import Doubt
 from shorewatch.decoder import Decoder
 from shorewatch.model import Quality, Reason
+from shorewatch.plan import compile_board
 from shorewatch.point import Point
 from shorewatch.registers import Kind, unpack
 
@@ -55,7 +57,7 @@ def test_a_block_means_what_its_points_mean(data):
     decoded = Decoder(placed).decode(words)
 
     assert decoded == {
-        p.id: p.converter(unpack(words[at : at + p.count], p.type, p.order)) for p, at in placed
+        p.id: p.converter()(unpack(words[at : at + p.count], p.type, p.order)) for p, at in placed
     }
     for value in decoded.values():
         assert not isinstance(value, Doubt) or (value.value is None) == (
@@ -122,3 +124,11 @@ def test_the_range_holds_after_the_scale():
     assert decoder.decode([1234, 2, 0])["value"] == 12.34
     found = decoder.decode([1234, 0, 1])["value"]
     assert found == Doubt(Quality.BAD, Reason.OUT_OF_RANGE)
+
+
+def test_a_station_that_was_decoded_still_goes_to_another_process(sumqayit):
+    """What decoding needs is not kept in the station, which is handed to processes of its own."""
+    block = compile_board(sumqayit, "beach").blocks[0]
+    block.decoder.decode([0] * block.registers)
+
+    assert pickle.loads(pickle.dumps(sumqayit)).file == sumqayit.file

@@ -30,12 +30,12 @@ class Decoder:
             ">" + "".join(format_of(point.type, point.count) for point, _ in ordered)
         )
         self._plain = [
-            (place, point.id, point.contact(offset % 16) if point.is_contact else point.converter)
+            (place, point.id, point.contact(offset % 16) if point.is_contact else point.converter())
             for place, (point, offset) in enumerate(ordered)
             if not point.partners
         ]
         self._tied = [
-            (place, point.id, point.tied)
+            (place, point.id, point.tied())
             for place, (point, _) in enumerate(ordered)
             if point.partners
         ]

@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field
@@ -161,18 +161,16 @@ class Point(Table):
         )
         return [*found, ("quality_by.point", self.quality_by.point)] if self.quality_by else found
 
-    @cached_property
     def converter(self) -> Converter:
-        """From its raw number to its value, partners left aside."""
+        """From its raw number to its value, partners left aside. Made anew: keep it."""
         return self._converter(Fraction(1))
 
     def contact(self, place: int) -> Converter:
         """From a register in which it is bit `place`: bits are served 16 to one."""
         return cast(Converter, conversion.bit(place))
 
-    @cached_property
     def tied(self) -> Callable[[Raw, Beside], Found]:
-        """From its raw number and the values of its partners to its value."""
+        """From its raw number and the values of its partners to its value. Made anew: keep it."""
         scale_by, quality_by = self.scale_by, self.quality_by
         # A scale seldom changes, and making a converter costs more than a hundred readings.
         scaled = lru_cache(maxsize=8)(self._converter)
@@ -225,7 +223,7 @@ class Point(Table):
         """
         assert len(words) == self.count, f"{self.id}: {self.count} words belong to it"
         assert not self.partners, f"{self.id}: what it is tied to is missing here"
-        found = self.converter(unpack(words, self.type, self.order))
+        found = self.converter()(unpack(words, self.type, self.order))
         if isinstance(found, Doubt):
             return found.value, found.quality, found.reason
         return found, Quality.GOOD, None
