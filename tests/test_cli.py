@@ -21,6 +21,7 @@ def run(*arguments: str, **keys) -> subprocess.CompletedProcess[str]:
     "command",
     [
         *("demo", "run", "check", "watch", "plan build", "plan show", "bench bus", "schema"),
+        "profile check",
         *("plant line", "plant board", "plant broker"),
     ],
 )

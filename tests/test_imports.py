@@ -19,7 +19,7 @@ IMPORTERS = {
     "sqlite3": {"outbox"},
     "starlette": {"web/app"},
     "uvicorn": {"web/app"},
-    "cyclopts": {"cli", "alarmcli"},
+    "cyclopts": {"cli", "alarmcli", "profilecli"},
     "tomllib": {"toml", "config"},
 }
 

@@ -15,7 +15,8 @@ from shorewatch.compiled import load_compiled
 from shorewatch.config import BoardConfig, BusConfig, Device, DeviceConfig, load_station
 from shorewatch.errors import ConfigError
 from shorewatch.plan import _merge, _requests, _watches, _wire_s, compile_board
-from shorewatch.profile import Point, Profile
+from shorewatch.point import Point
+from shorewatch.profile import Profile
 
 SLOW = """
 id = "slow"

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from shorewatch.errors import ConfigError
 from shorewatch.model import Quality, Reason
-from shorewatch.profile import Point, load_profile, load_profiles
+from shorewatch.plan import blocks_alone
+from shorewatch.point import Point
+from shorewatch.profile import load_profile, load_profiles
 
 
 def point(**keys) -> Point:
@@ -15,34 +17,10 @@ def point(**keys) -> Point:
 
 
 @pytest.mark.parametrize(
-    ("keys", "words", "value"),
-    [
-        # XY-MD02: 0x0131 = 30.5 degC, and below zero. Source: XY-MD02 manual's example frame.
-        ({"type": "s16", "scale": 0.1}, [0x0131], 30.5),
-        ({"type": "s16", "scale": 0.1}, [0xFFF6], -1.0),
-        # SDM630: 0x43663333 is 230.2 V as float32, high word first. Source: IEEE 754.
-        ({"type": "f32"}, [0x4366, 0x3333], pytest.approx(230.2, abs=1e-4)),
-        ({"type": "f32", "order": "CDAB"}, [0x3333, 0x4366], pytest.approx(230.2, abs=1e-4)),
-        ({"type": "f32", "order": "BADC"}, [0x6643, 0x3333], pytest.approx(230.2, abs=1e-4)),
-        ({"type": "f32", "order": "DCBA"}, [0x3333, 0x6643], pytest.approx(230.2, abs=1e-4)),
-        ({"type": "s32", "scale": 0.1}, [0xFFFF, 0xF4FC], -282.0),
-        ({"type": "u64"}, [0, 0, 1, 2], 65538.0),
-        ({"type": "bits"}, [0x8001], 0x8001),
-        ({"type": "enum", "labels": {"1": "run"}}, [1], "run"),
-        ({"type": "u64", "scale": 10.0, "offset": 3.0}, [0xFFFF] * 4, (2**64 - 1) * 10 + 3),
-        ({"type": "s64"}, [0x8000, 0, 0, 1], -(2**63) + 1),
-        ({"type": "bit", "table": "discrete"}, [1], True),
-    ],
-)
-def test_registers_become_values(keys, words, value):
-    """Golden vectors decode to the values their sources give."""
-    assert point(**keys).decode(words) == (value, Quality.GOOD, None)
-
-
-@pytest.mark.parametrize(
     ("keys", "words", "reason"),
     [
         ({"type": "s16", "sentinels": [-32768]}, [0x8000], Reason.SENTINEL),
+        ({"type": "u16", "out_of_range": [0xFFFE]}, [0xFFFE], Reason.OUT_OF_RANGE),
         ({"type": "u16", "range": [0, 100]}, [101], Reason.OUT_OF_RANGE),
         ({"type": "f32"}, [0x7FC0, 0], Reason.SENTINEL),
         ({"type": "f32"}, [0xFF80, 0], Reason.SENTINEL),
@@ -91,8 +69,66 @@ def test_the_shipped_profiles_are_valid():
     """All shipped profiles load, and each names its source."""
     profiles = load_profiles()
 
-    assert {"pfe-synthetic", "bmh-unit", "xy-md02", "sdm630"} <= set(profiles)
+    assert set(profiles) >= {
+        "pfe-synthetic", "bmh-unit", "xy-md02", "md02-div100", "shtc3", "sdm630", "pm5000",
+        "apc-smart-ups", "apc-ap9630", "dse-gencomm", "meanwell-drs", "waveshare-io-8ch",
+        "moxa-e1200", "level-probe", "aquaread-ctd", "pemtech-pt495", "bender-isometer",
+        "liebert-crv", "liebert-dcd",
+    }  # fmt: skip
     assert all(profile.source for profile in profiles.values())
+
+
+@pytest.mark.parametrize("name", sorted(load_profiles()))
+def test_numbers_of_a_shipped_profile_have_a_range_where_order_matters(name):
+    """Floats of two registers, whose words may be swapped, have a range that shows it."""
+    floats = [p for p in load_profiles()[name].point if p.type in ("f32", "f64")]
+
+    assert [p.id for p in floats if p.range is None] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [
+        ("apc-smart-ups", 1536, 1542),
+        ("dse-gencomm", 4096, 4105),
+        ("meanwell-drs", 0x0000, 0x0020),
+        ("meanwell-drs", 0x00B0, 0x00B3),
+        ("pemtech-pt495", 6, 6),
+        ("liebert-crv", 477, 478),
+    ],
+)
+def test_no_shipped_profile_reads_near_a_command(name, first, last):
+    """The registers that a write would turn into commands are in no request, not even in a hole."""
+    blocks = [b for b in blocks_alone(load_profiles()[name], 9600) if b.function == 3]
+
+    assert [b for b in blocks if b.address <= last and b.address + b.count > first] == []
+
+
+def test_sentinels_by_type_are_those_of_every_point_of_it(write):
+    """What a profile says of a type holds for its points that say nothing of their own."""
+    more = """
+[[point]]
+id = "b"
+name = "b"
+table = "input"
+address = 1
+type = "u16"
+sentinels = [7]
+[[point]]
+id = "c"
+name = "c"
+table = "input"
+address = 2
+type = "s16"
+[sentinels]
+u16 = { 65535 = "not fitted" }
+"""
+    points = load_profile(write("x.toml", PROFILE + more)).points
+
+    assert points["a"].sentinels == {"65535": "not fitted"}
+    assert points["a"].decode([0xFFFF]) == (None, Quality.BAD, Reason.SENTINEL)
+    assert points["b"].sentinels == {"7": ""}
+    assert points["c"].sentinels == {}
 
 
 PROFILE = """
@@ -130,7 +166,7 @@ type = "u16"
         ('type = "u16"', 'type = "enum"\nwatch_below = 1.0', "thresholds are for types"),
         ('type = "u16"', 'type = "u16"\norder = "BADC"\nwatch_above = 1.0', "swapped bytes"),
         ('type = "u16"', 'type = "u16"\nwatch_above = 65535.0', "from 0 to 65534"),
-        ('type = "u16"', 'type = "u16"\nscale = 0.1\nwatch_above = 1e308', "no 16-bit word"),
+        ('type = "u16"', 'type = "u16"\nscale = 0.1\nwatch_above = 1e308', "to 6553.4"),
         ('type = "u16"', 'type = "u16"\nwatch_below = 0.0', "from 1 to 65535"),
         ('type = "u16"', 'type = "s16"\nscale = 0.1\nwatch_above = 4000.0', "to 3276.6"),
         (
@@ -148,6 +184,9 @@ type = "u16"
         ('type = "u16"', 'type = "u16"\nage_s_max = 1e9', "less than or equal to 86400"),
         ('name = "a"', 'name = ""', "at least 1 character"),
         ('type = "u16"', 'type = "enum"', "type enum needs labels"),
+        ('type = "u16"', 'type = "u16"\nscale_by = { enum = "b" }', "a factor for each label"),
+        ("[[point]]", 'sentinels = { u16 = { 70000 = "x" } }\n[[point]]', "70000 is no u16"),
+        ("[[point]]", 'sentinels = { f32 = { 1 = "x" } }\n[[point]]', "sentinels.f32"),
         (
             "[[point]]",
             'whole = [{ table = "coil", address = 0, count = 8 }]\n[[point]]',
@@ -178,6 +217,39 @@ def test_a_bad_profile_says_what_is_wrong(write, old, new, rule):
         ('type = "bits"\nlabels = { 1 = "x", 2 = "x" }', "labels", None, "1 and 2 both say 'x'"),
         ('type = "bits"\nscale = 2.0', "scale", "2.0", "bits is none"),
         ('type = "u16"\nrange = [70000, 80000]', "range", None, "from 0 to 65535"),
+        ('type = "u16"\nsentinels = { 70000 = "x" }', "sentinels", None, "70000 is no u16"),
+        ('type = "u16"\nsentinels = { x = "x" }', "sentinels", None, "written plainly"),
+        ('type = "u16"\nsentinels = [1]\nout_of_range = [1]', "out_of_range", None, "give one"),
+        ('type = "u16"\nbinary_places = 7\nscale = 0.1', "binary_places", "7", "one too many"),
+        ('type = "f32"\nbinary_places = 7', "binary_places", "7", "belongs to integers"),
+        ('type = "u16"\nrated = 5.0', "rated", "5.0", "belong together"),
+        ('type = "u16"\nregisters = 2', "registers", "2", "type string needs it"),
+        ('type = "string"\nregisters = 2\norder = "CDAB"', "order", "'CDAB'", "is ABCD"),
+        ('type = "string"\nregisters = 2\nscale = 2.0', "scale", "2.0", "string is none"),
+        ('type = "string"\nregisters = 2\nlabels = { 1 = "x" }', "labels", None, "belong to"),
+        ('type = "u16"\nfirst_bit = 4', "first_bit", "4", "belong together"),
+        ('type = "s16"\nfirst_bit = 4\nbit_count = 2', "first_bit", "4", "unsigned"),
+        ('type = "u16"\nfirst_bit = 12\nbit_count = 5', "first_bit", "12", "bits 0 to 15"),
+        (
+            'type = "u16"\nfirst_bit = 0\nbit_count = 4\nrange = [16, 20]',
+            "range",
+            None,
+            "from 0 to 15",
+        ),
+        (
+            'type = "u16"\nfirst_bit = 0\nbit_count = 4\nwatch_above = 3.0',
+            "watch_above",
+            "3.0",
+            "whole words",
+        ),
+        (
+            'type = "enum"\nfirst_bit = 0\nbit_count = 2\nlabels = { 4 = "x" }',
+            "labels",
+            None,
+            "from 0 to 3",
+        ),
+        ('type = "u16"\nscale_by = {}', "scale_by", None, "names a point"),
+        ('type = "u16"\nscale_by = { factor = "b" }', "scale_by", None, "no point 'b'"),
         ('type = "u16"\nunchanged_s_max = 1.5', "unchanged_s_max", "1.5", "two periods (2 s)"),
     ],
 )
@@ -189,7 +261,8 @@ def test_what_can_never_be_is_refused_with_its_line(write, lines, key, found, ru
         load_profile(path)
 
     (problem,) = caught.value.problems
-    assert (problem.file, problem.key, problem.value) == (str(path), f"point.0.{key}", found)
+    assert (problem.file, problem.value) == (str(path), found)
+    assert problem.key.startswith(f"point.0.{key}")
     assert text.splitlines()[problem.line - 1].startswith(key)
     assert rule in problem.rule
 
@@ -216,6 +289,86 @@ def test_what_only_the_whole_profile_shows_has_its_line(write, head, kind, line,
     problem = caught.value.problems[0]
     assert problem.line == line
     assert rule in problem.rule
+
+
+TIED = """
+id = "x"
+name = "x"
+source = "x"
+whole = [{ table = "input", address = 0, count = 3 }]
+[[point]]
+id = "level"
+name = "level"
+table = "input"
+address = 0
+type = "s16"
+scale_by = { decimals = "decimals" }
+quality_by = { point = "quality", bad = ["invalid"] }
+[[point]]
+id = "decimals"
+name = "decimals"
+table = "input"
+address = 1
+type = "u16"
+[[point]]
+id = "quality"
+name = "quality"
+table = "input"
+address = 2
+type = "enum"
+labels = { 0 = "valid", 1 = "invalid" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ("count = 3", "count = 2", "quality may be read at another moment: put both into one"),
+        ("whole = ", "# whole = ", "decimals may be read at another moment"),
+        ('decimals = "decimals"', 'decimals = "quality"', "must be an integer without fractions"),
+        ('address = 1\ntype = "u16"', 'address = 1\ntype = "u16"\nscale = 0.5', "an integer"),
+        ('bad = ["invalid"]', 'bad = ["broken"]', "'broken': no label of quality"),
+        (', bad = ["invalid"]', "", "names no label"),
+        ('point = "quality"', 'point = "decimals"', "make it an enum"),
+        (
+            'decimals = "decimals"',
+            'enum = "quality", factors = { ok = 1.0 }',
+            "'ok': no label of quality",
+        ),
+        ('decimals = "decimals"', 'factor = "level"', "level is tied to others itself"),
+    ],
+)
+def test_points_that_could_be_read_apart_are_not_tied(write, old, new, rule):
+    """A scale or quality that may be of another moment, or says nothing, is refused."""
+    load_profile(write("x.toml", TIED))
+    with pytest.raises(ConfigError) as caught:
+        load_profile(write("x.toml", TIED.replace(old, new, 1)))
+
+    assert any(rule in problem.rule for problem in caught.value.problems)
+
+
+def test_tied_points_are_one_request(write):
+    """What a value needs is in its own block, whatever the periods."""
+    text = TIED.replace('address = 1\ntype = "u16"', 'address = 1\ntype = "u16"\nperiod_s = 60')
+    (block,) = blocks_alone(load_profile(write("x.toml", text)), 9600)
+
+    assert {name for name, _ in block.points} == {"level", "decimals", "quality"}
+
+
+def test_faults_of_every_kind_are_told_at_once(write):
+    """A key that is no key hides neither a rule between keys nor an id used twice."""
+    more = PROFILE[PROFILE.index("[[point]]") :]
+    text = PROFILE.replace("address = 0", "adress = 0") + more * 2 + "scale = 0.0\n"
+    with pytest.raises(ConfigError) as caught:
+        load_profile(write("x.toml", text))
+
+    told = [(problem.line, problem.key) for problem in caught.value.problems]
+    assert told == [
+        (5, "point.0.address"),
+        (9, "point.0.adress"),
+        (18, "point.2.id"),
+        (23, "point.2.scale"),
+    ]
 
 
 def test_a_bad_watch_is_named_with_its_line(write):
@@ -283,6 +436,15 @@ def test_bits_are_found_in_any_order():
     assert places["CDAB"] == {0: (0, 0), 7: (0, 7), 17: (1, 1)}
     assert places["BADC"] == {0: (1, 8), 7: (1, 15), 17: (0, 9)}
     assert places["DCBA"] == {0: (0, 8), 7: (0, 15), 17: (1, 9)}
+
+
+def test_a_bit_of_a_register_is_watched_where_it_stands():
+    """A single bit, and bits of a part of a register, are found at their places in it."""
+    bit = point(type="bit", first_bit=7, labels={"0": "off", "1": "on"})
+    part = point(type="bits", first_bit=8, bit_count=4, labels={"0": "a", "3": "b"})
+
+    assert bit.bit_places() == {0: (0, 7)}
+    assert part.bit_places() == {0: (0, 8), 3: (0, 11)}
 
 
 def test_a_users_profile_may_not_hide_a_shipped_one(write, tmp_path):

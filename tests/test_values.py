@@ -1,6 +1,6 @@
 """model.py, decode.py, image.py, report.py: from registers to values that can be trusted."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,8 +9,18 @@ from shorewatch import decode
 from shorewatch.decode import DeviceCounters, Moment, decode_block, parse_header
 from shorewatch.errors import WrongBoardError
 from shorewatch.image import Image
-from shorewatch.model import NEVER, Quality, Reason, Value, from_text, to_json, to_text
-from shorewatch.plan import compile_board
+from shorewatch.model import (
+    NEVER,
+    Quality,
+    Reason,
+    Value,
+    from_text,
+    good_value,
+    to_json,
+    to_text,
+)
+from shorewatch.plan import blocks_alone, compile_board
+from shorewatch.profile import load_profiles
 from shorewatch.report import Reporter
 from shorewatch.status import _hint
 
@@ -245,6 +255,54 @@ def test_a_bad_value_with_a_number_is_a_bug():
         Value(Quality.BAD, Reason.STALE, 1.0)
     with pytest.raises(AssertionError):
         Value(Quality.GOOD, Reason.STALE, 1.0)
+
+
+def test_a_good_value_made_fast_is_a_value_like_any_other():
+    """The fast way gives an equal, frozen value that can be replaced and made bad."""
+    fast = good_value(1.5, NOW, 1000.0, 0.002)
+    checked = Value(Quality.GOOD, None, 1.5, NOW, 1000.0, 0.002)
+
+    assert fast == checked and hash(fast) == hash(checked) and repr(fast) == repr(checked)
+    assert replace(fast, value=2.5) == replace(checked, value=2.5)
+    assert fast.made_bad(Reason.STALE) == checked.made_bad(Reason.STALE)
+    with pytest.raises(FrozenInstanceError):
+        fast.value = 3.0  # type: ignore[misc]
+    with pytest.raises(AssertionError):
+        replace(fast, reason=Reason.STALE)
+
+
+def test_what_a_device_says_of_its_value_is_told_until_something_else_is_wrong():
+    """A sentinel's words stand beside its reason, and go when the value is bad for another."""
+    (block,) = [b for b in blocks_alone(load_profiles()["dse-gencomm"], 9600) if b.address == 1024]
+    data = [0] * block.registers
+    data[0], data[3] = 0xFFFC, 0xFFFE
+
+    values = decode_block(block, served(block, 1, 0, data), MOMENT)
+
+    pressure, fuel = values["oil_pressure"], values["fuel"]
+    assert (pressure.reason, pressure.detail) == (Reason.SENTINEL, "transducer fault")
+    assert (fuel.reason, fuel.detail) == (Reason.OUT_OF_RANGE, "over range")
+    assert pressure.made_bad(Reason.STALE).detail is None
+    assert values["speed"].value == 0
+
+
+def test_an_isometer_tells_its_own_quality():
+    """A bound is uncertain with its number; an invalid channel and one of another unit are bad."""
+    (block,) = blocks_alone(load_profiles()["bender-isometer"], 9600)
+    data = [0] * block.registers
+    data[0:3] = [0x47EA, 0x6000, 0x0582]  # 120 kOhm, alarm, real value is higher, Ohm
+    data[8:11] = [0x4240, 0x0000, 0x00C4]  # 48 V, invalid
+    data[12:15] = [0x3586, 0x37BD, 0x0002]  # in Ohm, where farads are expected
+
+    values = decode_block(block, served(block, 1, 0, data), MOMENT)
+
+    resistance = values["insulation"]
+    assert (resistance.value, resistance.quality) == (120_000.0, Quality.UNCERTAIN)
+    assert resistance.detail == "real value is higher"
+    assert values["insulation_alarm"].value == "alarm"
+    assert (values["voltage"].reason, values["voltage"].detail) == (Reason.SENTINEL, "invalid")
+    assert values["capacitance"].reason is Reason.UNKNOWN_CODE
+    assert values["capacitance"].value is None
 
 
 def test_ageing_counts_the_uncertainty():

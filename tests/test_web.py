@@ -14,7 +14,7 @@ from programs import need
 
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
-from shorewatch.model import Quality, Value, to_text, utc_now
+from shorewatch.model import Quality, Reason, Value, to_text, utc_now
 from shorewatch.status import snapshot
 from shorewatch.web.app import VIEWERS_MAX, serve
 
@@ -139,6 +139,28 @@ async def test_a_bad_row_tells_its_last_good_value_inside_its_card(tmp_path, sum
         assert "(21.5 °C, good 3 min ago)" in text
         assert "stale" in text
         assert outside == ""
+
+
+async def test_a_device_s_own_words_stand_beside_the_reason(tmp_path, sumqayit):
+    """What a device says of its value is shown with the reason, on a phone too, in the card."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    at, at_s = utc_now(), time.monotonic()
+    doubt = Value(Quality.UNCERTAIN, Reason.DEVICE_DOUBT, 60.0, at, at_s, detail="value is higher")
+    fault = Value(Quality.BAD, Reason.SENTINEL, None, at, at_s, detail="<b>transducer fault")
+    image.put("room", {"temperature": fault, "humidity": doubt})
+    async with (
+        page(_snapshot(sumqayit, image)) as (_, port),
+        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=390) as browser,
+    ):
+        await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        cells = "[...document.querySelectorAll('td.quality')]"
+        texts = await browser.value(f"{cells}.map((cell) => cell.innerText).join()")
+        outside = await browser.value(f"{cells}.filter((c) => c.scrollWidth > c.offsetWidth + 1)")
+
+        assert "? device-doubt: value is higher" in texts
+        assert "✕ sentinel: <b>transducer fault" in texts
+        assert outside == []
 
 
 async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, sumqayit):

@@ -12,7 +12,7 @@ from shorewatch.alarms import Rule, When
 from shorewatch.config import AlarmConfig, Station
 from shorewatch.errors import Problem
 from shorewatch.model import Scalar
-from shorewatch.profile import Point
+from shorewatch.point import ENUMS, Point
 
 _WHEN = {
     "above": When.ABOVE, "below": When.BELOW, "is": When.IS, "is_not": When.IS_NOT,
@@ -101,9 +101,13 @@ def _limit(point: Point, key: str, given: Scalar, config: AlarmConfig) -> Scalar
         if isinstance(given, bool):
             return given
         return bool(_labelled_bit(point, key, given))
-    if point.type == "enum":
+    if point.type in ENUMS:
         if given not in point.labels.values():
             raise _Wrong(key, given, f"{point.id} is one of {_listed(point.labels.values())}")
+        return given
+    if point.type == "string":
+        if not isinstance(given, str):
+            raise _Wrong(key, given, f"{point.id} is of type string: give a text")
         return given
     raise _Wrong(key, given, f"{point.id} is of type {point.type}: use above, below or bit")
 
@@ -112,7 +116,7 @@ def _labelled_bit(point: Point, key: str, given: Scalar) -> int:
     numbers = {text: int(number) for number, text in point.labels.items()}
     if isinstance(given, str) and given in numbers:
         return numbers[given]
-    most = {"bit": 1, "bits": 15, "bits32": 31}[point.type]
+    most = 1 if point.type == "bit" else point.width - 1
     if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= most:
         return given
     near = _hint(str(given), numbers)

@@ -22,6 +22,7 @@ from cyclopts import App, Group, Parameter
 from shorewatch.alarmcli import alarm
 from shorewatch.control import DEFAULT_STATE
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
+from shorewatch.profilecli import profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +48,7 @@ plant = App(
 )
 app.command(plant)
 app.command(alarm)
+app.command(profile)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")

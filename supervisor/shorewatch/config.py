@@ -25,7 +25,8 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from shorewatch.assets import asset_folder
 from shorewatch.errors import ConfigError, Problem
-from shorewatch.profile import Id, Point, Profile, load_profiles
+from shorewatch.point import Id, Point
+from shorewatch.profile import Profile, load_profiles
 from shorewatch.toml import Key, Table, TomlFile, load_toml, read_toml
 
 

@@ -11,11 +11,12 @@ the image, version 1 (32-bit values high word first):
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from shorewatch.conversion import Doubt
 from shorewatch.errors import WrongBoardError
-from shorewatch.model import NEVER, Quality, Reason, Value
+from shorewatch.model import NEVER, Quality, Reason, Value, good_value
 from shorewatch.plan import BLOCK_HEADER, Block
 
 MAGIC = 0x5357
@@ -149,17 +150,24 @@ def decode_block(block: Block, words: Sequence[int], moment: Moment) -> Mapping[
     """
     assert len(words) == block.size, "a block is read whole"
     age_ms = _long(words, 2)
-    if age_ms == AGE_NEVER:
-        reason = _STATUS.get(words[1] & 0xFF, Reason.NEVER_READ)
-        return dict.fromkeys((name for name, _ in block.points), NEVER.made_bad(reason))
     status = words[1] & 0xFF
-    data = words[BLOCK_HEADER:]
-    values = {}
-    for name, offset in block.points:
-        value = _decode_point(block, name, offset, data, moment, age_ms / 1000)
-        if status != _GOOD:
-            value = value.made_bad(_STATUS.get(status, Reason.DEVICE_GARBLED))
-        values[name] = value
+    if age_ms == AGE_NEVER:
+        reason = _STATUS.get(status, Reason.NEVER_READ)
+        return dict.fromkeys((name for name, _ in block.points), NEVER.made_bad(reason))
+    age_s = age_ms / 1000
+    at, at_s = earlier(moment.at, age_s), moment.mono_s - age_s
+    found = block.decoder.decode(words[BLOCK_HEADER:])
+    values = {
+        name: _doubtful(item, at, at_s, moment.uncertainty_s)
+        if isinstance(item, Doubt)
+        else good_value(item, at, at_s, moment.uncertainty_s)
+        for name, item in found.items()
+    }
+    if moment.at < CLOCK_AT_MIN:
+        values = {name: _unclocked(value) for name, value in values.items()}
+    if status != _GOOD:
+        reason = _STATUS.get(status, Reason.DEVICE_GARBLED)
+        return {name: value.made_bad(reason) for name, value in values.items()}
     return values
 
 
@@ -168,25 +176,23 @@ def earlier(at: datetime, span_s: float) -> datetime:
     return at - timedelta(seconds=span_s)
 
 
-def _decode_point(
-    block: Block, name: str, offset: int, data: Sequence[int], moment: Moment, age_s: float
-) -> Value:
-    point = block.device.points[name]
-    if point.type == "bit":
-        words: Sequence[int] = [data[offset // 16] >> offset % 16 & 1]
-    else:
-        words = data[offset : offset + point.count]
-    value, quality, reason = point.decode(words)
-    if quality is Quality.GOOD and moment.at < CLOCK_AT_MIN:
-        quality, reason = Quality.UNCERTAIN, Reason.CLOCK
+def _doubtful(doubt: Doubt, at: datetime, at_s: float, uncertainty_s: float) -> Value:
     return Value(
-        quality,
-        reason,
-        value,
-        acquired_at=earlier(moment.at, age_s),
-        acquired_s=moment.mono_s - age_s,
-        uncertainty_s=moment.uncertainty_s,
+        doubt.quality,
+        doubt.reason,
+        doubt.value,
+        acquired_at=at,
+        acquired_s=at_s,
+        uncertainty_s=uncertainty_s,
+        detail=doubt.detail,
     )
+
+
+def _unclocked(value: Value) -> Value:
+    """`value` at a time that is not known: uncertain if it was good."""
+    if value.quality is not Quality.GOOD:
+        return value
+    return replace(value, quality=Quality.UNCERTAIN, reason=Reason.CLOCK)
 
 
 def _long(words: Sequence[int], index: int) -> int:

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     OUT_OF_RANGE = "out-of-range"
     FROZEN = "frozen"
     UNKNOWN_CODE = "unknown-code"
+    DEVICE_DOUBT = "device-doubt"
     CONFIG = "config"
     MAINTENANCE = "maintenance"
     CLOCK = "clock-unsynchronised"
@@ -49,7 +50,8 @@ class Value:
     """One point at one moment.
 
     `value` is None exactly when quality is bad: the last good one is kept apart, with its time.
-    `uncertainty_s` says how far `acquired_at` may be off, either way.
+    `uncertainty_s` says how far `acquired_at` may be off, either way. `detail` is what the device
+    says of a value that is not good ("transducer fault"), in its profile's words.
     """
 
     quality: Quality
@@ -60,6 +62,7 @@ class Value:
     uncertainty_s: float = 0.0
     last_good: Scalar | None = None
     last_good_at: datetime | None = None
+    detail: str | None = None
 
     def __post_init__(self) -> None:
         assert (self.value is None) == (self.quality is Quality.BAD), "bad values carry no number"
@@ -71,9 +74,9 @@ class Value:
         An uncertain value is no good one: the last good one is then the one before it, if any.
         """
         if self.quality is Quality.BAD:
-            return self if self.reason is reason else replace(self, reason=reason)
+            return self if self.reason is reason else replace(self, reason=reason, detail=None)
         if self.quality is Quality.UNCERTAIN:
-            return replace(self, quality=Quality.BAD, reason=reason, value=None)
+            return replace(self, quality=Quality.BAD, reason=reason, value=None, detail=None)
         return Value(
             Quality.BAD,
             reason,
@@ -97,6 +100,38 @@ class Value:
 
 
 NEVER = Value(Quality.BAD, Reason.NEVER_READ)
+
+
+class _Draft:
+    """A good value while it is made: the slots of `Value`, not frozen yet."""
+
+    __slots__ = Value.__slots__
+
+    def __init__(
+        self, value: Scalar, acquired_at: datetime, acquired_s: float, uncertainty_s: float
+    ) -> None:
+        self.quality = Quality.GOOD
+        self.reason = None
+        self.value = value
+        self.acquired_at = acquired_at
+        self.acquired_s = acquired_s
+        self.uncertainty_s = uncertainty_s
+        self.last_good = None
+        self.last_good_at = None
+        self.detail = None
+
+
+def good_value(
+    value: Scalar, acquired_at: datetime, acquired_s: float, uncertainty_s: float
+) -> Value:
+    """`Value(GOOD, None, value, ...)` in a quarter of its time; its rules hold by construction.
+
+    A frozen dataclass sets each field through a function call; decoding makes a value for every
+    point of every poll. A class of the same slots is filled and then given its real name.
+    """
+    draft = _Draft(value, acquired_at, acquired_s, uncertainty_s)
+    draft.__class__ = Value  # type: ignore[assignment]
+    return draft  # type: ignore[return-value]
 
 
 def to_json(value: Scalar | None) -> Scalar | None:

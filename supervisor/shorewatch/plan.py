@@ -34,14 +34,19 @@ from functools import cached_property
 
 from shorewatch.budget import PROBE_SHARE, Budget, Request, budget, oldest_s
 from shorewatch.config import (
+    BoardConfig,
     BusConfig,
     Device,
+    DeviceConfig,
     InputConfig,
+    LinkConfig,
     Station,
     load_board_type,
 )
+from shorewatch.decoder import Decoder
 from shorewatch.errors import ConfigError, Problem
-from shorewatch.profile import Point, Profile, Whole
+from shorewatch.point import Point
+from shorewatch.profile import Profile
 
 FORMAT = 2
 BLOCK_AREA = 0x1000
@@ -55,7 +60,7 @@ BIT_CHANGED, ABOVE, BELOW, ABOVE_SIGNED, BELOW_SIGNED = range(1, 6)
 _PARITY = {"N": 0, "E": 1, "O": 2}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """One read request, and where its answer stands in the board's image.
 
@@ -90,6 +95,11 @@ class Block:
     def age_s_max(self) -> float:
         """Seconds after which the first of its points is stale."""
         return min(self.device.points[name].age_max_s for name, _ in self.points)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """What makes values of its registers."""
+        return Decoder([(self.device.points[name], offset) for name, offset in self.points])
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +241,34 @@ def compile_board(station: Station, board_id: str) -> BoardPlan:
     blocks: list[Block] = []
     image = BLOCK_AREA
     for device in station.of_board(board_id):
-        for function, period_s, address, count, points in _requests(device):
-            offsets = tuple((point.id, point.address - address) for point in points)
-            period_ms = round(period_s * 1000)
-            block = Block(len(blocks), device, function, address, count, period_ms, image, offsets)
-            blocks.append(block)
-            image += block.size
+        found = _blocks(device, len(blocks), image)
+        blocks += found
+        image += sum(block.size for block in found)
     plan = BoardPlan(station, board_id, tuple(blocks))
     if problems := list(_limits(plan, image)):
         raise ConfigError(problems)
     return plan
+
+
+def blocks_alone(profile: Profile, baud: int) -> list[Block]:
+    """What a board would ask one device of this type, alone on a bus (8E1) of this baud rate."""
+    config = DeviceConfig(id="device", name=profile.name, profile=profile.id, unit_id=1)
+    bus = BusConfig.model_validate({"uart": 0, "baud": baud, "device": [config]})
+    link = LinkConfig(port="link")
+    board = BoardConfig(id="board", type="virtual", unique_id="00000000", link=link, bus=[bus])
+    return _blocks(Device(config, profile, board, bus), 0, BLOCK_AREA)
+
+
+def _blocks(device: Device, index: int, image: int) -> list[Block]:
+    """The blocks of one device, numbered from `index`, from `image` on in the board's image."""
+    blocks: list[Block] = []
+    for function, period_s, address, count, points in _requests(device):
+        offsets = tuple((point.id, point.address - address) for point in points)
+        period_ms = round(period_s * 1000)
+        at = index + len(blocks)
+        blocks.append(Block(at, device, function, address, count, period_ms, image, offsets))
+        image += blocks[-1].size
+    return blocks
 
 
 def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
@@ -285,8 +313,8 @@ def _requests(device: Device) -> Iterator[tuple[int, float, int, int, list[Point
     profile = device.profile
     left = list(profile.point)
     for whole in profile.whole:
-        inside = [point for point in left if _is_inside(point, whole)]
-        left = [point for point in left if not _is_inside(point, whole)]
+        inside = [point for point in left if whole.holds(point)]
+        left = [point for point in left if not whole.holds(point)]
         if inside:
             period_s = min(point.period_s for point in inside)
             yield inside[0].function, period_s, whole.address, whole.count, inside
@@ -297,15 +325,6 @@ def _requests(device: Device) -> Iterator[tuple[int, float, int, int, list[Point
             start = run[0].address
             end = max(point.address + point.count for point in run)
             yield function, period_s, start, end - start, run
-
-
-def _is_inside(point: Point, whole: Whole) -> bool:
-    end = whole.address + whole.count
-    return (
-        point.table == whole.table
-        and whole.address <= point.address
-        and point.address + point.count <= end
-    )
 
 
 def _merge(points: Sequence[Point], device: Device) -> Iterator[list[Point]]:
@@ -356,11 +375,9 @@ def _lost_s(bus: BusConfig, profile: Profile, reply_s: float) -> float:
 def _watches(block: Block, point: Point, offset: int) -> Iterator[Watch]:
     """The watches of one point that stands at `offset` of the block's data."""
     if point.watch == "change":
-        if point.type == "bit":
-            yield Watch(block, point, BIT_CHANGED, offset, bit=0)
-        else:
-            for bit, (register, place) in point.bit_places().items():
-                yield Watch(block, point, BIT_CHANGED, 16 * (offset + register) + place, bit=bit)
+        first = offset if point.is_contact else 16 * offset
+        for bit, (register, place) in point.bit_places().items():
+            yield Watch(block, point, BIT_CHANGED, first + 16 * register + place, bit=bit)
     for limit, is_above in ((point.watch_above, True), (point.watch_below, False)):
         if limit is not None:
             raw_above, threshold, hysteresis = point.threshold(limit, is_above=is_above)

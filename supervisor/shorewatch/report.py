@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from shorewatch.config import Station
 from shorewatch.model import Quality, Scalar, Value, to_json
-from shorewatch.profile import Point
+from shorewatch.point import Point
 
 
 class Reporter:

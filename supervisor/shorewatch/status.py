@@ -134,6 +134,7 @@ def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:
         "value": to_json(value.value),
         "quality": str(value.quality),
         "reason": value.reason and str(value.reason),
+        "detail": value.detail,
         "age_s_max": point.age_max_s,
         "uncertainty_s": round(value.uncertainty_s, 4),
         "age_s": None if value.acquired_s is None else round(value.age_s(now_s), 3),

@@ -59,6 +59,16 @@ def test_a_now_message_says_age_and_quality(station: Station, at: At) -> None:
     assert (points["c"]["age_s"], points["c"]["acquired_at"]) == (None, None)
 
 
+def test_what_a_device_says_of_a_value_is_published(station: Station, at: At) -> None:
+    """The device's own words stand beside the reason; without any there is no such key."""
+    doubt = Value(Quality.BAD, Reason.SENTINEL, acquired_at=at(0), detail="transducer fault")
+    body = topics.now("pfe", {"a": doubt, "b": NEVER}, at(2), 102.0)
+    points = json.loads(topics.encode(body))["points"]
+
+    assert points["a"]["detail"] == "transducer fault"
+    assert "detail" not in points["b"]
+
+
 def test_now_expires_with_its_shortest_maximum_age(station: Station) -> None:
     """The expiry is the shortest maximum age, rounded up to a second, at least one."""
     for device in station.devices.values():

@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 from shorewatch.config import Device, Station
 from shorewatch.errors import DemoError
 from shorewatch.model import Quality, Scalar
+from shorewatch.plan import blocks_alone
 from shorewatch.plant.cable import reading
 from shorewatch.plant.devices import SimulatedDevice, servers, simulated
 from shorewatch.plant.line import Refusal, answer
 from shorewatch.plant.world import World
+from shorewatch.point import Point
+from shorewatch.profile import Profile, load_profiles
 
 UTC_S = 1_795_000_000.25
 SEED = 7
+PROFILES = load_profiles()
 
 
 def device_of(station: Station, device_id: str) -> SimulatedDevice:
@@ -165,3 +169,53 @@ def test_an_unknown_type_is_named(sumqayit: Station) -> None:
     profile = known.profile.model_copy(update={"id": "unheard-of"})
     with pytest.raises(DemoError, match=r"'pfe'.*'unheard-of'.*xy-md02"):
         simulated(Device(known.config, profile, known.board, known.bus), "sumqayit", SEED)
+
+
+def sound_value(profile: Profile, point: Point, data: st.DataObject) -> Scalar:
+    """A value that a device of the type may have; what others are tied to lets them be good."""
+    for tied in profile.point:
+        if tied.scale_by is not None and tied.scale_by.enum == point.id:
+            return [*tied.scale_by.factors][-1]
+        if tied.quality_by is not None and tied.quality_by.point == point.id:
+            doubtful = {*tied.quality_by.bad, *tied.quality_by.uncertain}
+            return next(label for label in point.labels.values() if label not in doubtful)
+    if point.type == "string":
+        return data.draw(st.text(st.characters(codec="ascii", categories="L"), max_size=8))
+    if point.type == "bit":
+        return data.draw(st.booleans())
+    if point.type in ("bits", "bits32"):
+        bits = [int(bit) for bit in point.labels] or [0]
+        return sum(1 << bit for bit in data.draw(st.sets(st.sampled_from(bits))))
+    if point.labels:
+        return data.draw(st.sampled_from([*point.labels.values()]))
+    low, high = point.range or (0, 1000)
+    if point.type[0] in "us" and point.scaling.is_whole and point.scale_by is None:
+        return data.draw(st.integers(int(low), min(int(high), 30_000)))
+    # Four decimals leave 16 bits no more than 3.2767.
+    return data.draw(st.floats(low, min(high, 3 if point.scale_by else 100)))
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_what_a_device_of_any_shipped_type_has_is_what_is_decoded(
+    name: str, data: st.DataObject
+) -> None:
+    """Values put into registers by a profile come out of its requests, within their resolution."""
+    profile = PROFILES[name]
+    values = {point.id: sound_value(profile, point, data) for point in profile.point}
+    device = SimulatedDevice({}, profile.point, lambda utc_s: values, {}, 0.0)
+    tables = {point.function: point.table for point in profile.point}
+
+    for block in blocks_alone(profile, 19200):
+        cells = device.cells(tables[block.function], UTC_S)
+        read = [cells.get(at, 0) for at in range(block.address, block.address + block.count)]
+        if block.function < 3:
+            read = [sum(bit << i for i, bit in enumerate(read))]
+        for point_id, found in block.decoder.decode(read).items():
+            wanted, point = values[point_id], profile.points[point_id]
+            if isinstance(wanted, float):
+                resolution = float(point.scaling.gain) if point.type[0] in "us" else 0.0
+                assert found == pytest.approx(wanted, rel=1e-6, abs=max(resolution, 1e-9))
+            else:
+                assert found == wanted

@@ -176,7 +176,7 @@ def birth(device: Device) -> dict[str, object]:
             "type": point.type,
             "table": point.table,
             "address": point.address,
-            "scale": point.scale,
+            "scale": float(point.scaling.gain),
             "range": point.range,
             "labels": point.labels,
             "period_s": point.period_s,
@@ -278,6 +278,8 @@ def _point(value: Value, now_s: float) -> dict[str, object]:
         "age_s": None if math.isinf(age_s) else round(age_s, 3),
         "uncertainty_s": round(value.uncertainty_s, 4),
     }
+    if value.detail is not None:
+        point["detail"] = value.detail
     if value.quality is Quality.BAD:
         point["last_good"] = to_json(value.last_good)
         point["last_good_at"] = to_text(value.last_good_at)

@@ -18,7 +18,7 @@ from shorewatch.model import Scalar
 from shorewatch.plant import cable
 from shorewatch.plant.line import Refusal, Server
 from shorewatch.plant.world import World
-from shorewatch.profile import Point
+from shorewatch.point import Point
 
 _OUTPUT_ON, _NEGATIVE_POLARITY, _DOUBLE_END = 1 << 0, 1 << 3, 1 << 4
 _CONVERTERS = 4
@@ -74,7 +74,10 @@ class SimulatedDevice:
         values = self.values(utc_s)
         for point in self.points:
             if point.table == table and point.id in values:
-                found |= _placed(point.encode(values[point.id]), point.address)
+                for at, word in enumerate(point.encode(values[point.id], values), point.address):
+                    # Points may share a register, each with some of its bits.
+                    is_part = point.first_bit is not None
+                    found[at] = found.get(at, 0) | word if is_part else word
         return found
 
 

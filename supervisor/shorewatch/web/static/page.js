@@ -109,7 +109,7 @@ function pointRow(point) {
   } else {
     row.append(make("td", "value", point.text), make("td", "unit", unit), make("td", "age", span(point.age_s)));
   }
-  row.append(make("td", "quality", bad ? `${sign} ${point.reason}` : "good"));
+  row.append(make("td", "quality", bad ? `${sign} ${[point.reason, point.detail].filter(Boolean).join(": ")}` : "good"));
   row.firstChild.scope = "row";
   return row;
 }
@@ -170,7 +170,7 @@ function aged(s, silentS) {
   const age = (point) => {
     const found = { ...point, age_s: point.age_s === null ? null : point.age_s + silentS };
     if (point.quality !== "bad" && found.age_s + point.uncertainty_s > point.age_s_max) {
-      Object.assign(found, { quality: "bad", reason: "stale" });
+      Object.assign(found, { quality: "bad", reason: "stale", detail: null });
       if (point.quality === "good") Object.assign(found, { last_good_text: point.text, last_good_at: point.acquired_at });
     } else if (lost && point.quality === "good") {
       Object.assign(found, { quality: "uncertain", reason: "not current" });
