@@ -13,10 +13,10 @@ import pytest
 
 from shorewatch import control
 from shorewatch.assets import asset_folder
-from shorewatch.control import ControlError, ask, serving
+from shorewatch.control import Caller, ControlError, ask, serving
 
 
-async def echo(request: Mapping[str, object]) -> Mapping[str, object]:
+async def echo(request: Mapping[str, object], caller: Caller) -> Mapping[str, object]:
     if request.get("do") == "fail":
         raise ValueError("that cannot be done")
     return {"heard": dict(request)}
@@ -126,4 +126,4 @@ def test_alarms_of_a_running_station(tmp_path: Path) -> None:
             gateway.terminate()
             assert gateway.wait(20) == 0
     done = alarm("list", "--state-dir", str(state))
-    assert done.returncode == 1 and "no station runs in" in done.stderr
+    assert done.returncode == 2 and "no station runs in" in done.stderr
