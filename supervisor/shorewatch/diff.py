@@ -171,9 +171,12 @@ def _keys(before: Fields, after: Fields, at: str = "") -> Iterator[tuple[str, ob
 def _things(station: Station) -> Iterator[tuple[tuple[str, str], Fields]]:
     """Everything that a station has, by noun and name."""
     for noun, table in station.file.model_dump(mode="json", by_alias=True).items():
-        tables = table if isinstance(table, list) else [table] * (table is not None)
-        for entry in tables:
-            yield (noun, str(entry.get("id", ""))), _own(noun, entry)
+        if not isinstance(table, list):
+            if table is not None:
+                yield (noun, ""), table
+            continue
+        for entry in table:
+            yield (noun, str(entry.get("id"))), _own(noun, entry)
             for bus in entry.get("bus", ()):
                 yield ("bus", f"{entry['id']}.{bus['uart']}"), _own("bus", bus)
             for contact in entry.get("input", ()):

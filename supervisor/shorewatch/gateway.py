@@ -29,6 +29,7 @@ from shorewatch.report import Reporter
 from shorewatch.status import Snapshot, device_row, snapshot
 
 STALE_CHECK_S = 1.0
+CANCEL_AGAIN_S = 0.1
 
 
 class Gateway:
@@ -165,10 +166,12 @@ class Gateway:
 
     async def _stop(self, *names: str) -> None:
         """End parts and wait until they have; what is not running is done."""
-        ending = [self._running.pop(name) for name in names if name in self._running]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)  # the group sees exceptions, too
+        ending = {self._running.pop(name) for name in names if name in self._running}
+        while ending:
+            for task in ending:
+                task.cancel()
+            # Python 3.11's wait_for drops a cancellation that meets its result: then once more.
+            _, ending = await asyncio.wait(ending, timeout=CANCEL_AGAIN_S)
 
     def _linked(self, plan: BoardPlan) -> BoardLink:
         return BoardLink(
