@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from running_station import STEPS, RunningStation, room_samples, running_station
 from shorewatch.compiled import load_compiled
 from shorewatch.control import ControlError
 
+SHIPPED = Path(str(resources.files("shorewatch"))) / "profiles"
 ALARM = """
 [[alarm]]
 id = "room-warm"
@@ -135,9 +137,8 @@ async def test_another_scale_needs_no_plan_but_its_values_begin_anew(tmp_path, q
     """A profile changed in its scale alone is decoded so at once, over the same connection."""
     profiles = tmp_path / "profiles"
     profiles.mkdir()
-    shipped = (Path(__file__).parents[1] / "supervisor/shorewatch/profiles/xy-md02.toml").read_text()
     own = profiles / "own.toml"
-    own.write_text(shipped.replace('"xy-md02"', '"own"', 1))
+    own.write_text((SHIPPED / "xy-md02.toml").read_text().replace('"xy-md02"', '"own"', 1))
     text = quiet_text.replace('profile = "sdm630"', 'profile = "own"')
     async with running_station(tmp_path, text) as station:
         board = station.boards["pfe-room"]

@@ -117,7 +117,8 @@ class _Server:
         try:
             await self._serve(reader, writer, caller)
         except (OSError, ValueError, TimeoutError):
-            pass  # who asked has gone, asks without end, or does not listen
+            # Who asked has gone, asks without end, or does not listen: nothing waits for them.
+            writer.transport.abort()
         finally:
             writer.close()
             if caller.release is not None:

@@ -136,8 +136,7 @@ class BoardLink:
                 await self._set_down(str(error), Reason.CONFIG)
                 await asyncio.sleep(CONFIG_RETRY_S)
             except MaintenanceError as error:
-                await self._set_down(str(error), Reason.MAINTENANCE)
-                await self._maintenance_over()
+                await self._maintenance_over(str(error))
             except LinkError as error:
                 self._failures += 1
                 if self._failures >= FAILURES_MAX:
@@ -184,12 +183,13 @@ class BoardLink:
             self._heard = (self._heard + data)[-_HEARD_MAX:]
         return data
 
-    async def _maintenance_over(self) -> None:
+    async def _maintenance_over(self, text: str) -> None:
         """Wait while frames would be typed into a prompt: 01 and 04 are Ctrl-A and Ctrl-D there."""
         was = _identity(self.port)
         until_s = time.monotonic() + MAINTENANCE_S
         self._is_waiting = True
         try:
+            await self._set_down(text, Reason.MAINTENANCE)
             while self._is_waiting and time.monotonic() < until_s:
                 await asyncio.sleep(QUIET_S)
                 self._is_waiting = self._is_waiting and _identity(self.port) == was
