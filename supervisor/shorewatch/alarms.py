@@ -229,7 +229,7 @@ class Alarms:
             alarm.rule = rule
             if alarm.is_latched and not rule.is_latching:
                 alarm.is_latched = False
-                out.append(self._said(alarm, "reset", at, text="it latches no longer"))
+                out.append(self._said(alarm, "reset", at, text="its rule does not latch"))
         self._set_alarms(alarms)
         for alarm in alarms:
             self._review(alarm, now_s, at, out)
