@@ -189,3 +189,17 @@ async def test_the_wait_for_a_board_at_its_prompt_can_be_ended(tmp_path, quiet_t
         records = await station.stop()
     (said,) = [r for r in records if r.get("what") == "maintenance ended"]
     assert (said["source"], said["by"]) == ("board/pfe-room", "ali")
+
+
+async def test_a_port_can_be_borrowed_again_and_again(tmp_path, quiet_text):
+    """Whatever the link is at when its port is asked for, it lets go and comes back."""
+    async with running_station(tmp_path, quiet_text) as station:
+
+        def work() -> None:
+            for _ in range(30):
+                with borrowed(station.state, "beach", **TOOL) as found:
+                    serial.Serial(found["port"], found["baud"], exclusive=True).close()
+
+        await until_back(station)
+        await asyncio.to_thread(work)
+        await station.until(lambda live: live["boards"]["beach"]["up"])

@@ -10,8 +10,8 @@ A Unix socket, `control.sock` in the state directory, for its owner alone. One l
 
 Nothing that can be asked reaches a board.
 
-Limits: requests of 8 kB, the first within 10 s, answered within 60 s, answers taken within 10 s; 16
-answered at once, 64 connections.
+Limits: requests of 8 kB, the next within 10 s unless a port is lent, answered within 60 s, answers
+taken within 10 s; 16 answered at once, 64 connections.
 """
 
 import asyncio

@@ -48,6 +48,8 @@ async def run_station(compiled: Compiled, state_dir: Path, load: Callable[[], Co
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    # Until it can be answered: the file has just been read.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     size_bytes_max = station.file.outbox.size_mb_max * 1_000_000
     outbox_path = state_dir / station.file.outbox.file
     async with (

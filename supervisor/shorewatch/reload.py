@@ -80,7 +80,11 @@ class Reloader:
 
     async def _reload(self, by: str) -> Diff:
         """Raises ConfigError, and then nothing has changed."""
-        compiled = await asyncio.to_thread(self._load)
+        try:
+            compiled = await asyncio.to_thread(self._load)
+        except OSError as error:
+            rule = f"cannot be read: {error.strerror}"
+            raise ConfigError([Problem(str(error.filename), None, "file", None, rule)]) from error
         diff = compare(self._gateway.compiled, compiled)
         if problems := _restarts(diff, compiled):
             raise ConfigError(problems)
