@@ -302,10 +302,11 @@ class Naive:
         return "normal" if self.acked else "returned"
 
 
+_WORDS = ["ack", "reset", "unshelve", "out", "in", "restart", "reload"]
 STEPS = st.one_of(
     st.tuples(st.just("wait"), st.integers(1, 6)),
     st.tuples(st.just("value"), st.one_of(st.none(), st.integers(2, 8))),
-    st.tuples(st.sampled_from(["ack", "reset", "unshelve", "out", "in", "restart"]), st.just(0)),
+    st.tuples(st.sampled_from(_WORDS), st.just(0)),
     st.tuples(st.just("shelve"), st.integers(1, 9)),
 )
 RULES = st.builds(
@@ -322,7 +323,7 @@ RULES = st.builds(
 def test_any_history_agrees_with_the_naive_machine(
     rule: Rule, steps: list[tuple[str, Any]]
 ) -> None:
-    """On random histories with restarts the machine shows what counting second by second shows."""
+    """On random histories with restarts and reloads the machine shows what counting second by second shows."""
     bench, naive = Bench([rule]), Naive(rule)
     alarms = bench.alarms
     for what, number in steps:
@@ -355,6 +356,8 @@ def test_any_history_agrees_with_the_naive_machine(
         elif what == "restart":
             bench.restart()
             naive.known = False
+        elif what == "reload":
+            assert alarms.adopt([rule], now_s, at) == []
         assert bench.state() == naive.state, (what, number)
 
 

@@ -81,11 +81,10 @@ class Reloader:
     async def _reload(self, by: str) -> Diff:
         """Raises ConfigError, and then nothing has changed."""
         try:
-            compiled = await asyncio.to_thread(self._load)
+            compiled, diff = await asyncio.to_thread(self._read, self._gateway.compiled)
         except OSError as error:
             rule = f"cannot be read: {error.strerror}"
             raise ConfigError([Problem(str(error.filename), None, "file", None, rule)]) from error
-        diff = compare(self._gateway.compiled, compiled)
         if problems := _restarts(diff, compiled):
             raise ConfigError(problems)
         if not diff.is_empty:
@@ -97,6 +96,10 @@ class Reloader:
         await self._record(body, diff.lines()[1:])
         return diff
 
+    def _read(self, old: Compiled) -> tuple[Compiled, Diff]:
+        compiled = self._load()
+        return compiled, compare(old, compiled)
+
     async def _refuse(self, by: str, problems: Sequence[Problem]) -> None:
         gateway = self._gateway
         at = utc_now()
@@ -106,7 +109,7 @@ class Reloader:
         gateway.trouble = {
             "text": (
                 f"the file on disk cannot be taken; running configuration "
-                f"{gateway.station.config_hash} since {to_text(gateway.config_since)}"
+                f"{gateway.station.config_hash} since {gateway.config_since:%Y-%m-%d %H:%M:%S} UTC"
             ),
             "at": to_text(at),
             "problems": lines[:LINES_MAX],
