@@ -31,3 +31,11 @@ def write(tmp_path: Path):  # type: ignore[no-untyped-def]
         return path
 
     return _write
+
+
+@pytest.fixture
+def quiet_text(station_text: str) -> str:
+    """The shipped station without page, uplinks and alarms, its links polled fast."""
+    head, _, rest = station_text.partition("[page]")
+    boards = rest.partition("\n[[alarm]]")[0].partition("[[board]]")[2]
+    return head + "[[board]]" + boards.replace('.link"', '.link"\npoll_s = 0.02\ntimeout_s = 0.3')

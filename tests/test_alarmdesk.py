@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -328,3 +329,24 @@ def test_the_shipped_stations_have_a_realistic_list(name) -> None:
     alarms = compiled.station.file.alarm
     assert len(alarms) == len(compiled.rules) >= 60
     assert {"critical", "major", "minor", "warning"} == {alarm.priority for alarm in alarms}
+
+
+async def test_an_alarm_removed_while_it_stood_does_not_come_back_with_its_id(
+    compiled, tmp_path
+) -> None:
+    """Its end is on record; put in again later, after a restart, it begins normal."""
+    path = tmp_path / "o.sqlite"
+    async with running(compiled, path) as bench:
+        bench.put("room", temperature=28.5)
+        await bench.until(room_warm="unacknowledged")
+        rules = [rule for rule in compiled.rules if rule.id != "room-warm"]
+        alarms = [config for config in compiled.station.file.alarm if config.id != "room-warm"]
+        file = compiled.station.file.model_copy(update={"alarm": alarms})
+        async with bench.desk.turn:
+            await bench.desk.adopt(replace(compiled.station, file=file), rules)
+        assert bench.states() == {}
+        with pytest.raises(AlarmError, match="no alarm 'room-warm'"):
+            await bench.tell("acknowledge", "room-warm")
+        assert (await records(bench.outbox))[-1] == ("room-warm", "removed")
+    async with running(compiled, path) as bench:
+        assert bench.states() == {}

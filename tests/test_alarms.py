@@ -302,10 +302,11 @@ class Naive:
         return "normal" if self.acked else "returned"
 
 
+_WORDS = ["ack", "reset", "unshelve", "out", "in", "restart", "reload"]
 STEPS = st.one_of(
     st.tuples(st.just("wait"), st.integers(1, 6)),
     st.tuples(st.just("value"), st.one_of(st.none(), st.integers(2, 8))),
-    st.tuples(st.sampled_from(["ack", "reset", "unshelve", "out", "in", "restart"]), st.just(0)),
+    st.tuples(st.sampled_from(_WORDS), st.just(0)),
     st.tuples(st.just("shelve"), st.integers(1, 9)),
 )
 RULES = st.builds(
@@ -322,7 +323,7 @@ RULES = st.builds(
 def test_any_history_agrees_with_the_naive_machine(
     rule: Rule, steps: list[tuple[str, Any]]
 ) -> None:
-    """On random histories with restarts the machine shows what counting second by second shows."""
+    """On random histories with restarts and reloads the machine shows what counting second by second shows."""
     bench, naive = Bench([rule]), Naive(rule)
     alarms = bench.alarms
     for what, number in steps:
@@ -355,4 +356,69 @@ def test_any_history_agrees_with_the_naive_machine(
         elif what == "restart":
             bench.restart()
             naive.known = False
+        elif what == "reload":
+            assert alarms.adopt([rule], now_s, at) == []
         assert bench.state() == naive.state, (what, number)
+
+
+def adopted(bench: Bench, *rules: Rule) -> list[tuple[str, str]]:
+    bench.rules = list(rules)
+    said = bench.alarms.adopt(rules, bench.now_s, bench.at)
+    return [(t.alarm, t.what) for t in bench._tell(said)]
+
+
+def test_an_alarm_whose_limit_changes_keeps_its_state_and_its_timers():
+    """It is as acknowledged and as far into its delay as before; the next value meets the limit."""
+    bench = Bench([above(off_delay_s=10)])
+    bench.take(("x", 6))
+    bench.alarms.acknowledge("a", "ali", bench.at)
+    bench.take(("x", 4))
+    bench.wait(6)
+    assert adopted(bench, Rule("a", "x", When.ABOVE, 7.0, off_delay_s=10)) == []
+    assert bench.state() is State.ACKNOWLEDGED
+    bench.wait(4)
+    assert bench.state() is State.NORMAL
+    bench.take(("x", 6.5))
+    assert bench.state() is State.NORMAL
+
+
+def test_an_alarm_that_is_no_more_ends_with_its_timers():
+    """It is said to be removed, and nothing of it runs out later."""
+    bench = Bench([above(on_delay_s=5), Rule("b", "x", When.ABOVE, 5.0)])
+    bench.take(("x", 6))
+    bench.alarms.shelve("b", "ali", 20, "work", bench.now_s, bench.at)
+    assert adopted(bench) == [("a", "removed"), ("b", "removed")]
+    assert bench.wait(100) == [] and bench.alarms.next_due_s == float("inf")
+    with pytest.raises(AlarmError, match="no alarm 'a'"):
+        bench.state()
+
+
+@pytest.mark.parametrize("rule", [Rule("a", "y", When.ABOVE, 5.0), Rule("a", "x", When.BELOW, 5.0)])
+def test_an_alarm_that_asks_something_else_begins_anew(rule):
+    """Its id is the same, the question is not: what stood is removed."""
+    bench = Bench([above()])
+    bench.take(("x", 6))
+    assert adopted(bench, rule) == [("a", "removed")]
+    assert bench.state() is State.NORMAL
+
+
+def test_a_new_cause_suppresses_at_once_and_a_lost_one_lets_go():
+    """Suppression follows the rules; without its cause a consequence is shown after the hold."""
+    bench = Bench([above(), Rule("b", "x", When.ABOVE, 5.0)])
+    bench.take(("x", 6))
+    assert adopted(bench, above(), Rule("b", "x", When.ABOVE, 5.0, suppressed_by=("a",))) == [
+        ("b", "suppressed")
+    ]
+    adopted(bench, Rule("b", "x", When.ABOVE, 5.0))
+    assert bench.state("b") is State.SUPPRESSED
+    bench.wait(module.HOLD_S)
+    assert bench.state("b") is State.UNACKNOWLEDGED
+
+
+def test_an_alarm_that_stops_latching_is_reset():
+    """The latch goes with the rule that held it, and that is said."""
+    bench = Bench([above(is_latching=True)])
+    bench.take(("x", 6))
+    bench.take(("x", 4))
+    assert adopted(bench, above()) == [("a", "reset")]
+    assert bench.state() is State.RETURNED

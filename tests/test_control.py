@@ -6,17 +6,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import pytest
 
 from shorewatch import control
 from shorewatch.assets import asset_folder
-from shorewatch.control import ControlError, ask, serving
+from shorewatch.control import Caller, ControlError, ask, serving
 
 
-async def echo(request: Mapping[str, object]) -> Mapping[str, object]:
+async def echo(request: Mapping[str, object], caller: Caller) -> Mapping[str, object]:
     if request.get("do") == "fail":
         raise ValueError("that cannot be done")
     return {"heard": dict(request)}
@@ -126,4 +126,93 @@ def test_alarms_of_a_running_station(tmp_path: Path) -> None:
             gateway.terminate()
             assert gateway.wait(20) == 0
     done = alarm("list", "--state-dir", str(state))
-    assert done.returncode == 1 and "no station runs in" in done.stderr
+    assert done.returncode == 2 and "no station runs in" in done.stderr
+
+
+async def test_a_connection_may_ask_again(tmp_path: Path) -> None:
+    """A second line is answered as the first was."""
+    async with serving(tmp_path, echo):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / control.NAME)
+        for word in ("x", "y"):
+            writer.write(json.dumps({"do": word}).encode() + b"\n")
+            assert json.loads(await reader.readline())["heard"] == {"do": word}
+        writer.close()
+
+
+async def test_what_hangs_on_a_connection_is_released_with_it(tmp_path: Path) -> None:
+    """The caller's end and the station's end release it alike, once."""
+    released: list[str] = []
+
+    async def hold(request: Mapping[str, object], caller: Caller) -> Mapping[str, object]:
+        async def release() -> None:
+            released.append(str(request["do"]))
+
+        caller.release = release
+        return {}
+
+    async with serving(tmp_path, hold):
+        _, writer = await connected(tmp_path, "theirs")
+        writer.close()
+        while not released:
+            await asyncio.sleep(0.01)
+        _, ours = await connected(tmp_path, "ours")
+    assert released == ["theirs", "ours"]
+    ours.close()
+
+
+async def test_hanging_up_says_why(tmp_path: Path) -> None:
+    """The last line of a connection that the station ends is its reason."""
+    callers: list[Caller] = []
+
+    async def keep(request: Mapping[str, object], caller: Caller) -> Mapping[str, object]:
+        callers.append(caller)
+        return {}
+
+    async with serving(tmp_path, keep):
+        reader, writer = await connected(tmp_path, "x")
+        callers[0].hang_up("its time was over")
+        assert json.loads(await reader.readline()) == {"ok": False, "error": "its time was over"}
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_reader_that_is_slow_is_dropped(tmp_path, monkeypatch) -> None:
+    """Who follows and does not read is let go, with all that waited for it."""
+    monkeypatch.setattr(control, "TIMEOUT_S", 0.2)
+    ended = asyncio.Event()
+
+    async def flood(request: Mapping[str, object], caller: Caller) -> AsyncGenerator:
+        async def lines() -> AsyncGenerator:
+            try:
+                while True:
+                    yield {"text": "x" * 10_000}
+            finally:
+                ended.set()
+
+        return lines()
+
+    async with serving(tmp_path, flood):
+        _, writer = await asyncio.open_unix_connection(tmp_path / control.NAME, limit=1000)
+        writer.write(b'{"do": "follow"}\n')
+        await asyncio.wait_for(ended.wait(), 60)
+        writer.close()
+
+
+async def test_connections_have_a_limit(tmp_path, monkeypatch) -> None:
+    """One too many is told so; the others are served on."""
+    monkeypatch.setattr(control, "CONNECTIONS_MAX", 1)
+    async with serving(tmp_path, echo):
+        reader, writer = await connected(tmp_path, "x")
+        with pytest.raises(ControlError, match="1 connections are open already"):
+            await asyncio.to_thread(ask, tmp_path, {"do": "x"})
+        writer.write(b'{"do": "y"}\n')
+        assert json.loads(await reader.readline())["ok"]
+        writer.close()
+
+
+async def connected(folder: Path, do: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that has had its first answer."""
+    reader, writer = await asyncio.open_unix_connection(folder / control.NAME)
+    writer.write(json.dumps({"do": do}).encode() + b"\n")
+    assert json.loads(await reader.readline())["ok"]
+    return reader, writer

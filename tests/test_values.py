@@ -322,3 +322,42 @@ def test_a_device_that_refuses_an_address_gets_a_hint(sumqayit):
     assert "set merge = false" in str(_hint(device, bad, counters))
     assert _hint(device, {"power": Value(Quality.BAD, Reason.STALE)}, counters) is None
     assert _hint(device, bad, replace(counters, exception=4)) is None
+
+
+def test_an_image_keeps_what_is_kept_and_begins_the_rest_anew(sumqayit):
+    """Over a change of the station, kept points have their values, others were never read."""
+    image = Image(sumqayit, clock=lambda: 1000.0)
+    image.put("room", {"temperature": good(21.5), "humidity": good(40.0)})
+    image.adopt(sumqayit, {"room": {"temperature"}, "pfe": set()})
+    assert image.look("room")["temperature"].value == 21.5
+    assert image.look("room")["humidity"] is NEVER
+
+
+def test_a_heartbeat_that_goes_on_is_not_forgiven(sumqayit):
+    """A device that was frozen is frozen after a change that does not concern it."""
+    image = Image(sumqayit, clock=lambda: 1020.0)
+    for at_s in (1000.0, 1011.0):
+        image.put("manhole", {"heartbeat": good(5, at_s), "water_level": good(1.0, at_s)})
+    assert image.look("manhole")["water_level"].reason is Reason.FROZEN
+    image.adopt(sumqayit, {"manhole": sumqayit.devices["manhole"].points.keys()})
+    image.put("manhole", {"heartbeat": good(5, 1012.0), "water_level": good(1.1, 1012.0)})
+    assert image.look("manhole")["water_level"].reason is Reason.FROZEN
+
+
+async def test_only_devices_that_changed_are_told(sumqayit):
+    """Who watches the image hears of those with a point that begins anew."""
+    image = Image(sumqayit)
+    changes = image.watch()
+    kept = {d.id: d.points.keys() for d in sumqayit.devices.values()}
+    image.adopt(sumqayit, kept | {"room": {"humidity"}})
+    assert await changes.take() == {"room"}
+
+
+def test_a_reporter_records_anew_what_begins_anew(sumqayit):
+    """What is kept is not recorded again without a change; the rest is new."""
+    reporter = Reporter(sumqayit)
+    values = {"temperature": good(21.5), "humidity": good(40.0)}
+    reporter.changes("room", values)
+    reporter.adopt(sumqayit, {"room": {"temperature"}})
+    body = reporter.changes("room", values)
+    assert body is not None and body["points"] == {"humidity": 40.0}

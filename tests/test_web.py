@@ -231,6 +231,25 @@ async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
             assert await browser.value("document.documentElement.scrollWidth") <= 390
 
 
+async def test_a_station_file_that_was_not_taken_is_shown(tmp_path, sumqayit):
+    """The card says what runs on and what is wrong with the file, cut to what is listed."""
+    chromium = need("chromium")
+    trouble = {
+        "text": "the file on disk cannot be taken; running configuration 1a2b since noon",
+        "at": to_text(utc_now()), "problems": ["s.toml:44: unit_id: must be 1 to 247"], "count": 3,
+    }  # fmt: skip
+    look = _snapshot(sumqayit, trouble=trouble)
+    async with page(look) as (_, port):
+        url = f"http://127.0.0.1:{port}/"
+        async with opened(chromium, url, tmp_path, width=390) as browser:
+            await browser.until("document.querySelectorAll('#health .card.is-warn').length === 1")
+            words = await browser.value("document.querySelector('#health .is-warn').innerText")
+            for said in ("Station file", "? not taken", trouble["text"], *trouble["problems"]):
+                assert said in words
+            assert "and 2 more problems" in words
+            assert await browser.value("document.documentElement.scrollWidth") <= 390
+
+
 async def test_a_page_that_hears_nothing_says_so(tmp_path, sumqayit):
     """When the gateway dies nothing on the page is called good or up, and it says since when."""
     chromium = need("chromium")
@@ -270,7 +289,7 @@ def _good(number, minutes_ago=0):
     return Value(Quality.GOOD, None, number, at, time.monotonic() - span_s)
 
 
-def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=()):
+def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=(), trouble=None):
     class NoOutbox:
         journal, first, last, written, health = "0" * 32, 0, 0, 0, None
 
@@ -278,6 +297,7 @@ def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=()):
     boards = {name: BoardStatus(is_up, why, utc_now()) for name in station.boards}
     image = image or Image(station)
     known = {"boards": boards, "uplinks": uplinks or {}, "alarms": alarms, "started_at": utc_now()}
+    known["config_trouble"] = trouble
 
     def look():
         return snapshot(station, image, NoOutbox(), **known)

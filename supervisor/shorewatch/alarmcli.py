@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from shorewatch.control import DEFAULT_STATE, ControlError, ask
+from shorewatch.control import ask, station_folder
 
 _STYLES = {"critical": "bold red", "major": "bold yellow", "minor": "cyan", "warning": ""}
 
@@ -38,7 +38,7 @@ def list_(
     from rich.padding import Padding
     from rich.text import Text
 
-    found: Any = ask(_folder(state_dir), {"do": "alarms"})["alarms"]
+    found: Any = ask(station_folder(state_dir), {"do": "alarms"})["alarms"]
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -163,16 +163,5 @@ def note(
 
 def _tell(do: str, alarm_id: str, state_dir: Path | None, by: str | None, **more: object) -> None:
     request = {"do": do, "alarm": alarm_id, "by": by or getpass.getuser(), **more}
-    reply = ask(_folder(state_dir), request)
+    reply = ask(station_folder(state_dir), request)
     print(f"{alarm_id} is {reply['state']}")
-
-
-def _folder(state_dir: Path | None) -> Path:
-    """The state directory meant: the given one, or the only one of this machine."""
-    if state_dir is not None:
-        return state_dir
-    found = sorted(DEFAULT_STATE.glob("*/")) if DEFAULT_STATE.is_dir() else []
-    if len(found) != 1:
-        names = ", ".join(folder.name for folder in found) or "none"
-        raise ControlError(f"stations in {DEFAULT_STATE}: {names}; name one with --state-dir")
-    return found[0]

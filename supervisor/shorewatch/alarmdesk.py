@@ -42,7 +42,6 @@ class AlarmDesk:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._configs = {config.id: config for config in station.file.alarm}
         self._image = image
         self._outbox = outbox
         self._there = there
@@ -53,6 +52,28 @@ class AlarmDesk:
             if name.startswith(_KEY)
         }
         self._alarms = Alarms(rules, saved, clock())
+        # Alarms whose last record found no room while the disk was sick: their state is kept later.
+        self._unkept: set[str] = set()
+        self._watchers: list[Changes] = []
+        # Held while alarms are judged or answered, and by whoever changes what there is to judge.
+        self.turn = asyncio.Lock()
+        self._watch(station, rules)
+
+    async def adopt(self, station: Station, rules: Sequence[Rule]) -> None:
+        """Judge by other rules from here on; the caller has the `turn`.
+
+        The change itself comes before the first wait, so that image and alarms can change as one.
+        Alarms that are no more are told by a record (removed), and forgotten.
+        """
+        before = self._configs
+        said = self._alarms.adopt(rules, self._clock(), utc_now())
+        self._watch(station, rules)
+        for one in said:
+            configs = before if one.what == "removed" else self._configs
+            await self._record(one, configs[one.alarm])
+
+    def _watch(self, station: Station, rules: Sequence[Rule]) -> None:
+        self._configs = {config.id: config for config in station.file.alarm}
         sources = {rule.source for rule in rules}
         self._points: dict[str, list[str]] = {}
         for source in sorted(sources):
@@ -63,9 +84,6 @@ class AlarmDesk:
             source.removeprefix("device/") for source in sources if source.startswith("device/")
         }
         self._devices = self._points.keys() | self._lost_devices
-        self._watchers: list[Changes] = []
-        # Alarms whose last record found no room while the disk was sick: their state is kept later.
-        self._unkept: set[str] = set()
 
     async def run(self) -> None:
         """Judge until cancelled."""
@@ -82,7 +100,7 @@ class AlarmDesk:
                 if self._clock() >= full_look_s:
                     changed = set(self._devices)
                     full_look_s = self._clock() + LOOK_S
-                await self._look(changed & self._devices)
+                await self._look(changed)
                 if self._clock() >= keep_s:
                     keep_s = self._clock() + KEEP_S
                     self._keep_again()
@@ -120,13 +138,14 @@ class AlarmDesk:
             return {"alarms": self.listed()}
         if not by:
             raise AlarmError("who asks? `by` is missing")
-        said = self._tell(do, alarm_id, by, text, request.get("seconds"))
-        for transition in said:
-            await self._record(transition)
+        async with self.turn:
+            for said in self._tell(do, alarm_id, by, text, request.get("seconds")):
+                await self._record(said, self._configs[said.alarm])
+            state = self._alarms[alarm_id].state
         if alarm_id in self._unkept:
             raise AlarmError(f"{do} is done, but not on record: {self._outbox.health}")
         await self._outbox.settled()
-        return {"alarm": alarm_id, "state": str(self._alarms[alarm_id].state)}
+        return {"alarm": alarm_id, "state": str(state)}
 
     def _tell(
         self, do: str, alarm_id: str, by: str, text: str, seconds: object
@@ -151,9 +170,10 @@ class AlarmDesk:
         raise AlarmError(f"{do!r} is nothing that can be done to an alarm")
 
     async def _look(self, devices: Iterable[str]) -> None:
-        values = list(self._values(devices))
-        for said in self._alarms.take(values, self._clock(), utc_now()):
-            await self._record(said)
+        async with self.turn:
+            values = list(self._values(self._devices.intersection(devices)))
+            for said in self._alarms.take(values, self._clock(), utc_now()):
+                await self._record(said, self._configs[said.alarm])
 
     def _values(self, devices: Iterable[str]) -> Iterator[tuple[str, Value]]:
         for device in devices:
@@ -166,8 +186,7 @@ class AlarmDesk:
         for source, is_there in self._there().items():
             yield source, _THERE if is_there else _LOST
 
-    async def _record(self, said: Transition) -> None:
-        config = self._configs[said.alarm]
+    async def _record(self, said: Transition, config: AlarmConfig) -> None:
         level = logging.WARNING if said.what == "raised" else logging.INFO
         _log.log(level, "alarm %s (%s) %s: %s", config.id, config.priority, said.what, config.text)
         body: dict[str, object] = {
@@ -188,14 +207,14 @@ class AlarmDesk:
             changes.add(config.id)
 
     def _keep_again(self) -> None:
-        for alarm in self._alarms:
-            alarm_id = alarm.rule.id
-            is_wanted = alarm.is_timed or alarm_id in self._unkept
-            if is_wanted and self._outbox.keep(*self._kept(alarm_id)):
+        timed = {alarm.rule.id for alarm in self._alarms if alarm.is_timed}
+        for alarm_id in timed | self._unkept:
+            if self._outbox.keep(*self._kept(alarm_id)):
                 self._unkept.discard(alarm_id)
 
     def _kept(self, alarm_id: str) -> tuple[str, dict[str, object]]:
-        return _KEY + alarm_id, self._alarms.saved(alarm_id, self._clock())
+        is_known = alarm_id in self._configs
+        return _KEY + alarm_id, self._alarms.saved(alarm_id, self._clock()) if is_known else {}
 
     def _config(self, alarm: Alarm) -> AlarmConfig:
         return self._configs[alarm.rule.id]

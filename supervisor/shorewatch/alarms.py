@@ -101,7 +101,7 @@ class Transition:
     """What happened to one alarm: the content of its journal record.
 
     `what` is raised, returned, acknowledged, reset, shelved, unshelved, suppressed, unsuppressed,
-    out-of-service, in-service or note. `by` and `text` are an operator's.
+    out-of-service, in-service, note or removed. `by` and `text` are an operator's.
     """
 
     alarm: str
@@ -184,19 +184,7 @@ class Alarms:
         self, rules: Sequence[Rule], saved: Mapping[str, Mapping[str, object]], now_s: float
     ) -> None:
         """`saved` holds what `saved()` gave before a restart; what no rule knows is left out."""
-        self._alarms = {rule.id: Alarm(rule) for rule in rules}
-        assert len(self._alarms) == len(rules), "alarm ids are unique"
-        self._by_source: dict[str, list[Alarm]] = {}
-        self._consequences: dict[str, list[Alarm]] = {}
-        self._groups: dict[str, list[Alarm]] = {}
-        for alarm in self._alarms.values():
-            rule = alarm.rule
-            self._by_source.setdefault(rule.source, []).append(alarm)
-            for cause in rule.suppressed_by:
-                assert cause in self._alarms, f"{rule.id}: {cause} is no alarm"
-                self._consequences.setdefault(cause, []).append(alarm)
-            if rule.group is not None:
-                self._groups.setdefault(rule.group, []).append(alarm)
+        self._set_alarms([Alarm(rule) for rule in rules])
         # (due, a number that makes entries comparable, alarm); stale entries are skipped.
         self._timers: list[tuple[float, int, Alarm]] = []
         self._timer_count = 0
@@ -205,6 +193,47 @@ class Alarms:
         for alarm_id, state in saved.items():
             if alarm_id in self._alarms:
                 self._restore(self._alarms[alarm_id], state, now_s)
+
+    def _set_alarms(self, alarms: Sequence[Alarm]) -> None:
+        self._alarms = {alarm.rule.id: alarm for alarm in alarms}
+        assert len(self._alarms) == len(alarms), "alarm ids are unique"
+        self._by_source: dict[str, list[Alarm]] = {}
+        self._consequences: dict[str, list[Alarm]] = {}
+        self._groups: dict[str, list[Alarm]] = {}
+        for alarm in alarms:
+            rule = alarm.rule
+            self._by_source.setdefault(rule.source, []).append(alarm)
+            for cause in rule.suppressed_by:
+                assert cause in self._alarms, f"{rule.id}: {cause} is no alarm"
+                self._consequences.setdefault(cause, []).append(alarm)
+            if rule.group is not None:
+                self._groups.setdefault(rule.group, []).append(alarm)
+
+    def adopt(self, rules: Sequence[Rule], now_s: float, at: datetime) -> list[Transition]:
+        """Judge by `rules` from here on.
+
+        An alarm that asks the same of the same source keeps its state and its timers, whatever its
+        limit is; every other one of before ends (`removed`), and others begin normal.
+        """
+        before, alarms = self._alarms, []
+        for rule in rules:
+            old = before.get(rule.id)
+            stays = old is not None and (old.rule.source, old.rule.when) == (rule.source, rule.when)
+            alarms.append(old if old is not None and stays else Alarm(rule))
+        staying = set(alarms)
+        ended = [alarm for alarm in before.values() if alarm not in staying]
+        for alarm in ended:
+            alarm.due_s = alarm.shelf_due_s = alarm.hold_due_s = None
+        out = [Transition(alarm.rule.id, "removed", State.NORMAL, at) for alarm in ended]
+        for alarm, rule in zip(alarms, rules, strict=True):
+            alarm.rule = rule
+            if alarm.is_latched and not rule.is_latching:
+                alarm.is_latched = False
+                out.append(self._said(alarm, "reset", at, text="its rule does not latch"))
+        self._set_alarms(alarms)
+        for alarm in alarms:
+            self._review(alarm, now_s, at, out)
+        return out
 
     def __getitem__(self, alarm_id: str) -> Alarm:
         """Raises AlarmError if there is no such alarm."""
@@ -410,12 +439,16 @@ class Alarms:
         self, cause: Alarm, now_s: float, at: datetime, out: list[Transition]
     ) -> None:
         for alarm in self._consequences.get(cause.rule.id, ()):
-            causes = (self._alarms[other] for other in alarm.rule.suppressed_by)
-            if any(c.is_on and not c.is_out_of_service for c in causes):
-                self._set_suppressed(alarm, True, at, out)
-            elif alarm.is_suppressed and alarm.hold_due_s is None:
-                alarm.hold_due_s = now_s + HOLD_S
-                self._start(alarm, alarm.hold_due_s)
+            self._review(alarm, now_s, at, out)
+
+    def _review(self, alarm: Alarm, now_s: float, at: datetime, out: list[Transition]) -> None:
+        """Suppress an alarm while one of its causes is on, and for a while after that."""
+        causes = (self._alarms[other] for other in alarm.rule.suppressed_by)
+        if any(c.is_on and not c.is_out_of_service for c in causes):
+            self._set_suppressed(alarm, True, at, out)
+        elif alarm.is_suppressed and alarm.hold_due_s is None:
+            alarm.hold_due_s = now_s + HOLD_S
+            self._start(alarm, alarm.hold_due_s)
 
     def _set_suppressed(
         self, alarm: Alarm, is_suppressed: bool, at: datetime, out: list[Transition]

@@ -7,11 +7,14 @@ Exit codes: 0 fine · 1 the thing checked is bad · 2 unreachable or interrupted
 import asyncio
 import contextlib
 import errno
+import getpass
+import json as json_
 import logging
 import os
 import signal
 import sys
 import tempfile
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -20,7 +23,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from shorewatch.alarmcli import alarm
-from shorewatch.control import DEFAULT_STATE
+from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
 from shorewatch.profilecli import profile
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from shorewatch.config import Station
     from shorewatch.plan import BoardPlan
 
+RELOAD_S_MAX = 60.0
 EXIT_BAD, EXIT_UNREACHABLE, EXIT_USAGE, EXIT_CONFIG = 1, 2, 64, 78
 
 _SIMULATION = Group("The parts of the demo, one process each", sort_key=9)
@@ -129,6 +133,8 @@ def run(
 
     Example: shorewatch run /etc/shorewatch/sumqayit.toml
 
+    SIGHUP, or `shorewatch reload`, makes it take what the station file says then.
+
     Parameters
     ----------
     station
@@ -140,9 +146,10 @@ def run(
     from shorewatch.daemon import run_station
 
     _log_to_stderr()
-    loaded = load_compiled(station, _overrides(set_))
+    load = partial(load_compiled, station, _overrides(set_))
+    loaded = load()
     folder = _made(state_dir or DEFAULT_STATE / loaded.station.id)
-    asyncio.run(run_station(loaded, folder))
+    asyncio.run(run_station(loaded, folder, load))
 
 
 @app.command
@@ -182,6 +189,70 @@ def schema(*, out: Path) -> None:
     for name, text in schemas().items():
         _write(out / name, text.encode())
         print(out / name)
+
+
+@app.command
+def diff(
+    old: Path,
+    new: Path,
+    *,
+    json: Path | None = None,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Say what would change from one station file to another, and what a reload can take of it.
+
+    Example: shorewatch diff /etc/shorewatch/sumqayit.toml /tmp/sumqayit.toml
+
+    Exit code 0: a running gateway can take the new file, or it says the same. 1: it has to be
+    restarted for it.
+
+    Parameters
+    ----------
+    old
+        The station file that runs.
+    new
+        The one to take its place.
+    json
+        Write all of it as one JSON object to this file.
+    """
+    from shorewatch.compiled import load_compiled
+    from shorewatch.diff import compare
+
+    overrides = _overrides(set_)
+    found = compare(load_compiled(old, overrides), load_compiled(new, overrides))
+    print("\n".join(found.lines()))
+    if json is not None:
+        _write_json(json, found.to_json())
+    if found.restarts:
+        sys.exit(EXIT_BAD)
+
+
+@app.command
+def reload(*, state_dir: Path | None = None, by: str | None = None) -> None:
+    """Make the gateway that runs here take what its station file says now.
+
+    Example: shorewatch reload
+
+    Exit code 0: taken, or nothing has changed. 78: refused, with everything that is wrong; the
+    gateway goes on as it was. 2: no station runs there.
+
+    Parameters
+    ----------
+    state_dir
+        The station's state directory (default: the one in /var/lib/shorewatch).
+    by
+        Who says so (default: the user who is logged in).
+    """
+    request = {"do": "reload", "by": by or getpass.getuser()}
+    try:
+        reply = ask(station_folder(state_dir), request, timeout_s=RELOAD_S_MAX)
+    except UnreachableError:
+        raise
+    except ControlError as error:
+        _say(f"nothing has changed:\n{error}")
+        sys.exit(EXIT_CONFIG)
+    for line in reply["lines"] if isinstance(reply["lines"], list) else ():
+        print(line)
 
 
 @app.command
@@ -452,7 +523,7 @@ def _outcome() -> str | int | None:
         count = len(error.problems)
         _say(f"{count} to correct:\n{error}" if count > 1 else str(error))
         return EXIT_CONFIG
-    except (DemoError, OutboxError) as error:
+    except (DemoError, OutboxError, UnreachableError) as error:
         _say(str(error))
         return EXIT_UNREACHABLE
     except ShorewatchError as error:
@@ -470,6 +541,13 @@ def _is_output_lost() -> bool:
             os.dup2(nowhere.fileno(), 1)
         return True
     return False
+
+
+def _write_json(path: Path, found: object) -> None:
+    try:
+        path.write_text(json_.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; choose another file") from error
 
 
 def _made(folder: Path) -> Path:

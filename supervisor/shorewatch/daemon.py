@@ -15,6 +15,7 @@ import errno
 import logging
 import signal
 import socket
+from collections.abc import AsyncGenerator, Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,7 +24,10 @@ from shorewatch.compiled import Compiled
 from shorewatch.config import PageConfig, Station
 from shorewatch.errors import ConfigError
 from shorewatch.gateway import Gateway
+from shorewatch.live import Live
 from shorewatch.outbox import Outbox
+from shorewatch.ports import Ports
+from shorewatch.reload import Reloader
 from shorewatch.web import app as web
 
 PAGE_RESTART_S = (0.5, 30.0)
@@ -31,8 +35,8 @@ PAGE_RESTART_S = (0.5, 30.0)
 _log = logging.getLogger("shorewatch")
 
 
-async def run_station(compiled: Compiled, state_dir: Path) -> None:
-    """Run one station until SIGTERM or SIGINT.
+async def run_station(compiled: Compiled, state_dir: Path, load: Callable[[], Compiled]) -> None:
+    """Run one station until SIGTERM or SIGINT; SIGHUP takes what `load` gives then.
 
     Raises ConfigError (a page that cannot be served there) and OutboxError before anything has
     started; afterwards only programmer errors end it.
@@ -44,6 +48,8 @@ async def run_station(compiled: Compiled, state_dir: Path) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    # Until it can be answered: the file has just been read.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     size_bytes_max = station.file.outbox.size_mb_max * 1_000_000
     outbox_path = state_dir / station.file.outbox.file
     async with (
@@ -56,17 +62,43 @@ async def run_station(compiled: Compiled, state_dir: Path) -> None:
             "station %s: %d boards, %d devices",
             station.id, len(station.boards), len(station.devices),
         )  # fmt: skip
-        async with control.serving(state_dir, gateway.desk.answer):
+        reloader = Reloader(gateway, load)
+        loop.add_signal_handler(signal.SIGHUP, reloader.hang_up)
+        reloading = tasks.create_task(reloader.run(), name="reload")
+        async with control.serving(state_dir, _answering(gateway, reloader)):
             gateway.start()
             serving = None
             if page is not None and listener is not None:
                 part = _serve_page(gateway.look, page, listener, stop)
                 serving = tasks.create_task(part, name="page")
             await stop.wait()
-            await gateway.stop()
-            if serving is not None:
-                await serving
+        reloading.cancel()
+        await asyncio.wait([reloading])
+        await gateway.stop()
+        if serving is not None:
+            await serving
     _log.info("station %s: stopped", station.id)
+
+
+def _answering(gateway: Gateway, reloader: Reloader) -> control.Answer:
+    """What can be asked of a running gateway, and who answers; the rest is about alarms."""
+    ports, live = Ports(gateway), Live(gateway)
+    answers: Mapping[object, control.Answer] = {
+        "borrow": ports.borrow,
+        "return": ports.give_back,
+        "resume": ports.resume,
+        "live": live.once,
+        "follow": live.follow,
+        "reload": reloader.answer,
+    }
+
+    async def answer(
+        request: control.Request, caller: control.Caller
+    ) -> control.Reply | AsyncGenerator[control.Reply, None]:
+        found = answers.get(request.get("do"))
+        return await (gateway.desk.answer(request) if found is None else found(request, caller))
+
+    return answer
 
 
 def _started(station: Station) -> dict[str, object]:

@@ -4,18 +4,21 @@
                        └─▶ alarms ──────┘
 
 Every part that runs has a name (`link beach`, `uplink noc`, `alarms`) and a task of its own in the
-daemon's group, so that one can be stopped and another begun while the rest goes on. What ends by an
-unexpected exception ends the group, and with it the process. Not here: the outbox, which outlives
-all of it, the page and the control socket (daemon.py).
+daemon's group, so that one can be stopped and another begun while the rest goes on: `apply` runs
+another configuration, `lend` leaves a board's port to a tool. What ends by an unexpected exception
+ends the group, and with it the process. Not here: the outbox, which outlives all of it, the page
+and the control socket (daemon.py); reading and judging what is applied (reload.py).
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+import time
+from collections.abc import Coroutine, Mapping, Set
 from pathlib import Path
 
 from shorewatch.alarmdesk import AlarmDesk
 from shorewatch.compiled import Compiled
 from shorewatch.config import Station, UplinkConfig
+from shorewatch.diff import kept_points
 from shorewatch.image import Image
 from shorewatch.link import BoardLink
 from shorewatch.model import utc_now
@@ -23,13 +26,17 @@ from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
 from shorewatch.plan import BoardPlan
 from shorewatch.report import Reporter
-from shorewatch.status import Snapshot, snapshot
+from shorewatch.status import Snapshot, device_row, snapshot
 
 STALE_CHECK_S = 1.0
+CANCEL_AGAIN_S = 0.1
 
 
 class Gateway:
-    """The running parts of one station, in the task group `tasks`."""
+    """The running parts of one station, in the task group `tasks`.
+
+    `trouble` is what is wrong with the file on disk, for the page; None while it is what runs.
+    """
 
     def __init__(
         self, compiled: Compiled, state_dir: Path, outbox: Outbox, tasks: asyncio.TaskGroup
@@ -37,11 +44,16 @@ class Gateway:
         station = compiled.station
         self.compiled = compiled
         self.outbox = outbox
-        self.started_at = utc_now()
+        self.started_at = self.config_since = utc_now()
+        self.trouble: Snapshot | None = None
         self.image = Image(station)
         self._state_dir = state_dir
         self._tasks = tasks
         self._running: dict[str, asyncio.Task[None]] = {}
+        # By board, why its port is not ours.
+        self._lent: dict[str, str] = {}
+        # Held by whoever starts and stops parts: one change at a time.
+        self._changing = asyncio.Lock()
         self._reporter = Reporter(station)
         self.links = {board_id: self._linked(plan) for board_id, plan in compiled.plans.items()}
         self.desk = AlarmDesk(station, compiled.rules, self.image, outbox, self._there)
@@ -54,8 +66,8 @@ class Gateway:
 
     def start(self) -> None:
         """Begin to acquire, judge and publish."""
-        for board_id, link in self.links.items():
-            self._start(f"link {board_id}", link.run())
+        for board_id in self.links:
+            self._start_link(board_id)
         self._start("alarms", self.desk.run())
         self._start("stale", self._record_stale())
         for uplink_id, uplink in self.uplinks.items():
@@ -69,6 +81,32 @@ class Gateway:
         await asyncio.gather(*(uplink.stop() for uplink in self.uplinks.values()))
         await self._stop(*publishing)
 
+    async def apply(self, compiled: Compiled) -> None:
+        """Run `compiled` from here on; what is the same in both is not disturbed.
+
+        The caller has made sure that nothing in it needs a restart.
+        """
+        async with self._changing:
+            await self._apply(compiled)
+
+    async def lend(self, board_id: str, why: str) -> None:
+        """Close a board's port and leave it alone: its points are bad (maintenance).
+
+        Raises ValueError if the board has gone meanwhile.
+        """
+        async with self._changing:
+            if board_id not in self.links:
+                raise ValueError(f"the station has no board {board_id!r} any more")
+            self._lent[board_id] = why
+            await self._stop(f"link {board_id}")
+            await self.links[board_id].set_aside(why)
+
+    async def take_back(self, board_id: str) -> None:
+        """Open a lent port again; of a board that is no more there is nothing to open."""
+        async with self._changing:
+            if self._lent.pop(board_id, None) is not None:
+                self._start_link(board_id)
+
     def look(self) -> Snapshot:
         """Everything a person wants to see."""
         return snapshot(
@@ -79,7 +117,48 @@ class Gateway:
             uplinks={uplink_id: uplink.status for uplink_id, uplink in self.uplinks.items()},
             alarms=self.desk.listed(),
             started_at=self.started_at,
+            config_trouble=self.trouble,
         )
+
+    async def _apply(self, compiled: Compiled) -> None:
+        old, new = self.station, compiled.station
+        kept = kept_points(old, new)
+        were = {config.id: config for config in old.file.uplink}
+        same = {config.id for config in new.file.uplink if were.get(config.id) == config}
+        await self._remove_uplinks(were.keys() - same)
+        links = {id_: link for id_, link in self.links.items() if _is_carried(link, compiled)}
+        async with self.desk.turn:
+            await self._stop(*(f"link {board_id}" for board_id in self.links.keys() - links.keys()))
+            # From here to the alarms' records nothing waits: nobody sees half of the change.
+            self.compiled, self.config_since = compiled, utc_now()
+            self.image.adopt(new, kept)
+            self._reporter.adopt(new, kept)
+            for board_id, link in links.items():
+                if old.of_board(board_id) != new.of_board(board_id):
+                    link.adopt(compiled.plans[board_id])
+            self.links = {
+                board_id: links.get(board_id) or self._linked(plan)
+                for board_id, plan in compiled.plans.items()
+            }
+            self._lent = {board: why for board, why in self._lent.items() if board in self.links}
+            for uplink in self.uplinks.values():
+                uplink.adopt(new)
+            self.uplinks = {
+                config.id: self.uplinks.get(config.id) or self._uplinked(config)
+                for config in new.file.uplink
+            }
+            await self.desk.adopt(new, compiled.rules)
+        for board_id in self.links.keys() - links.keys():
+            await self._begin(board_id)
+        for uplink_id in self.uplinks.keys() - same:
+            self._start(f"uplink {uplink_id}", self.uplinks[uplink_id].run())
+
+    def look_at(self, device_id: str) -> Snapshot:
+        """One device of it."""
+        statuses = [link.status for link in self.links.values()]
+        counters = next((s.devices[device_id] for s in statuses if device_id in s.devices), None)
+        values = self.image.look(device_id)
+        return device_row(self.station.devices[device_id], values, counters, time.monotonic())
 
     def _start(self, name: str, part: Coroutine[None, None, None]) -> None:
         assert name not in self._running, f"{name} runs already"
@@ -87,18 +166,37 @@ class Gateway:
 
     async def _stop(self, *names: str) -> None:
         """End parts and wait until they have; what is not running is done."""
-        ending = [self._running.pop(name) for name in names if name in self._running]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)  # the group sees exceptions, too
+        ending = {self._running.pop(name) for name in names if name in self._running}
+        while ending:
+            for task in ending:
+                task.cancel()
+            # Python 3.11's wait_for drops a cancellation that meets its result: then once more.
+            _, ending = await asyncio.wait(ending, timeout=CANCEL_AGAIN_S)
 
     def _linked(self, plan: BoardPlan) -> BoardLink:
         return BoardLink(
             plan, self._state_dir, self.image, reporter=self._reporter, records=self.outbox
         )
 
+    def _start_link(self, board_id: str) -> None:
+        self._start(f"link {board_id}", self.links[board_id].run())
+
+    async def _begin(self, board_id: str) -> None:
+        """Start a new link, unless its port is lent."""
+        if board_id in self._lent:
+            await self.links[board_id].set_aside(self._lent[board_id])
+        else:
+            self._start_link(board_id)
+
     def _uplinked(self, config: UplinkConfig) -> Uplink:
         return Uplink(self.station, config, self.image, self.outbox, self._boards, self.desk)
+
+    async def _remove_uplinks(self, ids: Set[str]) -> None:
+        await asyncio.gather(*(self.uplinks[uplink_id].stop() for uplink_id in ids))
+        await self._stop(*(f"uplink {uplink_id}" for uplink_id in ids))
+        for uplink_id in ids:
+            del self.uplinks[uplink_id]
+            self.outbox.forget(uplink_id)
 
     def _boards(self) -> Mapping[str, Mapping[str, object]]:
         """What the NOC is told of boards."""
@@ -124,3 +222,12 @@ class Gateway:
                 body = self._reporter.changes(device_id, self.image.look(device_id))
                 if body is not None:
                     await self.outbox.put("sample", utc_now(), body)
+
+
+def _is_carried(link: BoardLink, compiled: Compiled) -> bool:
+    """Whether the board goes on at the same port by the plan it carries."""
+    plan, board = compiled.plans.get(link.plan.board_id), link.board
+    if plan is None or plan.crc != link.plan.crc:
+        return False
+    now = compiled.station.boards[plan.board_id]
+    return (now.link, now.unique_id) == (board.link, board.unique_id)

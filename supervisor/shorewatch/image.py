@@ -9,7 +9,7 @@ each value then until it is read anew. One thread, no I/O.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 
 from shorewatch.config import Station
@@ -22,18 +22,30 @@ class Image:
     """Newest values by device and point. `clock` is monotonic seconds (injected in tests)."""
 
     def __init__(self, station: Station, clock: Callable[[], float] = time.monotonic) -> None:
-        self._station = station
         self._clock = clock
-        self._values: dict[str, dict[str, Value]] = {
-            device.id: dict.fromkeys(device.points, NEVER) for device in station.devices.values()
-        }
-        self._heartbeats = {
-            device.id: Heartbeats(
-                {p.id: p.unchanged_s_max for p in device.points.values() if p.unchanged_s_max}
-            )
-            for device in station.devices.values()
-        }
+        self._values: dict[str, dict[str, Value]] = {}
+        self._heartbeats: dict[str, Heartbeats] = {}
         self._watchers: list[Changes] = []
+        self.adopt(station, {})
+
+    def adopt(self, station: Station, kept: Mapping[str, Set[str]]) -> None:
+        """Hold the points of `station` from here on; those in `kept` (by device) keep their values.
+
+        A device with a point that is not kept is told as changed.
+        """
+        values, heartbeats = self._values, self._heartbeats
+        self._station = station
+        self._values, self._heartbeats = {}, {}
+        for device in station.devices.values():
+            stays = kept.get(device.id, frozenset())
+            self._values[device.id] = {
+                name: values[device.id][name] if name in stays else NEVER for name in device.points
+            }
+            spans_s = {p.id: p.unchanged_s_max for p in device.points.values() if p.unchanged_s_max}
+            is_same = stays and heartbeats[device.id].spans_s == spans_s
+            self._heartbeats[device.id] = heartbeats[device.id] if is_same else Heartbeats(spans_s)
+            if stays != device.points.keys():
+                self._tell(device.id)
 
     def put(self, device_id: str, values: DeviceValues) -> DeviceValues:
         """Take new values of one device and wake whoever watches; returns them as they are kept."""
@@ -96,7 +108,7 @@ class Heartbeats:
     """
 
     def __init__(self, spans_s: Mapping[str, float]) -> None:
-        self._spans_s = spans_s
+        self.spans_s = spans_s
         self._moved: dict[str, tuple[Scalar, float]] = {}
         self._frozen: set[str] = set()
 
@@ -107,7 +119,7 @@ class Heartbeats:
 
     def note(self, values: DeviceValues) -> None:
         """Look at new readings; those that failed say nothing of a heartbeat."""
-        for name, span_s in self._spans_s.items():
+        for name, span_s in self.spans_s.items():
             value = values.get(name)
             if value is None or value.value is None or value.acquired_s is None:
                 continue

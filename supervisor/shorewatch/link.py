@@ -88,8 +88,8 @@ class BoardLink:
         self.plan = plan
         self.status = BoardStatus(False, "not reached yet", utc_now())
         self._station: Station = plan.station
-        self._board: BoardConfig = plan.station.boards[plan.board_id]
-        self._port = str(state_dir / self._board.link.port)
+        self.board: BoardConfig = plan.station.boards[plan.board_id]
+        self.port = str(state_dir / self.board.link.port)
         self._image = image
         self._reporter = reporter
         self._records = records
@@ -98,8 +98,29 @@ class BoardLink:
         self._boot_id: int | None = None
         self._failures = 0
         self._counters_due_s = 0.0
+        # Whether a board at its prompt is left alone.
+        self._is_waiting = False
         # What came since the last good answer.
         self._heard = b""
+
+    def adopt(self, plan: BoardPlan) -> None:
+        """Go on by a plan that the board carries already: what it serves may mean other things.
+
+        All of it is read again; what was asked for before and is still to come is not taken.
+        """
+        assert plan.crc == self.plan.crc, f"{plan.board_id}: the board does not carry this plan"
+        self.plan, self._station = plan, plan.station
+        self.board = plan.station.boards[plan.board_id]
+        self._generations = [None] * len(plan.blocks)
+
+    async def set_aside(self, why: str) -> None:
+        """While it does not run: say that the port is somebody else's, and make all points bad."""
+        await self._set_down(why, Reason.MAINTENANCE)
+
+    def resume(self) -> bool:
+        """End the wait for a board at its prompt; False if none is waited for."""
+        was, self._is_waiting = self._is_waiting, False
+        return was
 
     async def run(self) -> None:
         """Poll until cancelled; a board that fails is retried for ever."""
@@ -108,15 +129,14 @@ class BoardLink:
                 async with self._opened() as client:
                     await self._identify(client)
                     while True:
-                        due_s = time.monotonic() + self._board.link.poll_s
+                        due_s = time.monotonic() + self.board.link.poll_s
                         await self._poll(client)
                         await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             except WrongBoardError as error:
                 await self._set_down(str(error), Reason.CONFIG)
                 await asyncio.sleep(CONFIG_RETRY_S)
             except MaintenanceError as error:
-                await self._set_down(str(error), Reason.MAINTENANCE)
-                await self._maintenance_over()
+                await self._maintenance_over(str(error))
             except LinkError as error:
                 self._failures += 1
                 if self._failures >= FAILURES_MAX:
@@ -126,34 +146,34 @@ class BoardLink:
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[AsyncModbusSerialClient]:
         client = AsyncModbusSerialClient(
-            self._port,
+            self.port,
             framer=FramerType.RTU,
-            baudrate=self._board.link.baud,
+            baudrate=self.board.link.baud,
             bytesize=8,
             parity="N",
             stopbits=1,
             handle_local_echo=False,
             reconnect_delay=0,
             reconnect_delay_max=0,
-            timeout=self._board.link.timeout_s,
+            timeout=self.board.link.timeout_s,
             retries=0,
             trace_packet=self._hear,
         )
         self._heard = b""
         try:
             if not await client.connect():
-                raise LinkError(f"{self._port} cannot be opened: {_why_closed(self._port)}")
+                raise LinkError(f"{self.port} cannot be opened: {_why_closed(self.port)}")
             await asyncio.sleep(SETTLE_S)
             yield client
         except (ModbusException, LinkError, OSError) as error:
             if any(prompt in self._heard for prompt in _PROMPTS):
                 raise MaintenanceError(
-                    f"{self._port}: the board is at its MicroPython prompt (maintenance); it is "
+                    f"{self.port}: the board is at its MicroPython prompt (maintenance); it is "
                     f"left alone until it is plugged in anew, or for {MAINTENANCE_S / 60:g} minutes"
                 ) from error
             if isinstance(error, LinkError):
                 raise
-            raise LinkError(f"no answer on {self._port}") from error
+            raise LinkError(f"no answer on {self.port}") from error
         finally:
             client.close()
 
@@ -163,27 +183,33 @@ class BoardLink:
             self._heard = (self._heard + data)[-_HEARD_MAX:]
         return data
 
-    async def _maintenance_over(self) -> None:
+    async def _maintenance_over(self, text: str) -> None:
         """Wait while frames would be typed into a prompt: 01 and 04 are Ctrl-A and Ctrl-D there."""
-        was = _identity(self._port)
+        was = _identity(self.port)
         until_s = time.monotonic() + MAINTENANCE_S
-        while time.monotonic() < until_s and _identity(self._port) == was:  # noqa: ASYNC110
-            await asyncio.sleep(QUIET_S)
+        self._is_waiting = True
+        try:
+            await self._set_down(text, Reason.MAINTENANCE)
+            while self._is_waiting and time.monotonic() < until_s:
+                await asyncio.sleep(QUIET_S)
+                self._is_waiting = self._is_waiting and _identity(self.port) == was
+        finally:
+            self._is_waiting = False
 
     async def _identify(self, client: AsyncModbusSerialClient) -> None:
         """Raise WrongBoardError unless this board, with this plan, is what answers."""
         reply = await client.read_device_information(
-            read_code=4, object_id=_OBJECT_UNIQUE_ID, device_id=self._board.link.unit_id
+            read_code=4, object_id=_OBJECT_UNIQUE_ID, device_id=self.board.link.unit_id
         )
         if reply.isError():
-            raise WrongBoardError(f"{self._port}: what answers there is no Shorewatch board")
+            raise WrongBoardError(f"{self.port}: what answers there is no Shorewatch board")
         if not isinstance(reply, ReadDeviceInformationResponse):
-            raise LinkError(f"{self._port}: a late answer came in place of the board's identity")
+            raise LinkError(f"{self.port}: a late answer came in place of the board's identity")
         found = reply.information.get(_OBJECT_UNIQUE_ID, b"").decode("ascii", "replace")
-        if found != self._board.unique_id:
+        if found != self.board.unique_id:
             text = (
-                f"{self._port}: board {found or 'without an id'} is plugged in where the station "
-                f"file has {self._board.unique_id} ({self._board.id}); plug in the right one, or "
+                f"{self.port}: board {found or 'without an id'} is plugged in where the station "
+                f"file has {self.board.unique_id} ({self.board.id}); plug in the right one, or "
                 f"correct unique_id"
             )
             raise WrongBoardError(text)
@@ -195,7 +221,7 @@ class BoardLink:
         if header.plan_crc != self.plan.crc:
             carried = f"plan {header.plan_crc:08x}" if header.plan_crc else "no valid plan"
             text = (
-                f"board {self._board.id} carries {carried}, the station file compiles to "
+                f"board {self.board.id} carries {carried}, the station file compiles to "
                 f"{self.plan.crc:08x}; push the plan to it"
             )
             raise WrongBoardError(text)
@@ -210,7 +236,7 @@ class BoardLink:
                 else:
                     kept.append((block, values, read))
         except ModbusException as error:
-            text = f"{self._port}: the board answers, but not when its data are read"
+            text = f"{self.port}: the board answers, but not when its data are read"
             raise LinkError(text) from error
         await self._set_up(header, moment)
         for block, values, read in kept:
@@ -223,18 +249,23 @@ class BoardLink:
         self, client: AsyncModbusSerialClient
     ) -> AsyncIterator[tuple[Block, Mapping[str, Value], Moment]]:
         """Read the blocks whose generation has moved on."""
-        now, _ = await self._read(client, decode.GENERATIONS, len(self.plan.blocks))
-        changed = [b for b in self.plan.blocks if self._generations[b.index] != now[b.index]]
-        for group in self.plan.reads(changed):
+        plan = self.plan
+        now, _ = await self._read(client, decode.GENERATIONS, len(plan.blocks))
+        changed = [b for b in plan.blocks if self._generations[b.index] != now[b.index]]
+        for group in plan.reads(changed):
             start, last = group[0].image, group[-1]
             words, moment = await self._read(client, start, last.image + last.size - start)
             for block in group:
+                if self.plan is not plan:
+                    return
                 own = words[block.image - start : block.image - start + block.size]
                 if own[0] != self._generations[block.index]:
                     self._generations[block.index] = own[0]
                     yield block, decode.decode_block(block, own, moment), moment
 
     async def _take(self, block: Block, values: Mapping[str, Value], moment: Moment) -> None:
+        if self.plan.blocks[block.index] is not block:
+            return
         device_id = block.device.id
         values = self._image.put(device_id, values)
         body = self._reporter.changes(device_id, values)
@@ -243,8 +274,8 @@ class BoardLink:
             await self._records.put("sample", (times and times[0]) or moment.at, body)
 
     async def _poll_counters(self, client: AsyncModbusSerialClient) -> None:
-        bus_count = len(self._board.bus)
-        devices = self._station.of_board(self._board.id)
+        bus_count = len(self.board.bus)
+        devices = self._station.of_board(self.board.id)
         words, _ = await self._read(client, decode.BUSES, bus_count * decode.BUS_SIZE)
         size = decode.BUS_SIZE
         buses = tuple(decode.parse_bus(words[i * size : (i + 1) * size]) for i in range(bus_count))
@@ -264,14 +295,14 @@ class BoardLink:
         """Read the image; raises LinkError if the answer is not exactly what was asked for."""
         before_s = time.monotonic()
         reply = await client.read_input_registers(
-            address, count=count, device_id=self._board.link.unit_id
+            address, count=count, device_id=self.board.link.unit_id
         )
         after_s = time.monotonic()
         if reply.isError():
             answer = f"exception {reply.exception_code} at {address:#06x}"
-            raise WrongBoardError(f"{self._port}: the board answers {answer}")
+            raise WrongBoardError(f"{self.port}: the board answers {answer}")
         if len(reply.registers) != count:
-            text = f"{self._port}: asked for {count} registers, {len(reply.registers)} came"
+            text = f"{self.port}: asked for {count} registers, {len(reply.registers)} came"
             raise LinkError(text)
         self._heard = b""
         half_s = (after_s - before_s) / 2
@@ -305,20 +336,21 @@ class BoardLink:
             return
         at = utc_now()
         self.status = replace(was, up=False, reason=text, since=at if was.up else was.since)
-        for device in self._station.of_board(self._board.id):
+        bodies = []
+        for device in self._station.of_board(self.board.id):
             self._image.put_bad(device.id, reason)
-            body = self._reporter.changes(device.id, self._image.look(device.id))
-            if body is not None:
-                await self._records.put("sample", at, body)
+            bodies.append(self._reporter.changes(device.id, self._image.look(device.id)))
+        for body in filter(None, bodies):
+            await self._records.put("sample", at, body)
         await self._say("down", text, at)
 
     async def _say(self, what: str, why: str | None, at: datetime) -> None:
         """A board that comes or goes is logged once, recorded once, and shown at once."""
         _log.log(
             logging.INFO if why is None else logging.WARNING,
-            "board %s is %s%s", self._board.id, what, "" if why is None else f": {why}",
+            "board %s is %s%s", self.board.id, what, "" if why is None else f": {why}",
         )  # fmt: skip
-        body: dict[str, object] = {"source": f"board/{self._board.id}", "what": what}
+        body: dict[str, object] = {"source": f"board/{self.board.id}", "what": what}
         await self._records.put("event", at, body if why is None else body | {"why": why})
         self._on_status()
 

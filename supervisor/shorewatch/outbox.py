@@ -106,7 +106,7 @@ class Outbox:
         self._trouble: str | None = None
         self._read_trouble: str | None = None
         self.journal = store.journal
-        self.kept: Mapping[str, Facts] = store.kept
+        self.kept: dict[str, Facts] = dict(store.kept)
         self.written = 0
         self._writer = asyncio.create_task(self._write_forever(), name="outbox")
 
@@ -175,7 +175,7 @@ class Outbox:
                 self._dropped["sample" if kind == "sample" else "record"].add(at)
                 return False
         self._raise_if_dead()
-        kept = None if keep is None else _Kept(keep[0], _json(keep[1]))
+        kept = None if keep is None else self._kept_entry(*keep)
         self._queue.append(_Entry(kind, _to_ms(at), text, size, kept))
         self._queue_bytes += size
         self._wake.set()
@@ -186,9 +186,13 @@ class Outbox:
         self._raise_if_dead()
         if self._is_full:
             return False
-        self._queue.append(_Entry("", 0, "", 0, _Kept(name, _json(facts))))
+        self._queue.append(_Entry("", 0, "", 0, self._kept_entry(name, facts)))
         self._wake.set()
         return True
+
+    def _kept_entry(self, name: str, facts: Facts) -> "_Kept":
+        self.kept[name] = facts
+        return _Kept(name, _json(facts))
 
     async def settled(self) -> None:
         """Return when all that was put before is durable."""
@@ -227,6 +231,11 @@ class Outbox:
         Who has asked for a cursor counts: what it has not acknowledged is not evicted unnoticed.
         """
         return self._cursors.setdefault(uplink, self._store.cursor(uplink))
+
+    def forget(self, uplink: str) -> None:
+        """An uplink is no more: what it had not acknowledged is nobody's loss."""
+        self._cursors.pop(uplink, None)
+        self._cursors_wanted.pop(uplink, None)
 
     async def acknowledge(self, uplink: str, seq: int) -> None:
         """Move the cursor up to `seq`; returns when that is durable. It never goes back."""
@@ -316,8 +325,9 @@ class Outbox:
             self._queue_bytes -= entry.size_bytes
         self._settled += len(batch)
         for uplink, seq in cursors.items():
-            self._cursors[uplink] = max(seq, self._cursors[uplink])
-            if self._cursors_wanted[uplink] <= seq:
+            if uplink in self._cursors:
+                self._cursors[uplink] = max(seq, self._cursors[uplink])
+            if self._cursors_wanted.get(uplink, seq + 1) <= seq:
                 del self._cursors_wanted[uplink]
         for what, count in dropped.items():
             self._dropped[what].subtract(count)

@@ -7,7 +7,7 @@ tell "the same" from "no longer read"; a bad one is not, since it cannot go stal
 `record = false` in its profile (a heartbeat, a clock) is recorded on changes of quality only. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from shorewatch.config import Station
 from shorewatch.model import Quality, Scalar, Value, to_json
@@ -20,6 +20,15 @@ class Reporter:
     def __init__(self, station: Station) -> None:
         self._station = station
         self._last: dict[tuple[str, str], Value] = {}
+
+    def adopt(self, station: Station, kept: Mapping[str, Set[str]]) -> None:
+        """Report for `station` from here on; of points not in `kept` (by device) all is new."""
+        self._station = station
+        self._last = {
+            (device, name): value
+            for (device, name), value in self._last.items()
+            if name in kept.get(device, ())
+        }
 
     def changes(self, device_id: str, values: Mapping[str, Value]) -> dict[str, object] | None:
         """The body of a sample record with the changed ones of `values`, or None.

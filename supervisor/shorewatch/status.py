@@ -52,6 +52,7 @@ def snapshot(
     uplinks: Mapping[str, UplinkStatus],
     alarms: Sequence[Snapshot],
     started_at: datetime,
+    config_trouble: Snapshot | None = None,
 ) -> Snapshot:
     """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
     now_s = time.monotonic()
@@ -64,10 +65,11 @@ def snapshot(
         "started_at": to_text(started_at),
         "version": version("shorewatch"),
         "config": station.config_hash,
+        "config_trouble": config_trouble,
         "points": {str(quality): count for quality, count in image.counts().items()},
         "boards": {name: _board(status) for name, status in boards.items()},
         "devices": {
-            device.id: _device(device, image.look(device.id), counters.get(device.id), now_s)
+            device.id: device_row(device, image.look(device.id), counters.get(device.id), now_s)
             for device in station.devices.values()
         },
         "alarms": list(alarms),
@@ -98,9 +100,10 @@ def _board(status: BoardStatus) -> Snapshot:
     }
 
 
-def _device(
+def device_row(
     device: Device, values: Mapping[str, Value], counters: DeviceCounters | None, now_s: float
 ) -> Snapshot:
+    """One device as the snapshot has it, at monotonic `now_s`."""
     return {
         "name": device.config.name,
         "profile": device.profile.name,

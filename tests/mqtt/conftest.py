@@ -226,7 +226,7 @@ def bench(station: Station, tmp_path: Path):  # type: ignore[no-untyped-def]
 
     @asynccontextmanager
     async def make(
-        url: str, consumers: list[str] | None = None, **login: str
+        url: str, consumers: list[str] | None = None, station: Station = station, **login: str
     ) -> AsyncIterator[Bench]:
         path = tmp_path / "outbox.sqlite"
         async with Outbox.opened(path, size_bytes_max=64_000_000) as outbox:

@@ -2,6 +2,7 @@
 
     image  -> now/<device>        live, QoS 0, also without a change before the broker drops it
     boards -> state, birth/...    on each connect; state every 30 s and when boards or outbox change
+    gone   -> birth/..., now/...  emptied, also those of devices that an earlier run had
     outbox -> journal             from the cursor, a few batches in flight
     ack/<consumer> -> cursor      believed by the rules of journal.py only
 
@@ -19,7 +20,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,6 +186,15 @@ class Uplink:
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._is_running = False
+        found = outbox.kept.get(self._born_key, {})
+        names = found.get("devices") if found.get("url") == config.url else None
+        # The devices of which something stands at this broker, or may.
+        self._born = frozenset(names if isinstance(names, list) else ())
+
+    def adopt(self, station: Station) -> None:
+        """Publish `station`, which has the same topics, from here on: what differs is born anew."""
+        assert station.prefix == self._station.prefix, "another station is another uplink"
+        self._station = station
 
     @property
     def status(self) -> UplinkStatus:
@@ -287,6 +297,16 @@ class Uplink:
         return config.user, password
 
     @property
+    def _born_key(self) -> str:
+        return f"births/{self._config.id}"
+
+    def _note_born(self, devices: Set[str]) -> None:
+        """Remember, also over a restart, of which devices something stands at the broker."""
+        facts = {"url": self._config.url, "devices": sorted(devices)}
+        if devices != self._born and self._outbox.keep(self._born_key, facts):
+            self._born = frozenset(devices)
+
+    @property
     def _client_id(self) -> str:
         default = f"shorewatch-{self._station.cable}-{self._station.id}-{self._config.id}"
         return self._config.client_id or default
@@ -340,7 +360,9 @@ class _Session:
         self._answered = asyncio.Event()
         self._cursor_moved = asyncio.Event()
         self._has_audit = asyncio.Event()
-        self._unsent_births = set(uplink._station.devices)
+        self._devices = uplink._station.devices
+        self._unsent_births = set(self._devices)
+        self._bearing = asyncio.Lock()
         self._hears_acks = False
         self._now_changes = uplink._image.watch()
         self._alarm_changes = uplink._alarms.watch()
@@ -399,13 +421,17 @@ class _Session:
 
     async def _keep_state(self) -> None:
         """Repeat the state every `STATE_S`, and when boards or the outbox's health change."""
-        shown, due_s = self._health(), self._up._clock() + STATE_S
+        up = self._up
+        shown, due_s = self._health(), up._clock() + STATE_S
         while True:
             await asyncio.sleep(LOOK_S)
-            now_s = self._up._clock()
+            now_s = up._clock()
             if self._health() != shown or now_s >= due_s:
                 shown = self._health()
                 await self._publish_state()
+            if up._station.devices is not self._devices:
+                self._follow()
+                await self._publish_births()
             if now_s >= due_s:
                 due_s = now_s + STATE_S
                 await self._publish_births()
@@ -414,7 +440,8 @@ class _Session:
                 self._show()
 
     def _health(self) -> object:
-        return self._up._boards(), self._up._outbox.health
+        up = self._up
+        return up._boards(), up._outbox.health, up._station.config_hash
 
     async def _publish_state(self) -> None:
         """Publish the state; a broker that refuses this one is of no use: UplinkError."""
@@ -445,8 +472,36 @@ class _Session:
             topic, payload, qos=qos, is_retained=True, expiry_s=expiry_s
         )
 
+    def _follow(self) -> None:
+        """The station has changed: what is new in it, or other than it was, has yet to be born."""
+        before, self._devices = self._devices, self._up._station.devices
+        self._unsent_births &= self._devices.keys()
+        self._unsent_births |= {
+            name
+            for name, device in self._devices.items()
+            if name not in before or topics.birth(before[name]) != topics.birth(device)
+        }
+
     async def _publish_births(self) -> None:
         """Publish every birth; what is refused is tried again while the rest goes on."""
+        async with self._bearing:
+            devices = self._devices
+            self._up._note_born(self._up._born | devices.keys())
+            await self._bear(devices)
+            gone = self._up._born - devices.keys()
+            left = {name for name in sorted(gone) if not await self._emptied(name)}
+            self._up._note_born(devices.keys() | left)
+
+    async def _emptied(self, device: str) -> bool:
+        """Take away what stands of a device that is no more; whether the broker took both."""
+        named = topics.birth_topic(self._prefix, device), topics.now_topic(self._prefix, device)
+        codes = [
+            await self._connection.publish(topic, b"", qos=1, is_retained=True) for topic in named
+        ]
+        taken = [self._judge(topic, code) for topic, code in zip(named, codes, strict=True)]
+        return all(taken)
+
+    async def _bear(self, devices: Mapping[str, Device]) -> None:
         limit = asyncio.Semaphore(BIRTHS_IN_FLIGHT)
 
         async def publish(device: Device) -> None:
@@ -456,9 +511,8 @@ class _Session:
             if self._judge(topic, code):
                 self._unsent_births.discard(device.id)
 
-        devices = self._up._station.devices
         async with asyncio.TaskGroup() as births:
-            for name in sorted(self._unsent_births):
+            for name in sorted(self._unsent_births & devices.keys()):
                 births.create_task(publish(devices[name]))
 
     async def _keep_now(self) -> None:
@@ -467,7 +521,12 @@ class _Session:
         devices = up._station.devices
         pace = Pace(devices, up._clock())
         while True:
+            if up._station.devices is not devices:
+                devices = up._station.devices
+                pace = Pace(devices, up._clock())
             for name in pace.due(up._clock()):
+                if name not in up._station.devices:
+                    break
                 now_s = up._clock()
                 body = topics.now(name, up._image.look(name), utc_now(), now_s)
                 topic, expiry_s = (
@@ -478,7 +537,7 @@ class _Session:
                 pace.sent(name, now_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pace.wait_s(up._clock())):
-                    for name in await self._now_changes.take():
+                    for name in devices.keys() & await self._now_changes.take():
                         pace.changed(name)
 
     async def _keep_alarms(self) -> None:

@@ -96,6 +96,12 @@ function outboxCard(outbox) {
     : card("Outbox", "writing", "", range, `journal ${outbox.journal.slice(0, 8)}`);
 }
 
+function configCard(trouble) {
+  const left = trouble.count - trouble.problems.length;
+  return card("Station file", "? not taken", "is-warn", trouble.text, ...trouble.problems,
+    ...(left ? [`and ${plural(left, "more problem")}`] : []));
+}
+
 function pointRow(point) {
   const bad = point.quality !== "good";
   const row = make("tr", bad ? point.quality : "");
@@ -159,6 +165,7 @@ function verdict(s) {
   if (s.points.bad) faults.push(`${s.points.bad} of ${Object.values(s.points).reduce((a, b) => a + b)} points bad`);
   if (faults.length) return [`✕ ${faults.join("; ")}`, "is-bad"];
   if (open.length) return [`? ${open.map((alarm) => alarm.text).join("; ")}`, "is-warn"];
+  if (s.config_trouble) return ["? the station file on disk was not taken", "is-warn"];
   if (s.points.uncertain) return [`? ${plural(s.points.uncertain, "point")} uncertain`, "is-warn"];
   return [`All ${s.points.good} points good`, ""];
 }
@@ -197,7 +204,8 @@ function show(s) {
   $("health").replaceChildren(
     ...Object.entries(s.boards).map(boardCard),
     ...Object.entries(s.uplinks).map(uplinkCard),
-    outboxCard(s.outbox));
+    outboxCard(s.outbox),
+    ...(s.config_trouble ? [configCard(s.config_trouble)] : []));
   $("alarms-section").hidden = !s.alarms.length;
   $("alarms").replaceChildren(...s.alarms.map(alarmCard));
   $("devices").replaceChildren(...Object.entries(s.devices).map(deviceCard));
