@@ -323,7 +323,7 @@ RULES = st.builds(
 def test_any_history_agrees_with_the_naive_machine(
     rule: Rule, steps: list[tuple[str, Any]]
 ) -> None:
-    """On random histories with restarts and reloads the machine shows what counting second by second shows."""
+    """With restarts and reloads the machine shows what counting second by second shows."""
     bench, naive = Bench([rule]), Naive(rule)
     alarms = bench.alarms
     for what, number in steps:
