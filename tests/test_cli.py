@@ -20,7 +20,17 @@ def run(*arguments: str, **keys) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "command",
     [
-        *("demo", "run", "check", "watch", "plan build", "plan show", "bench bus", "schema"),
+        *(
+            "demo",
+            "run",
+            "check",
+            "watch",
+            "plan build",
+            "plan show",
+            "bench bus",
+            "bench core",
+            "schema",
+        ),
         "profile check",
         *("plant line", "plant board", "plant broker"),
     ],

@@ -30,6 +30,7 @@ from shorewatch.profilecli import profile
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shorewatch.bench.figures import Result
     from shorewatch.config import Station
     from shorewatch.plan import BoardPlan
 
@@ -364,10 +365,7 @@ def bus(*, json: Path | None = None, quick: bool = False, soak: int | None = Non
     soak
         Instead, make this many transactions and watch the heap.
     """
-    from rich.console import Console
-
     from shorewatch.bench.bus import QUICK, Extent, run_bus, run_soak
-    from shorewatch.bench.figures import as_json, as_tables
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # boards and lines are to end with it
     if soak is not None and soak < 1:
@@ -376,12 +374,25 @@ def bus(*, json: Path | None = None, quick: bool = False, soak: int | None = Non
         found = run_soak(soak, _say)
     else:
         found = run_bus(QUICK if quick else Extent(), _say)
-    Console().print(as_tables(found.figures, "bench bus"))
-    if json is not None:
-        try:
-            json.write_text(as_json(found), "utf-8")
-        except OSError as error:
-            raise UsageError(f"{json}: {error.strerror}; choose another file") from error
+    _report(found, "bench bus", json)
+
+
+@bench.command
+def core(*, json: Path | None = None) -> None:
+    """Measure the gateway's own work: decoding, judging alarms, compiling plans.
+
+    Example: shorewatch bench core --json core.json
+
+    Takes about a minute. Processor time is counted, not wall clock.
+
+    Parameters
+    ----------
+    json
+        Write the figures, the versions and the load of the machine as one JSON object.
+    """
+    from shorewatch.bench.core import run_core
+
+    _report(run_core(_say), "bench core", json)
 
 
 @plant.command
@@ -548,6 +559,20 @@ def _write_json(path: Path, found: object) -> None:
         path.write_text(json_.dumps(found, indent=2, ensure_ascii=False) + "\n", "utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; choose another file") from error
+
+
+def _report(found: "Result", title: str, json: Path | None) -> None:
+    """Print what a benchmark found, and write it to the file of --json."""
+    from rich.console import Console
+
+    from shorewatch.bench.figures import as_json, as_tables
+
+    Console().print(as_tables(found.figures, title))
+    if json is not None:
+        try:
+            json.write_text(as_json(found), "utf-8")
+        except OSError as error:
+            raise UsageError(f"{json}: {error.strerror}; choose another file") from error
 
 
 def _made(folder: Path) -> Path:

@@ -3,7 +3,9 @@
     bus       runs the bus benchmark, from the runs to the figures
     wire      one paced line with its devices (pure); line puts it behind a pty
     board     the firmware on its VM with a plan of ours; stations makes such plans
-    peers     other Modbus RTU clients in a tight loop
+    peers     other Modbus clients in a tight loop
+    core      the gateway's own work: decoding, and what judging finds of alarms and plans
+    machine   versions and load of the machine
     figures   arithmetic, table and JSON (pure)
 
 Nothing of the product imports it. A figure of time is worth what the machine was free to give.

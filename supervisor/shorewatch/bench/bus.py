@@ -10,24 +10,20 @@ Counts of requests inside t3.5 are sums. The soak is one long run of the full pl
 times can be trusted stands in wire.py; `machine` in the JSON says how busy the machine was.
 """
 
-import os
-import platform
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from shorewatch.bench import figures, peers, stations
+from shorewatch.bench import figures, machine, peers, stations
 from shorewatch.bench.board import METER, Reading, running_board
 from shorewatch.bench.figures import Figure, Result
 from shorewatch.bench.line import TURNAROUND_S, Line, Setting, running_line
-from shorewatch.bench.priority import CLIENT, is_granted, raise_priority
+from shorewatch.bench.priority import CLIENT, raise_priority
 from shorewatch.bench.stations import Device
 from shorewatch.bench.wire import Exchange
 from shorewatch.plan import BoardPlan
@@ -90,22 +86,22 @@ def run_bus(extent: Extent, say: Say) -> Result:
     Raises DemoError if there is no VM or the firmware does not start on it.
     """
     find_vm()
-    busy = _ticks()
+    busy = machine.ticks()
     with tempfile.TemporaryDirectory(prefix="shorewatch-bench-") as name:
         folder = Path(name)
         found = _tight_loops(folder, extent, say)
         found |= _dead_devices(folder, extent, say)
         found |= _full_plan(folder, extent, say)
-    return Result(found, versions(), machine(busy))
+    return Result(found, versions(), machine.load(busy))
 
 
 def run_soak(transactions: int, say: Say) -> Result:
     """That many transactions of the full plan on one VM; its heap must not change."""
-    busy = _ticks()
+    busy = machine.ticks()
     with tempfile.TemporaryDirectory(prefix="shorewatch-bench-") as name:
         say(f"soak: {transactions} transactions on two buses")
         readings = _meter(Path(name), transactions, _SOAK_STEPS, turnaround_s=0.0)
-    return Result(soak(readings, transactions), versions(), machine(busy))
+    return Result(soak(readings, transactions), versions(), machine.load(busy))
 
 
 def soak(readings: Sequence[Reading], wanted: int) -> dict[str, Figure]:
@@ -133,30 +129,7 @@ def versions() -> dict[str, str]:
         text=True,
         check=False,
     )
-    return {
-        "shorewatch": version("shorewatch"),
-        "micropython": asked.stdout.strip(),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-    }
-
-
-def machine(ticks_before: Sequence[float]) -> dict[str, Any]:
-    """Its processors and how busy they were meanwhile, the benchmark's own share included."""
-    return {
-        "processors": os.cpu_count(),
-        "load_1_min": os.getloadavg()[0],
-        "is_real_time": is_granted(),
-        "busy_share": round(figures.cpu_share(ticks_before, _ticks()), 3),
-    }
-
-
-def _ticks() -> list[float]:
-    """The first line of /proc/stat; zeros where there is none."""
-    path = Path("/proc/stat")
-    if not path.exists():
-        return [0.0] * 10
-    return [float(word) for word in path.read_text("ascii").split("\n", 1)[0].split()[1:]]
+    return machine.versions() | {"micropython": asked.stdout.strip()}
 
 
 def _tight_loops(folder: Path, extent: Extent, say: Say) -> dict[str, Figure]:

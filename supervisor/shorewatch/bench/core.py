@@ -3,6 +3,7 @@
     decode_points_per_s    blocks of 50 points of all common types to values with quality and time,
                            on one core; beside pymodbus's decoder, one call a point, for the same
                            registers: that one neither scales nor judges nor stamps
+    alarms_cpu_share, plan_compile_s    see judging.py
 
 Processor time is counted, not wall clock; medians of the runs. Every block has other registers, so
 that nothing is as it was. The garbage collector runs as it does in the gateway.
@@ -10,13 +11,13 @@ that nothing is as it was. The garbage collector runs as it does in the gateway.
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from statistics import median
 
-from shorewatch.bench import peers
-from shorewatch.bench.figures import Figure
+from shorewatch.bench import judging, machine, peers
+from shorewatch.bench.figures import Figure, Result
 from shorewatch.decode import Moment, decode_block
 from shorewatch.model import Scalar
 from shorewatch.plan import Block, blocks_alone
@@ -28,6 +29,7 @@ _DECODE_MIN = 500_000.0
 _BLOCKS = 400
 _ROUNDS = 10
 _SEED = 1
+_ALARMS_S = 20.0
 _READ = 1  # status of a block whose last read was good
 # As in the shipped profiles: most are scaled words, some floats, some with swapped words.
 _KINDS: Sequence[tuple[int, dict[str, object]]] = (
@@ -40,6 +42,19 @@ _KINDS: Sequence[tuple[int, dict[str, object]]] = (
     (3, {"type": "enum", "labels": {"0": "off", "1": "on", "2": "failed"}}),
     (3, {"type": "bits", "labels": {"0": "running", "3": "alarm"}}),
 )
+
+
+def run_core(say: Callable[[str], None]) -> Result:
+    """Measure everything; `say` is told what is being done."""
+    busy = machine.ticks()
+    say("decoding")
+    found = {"decode_points_per_s": decode_rate()}
+    say("alarms")
+    found["alarms_cpu_share"] = judging.alarms_share(_ALARMS_S)
+    say("plans")
+    found["plan_compile_s"] = judging.plan_time()
+    versions = machine.versions() | {"pymodbus": version("pymodbus")}
+    return Result(found, versions, machine.load(busy))
 
 
 def decode_rate(runs: int = 5) -> Figure:
