@@ -221,6 +221,12 @@ def test_a_bad_profile_says_what_is_wrong(write, old, new, rule):
         ('type = "u16"\nsentinels = { x = "x" }', "sentinels", None, "written plainly"),
         ('type = "u16"\nsentinels = [1]\nout_of_range = [1]', "out_of_range", None, "give one"),
         ('type = "u16"\nbinary_places = 7\nscale = 0.1', "binary_places", "7", "one too many"),
+        (
+            'type = "u16"\nfirst_bit = 0\nbit_count = 4\nsentinels = [16]',
+            "sentinels",
+            None,
+            "16 is longer than 4 bits",
+        ),
         ('type = "f32"\nbinary_places = 7', "binary_places", "7", "belongs to integers"),
         ('type = "u16"\nrated = 5.0', "rated", "5.0", "belong together"),
         ('type = "u16"\nregisters = 2', "registers", "2", "type string needs it"),
@@ -289,6 +295,41 @@ def test_what_only_the_whole_profile_shows_has_its_line(write, head, kind, line,
     problem = caught.value.problems[0]
     assert problem.line == line
     assert rule in problem.rule
+
+
+def test_sentinels_by_type_leave_labels_and_parts_alone(write):
+    """A label is no sentinel, and some bits of a register do not have those of the whole."""
+    more = """
+[[point]]
+id = "b"
+name = "b"
+table = "input"
+address = 1
+type = "enum"
+labels = { 7 = "seven" }
+[[point]]
+id = "c"
+name = "c"
+table = "input"
+address = 2
+type = "u16"
+first_bit = 0
+bit_count = 4
+[sentinels]
+u16 = [7]
+enum = [7, 8]
+"""
+    points = load_profile(write("x.toml", PROFILE + more)).points
+
+    assert points["b"].sentinels == {"8": ""}
+    assert points["c"].sentinels == {}
+
+
+def test_a_range_counts_after_the_scale_of_another_point(write):
+    """What raw numbers alone could not reach is a sound range of a point with scale_by."""
+    text = TIED.replace('type = "s16"', 'type = "s16"\nrange = [50000, 60000]')
+
+    assert load_profile(write("x.toml", text)).points["level"].range == [50000, 60000]
 
 
 TIED = """

@@ -299,6 +299,7 @@ def test_an_isometer_tells_its_own_quality():
     resistance = values["insulation"]
     assert (resistance.value, resistance.quality) == (120_000.0, Quality.UNCERTAIN)
     assert resistance.detail == "real value is higher"
+    assert resistance.made_bad(Reason.STALE).detail is None
     assert values["insulation_alarm"].value == "alarm"
     assert (values["voltage"].reason, values["voltage"].detail) == (Reason.SENTINEL, "invalid")
     assert values["capacitance"].reason is Reason.UNKNOWN_CODE
