@@ -154,11 +154,8 @@ class Point(Table):
     @property
     def partners(self) -> Sequence[tuple[str, str]]:
         """(key, point) of the points it cannot be decoded without."""
-        found = (
-            [(f"scale_by.{key}", name) for key, name in self.scale_by.names()]
-            if (self.scale_by)
-            else []
-        )
+        names = self.scale_by.names() if self.scale_by else ()
+        found = [(f"scale_by.{key}", name) for key, name in names]
         return [*found, ("quality_by.point", self.quality_by.point)] if self.quality_by else found
 
     def converter(self) -> Converter:
@@ -178,9 +175,9 @@ class Point(Table):
         def convert(raw: Raw, beside: Beside) -> Found:
             gain = Fraction(1) if scale_by is None else scale_by.gain(beside)
             found = gain if isinstance(gain, Doubt) else scaled(gain)(raw)
-            return (
-                found if quality_by is None else quality_by.judged(found, beside[quality_by.point])
-            )
+            if quality_by is None:
+                return found
+            return quality_by.judged(found, beside[quality_by.point])
 
         return convert
 
