@@ -1,7 +1,9 @@
 """profile.py: registers to values and back."""
 
+from typing import get_args
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shorewatch.errors import ConfigError
@@ -9,6 +11,7 @@ from shorewatch.model import Quality, Reason
 from shorewatch.plan import blocks_alone
 from shorewatch.point import Point
 from shorewatch.profile import load_profile, load_profiles
+from shorewatch.registers import Kind
 
 
 def point(**keys) -> Point:
@@ -167,6 +170,8 @@ type = "u16"
         ('type = "u16"', 'type = "u16"\norder = "BADC"\nwatch_above = 1.0', "swapped bytes"),
         ('type = "u16"', 'type = "u16"\nwatch_above = 65535.0', "from 0 to 65534"),
         ('type = "u16"', 'type = "u16"\nscale = 0.1\nwatch_above = 1e308', "to 6553.4"),
+        ('type = "u16"', 'type = "u16"\nscale = 1e306\nwatch_above = -3.0', "from 0 to inf"),
+        ('type = "u16"', 'type = "u64"\nscale = 1e308\nrange = [-5, -1]', "from 0 to inf"),
         ('type = "u16"', 'type = "u16"\nwatch_below = 0.0', "from 1 to 65535"),
         ('type = "u16"', 'type = "s16"\nscale = 0.1\nwatch_above = 4000.0', "to 3276.6"),
         (
@@ -494,3 +499,42 @@ def test_a_users_profile_may_not_hide_a_shipped_one(write, tmp_path):
 
     with pytest.raises(ConfigError, match="is already a shipped profile"):
         load_profiles(tmp_path)
+
+
+LITERALS = [
+    *("0", "-1", "1", "7", "16", "65535", "70000", "1e308", "-1e308", "5e-324", "0.1", "true"),
+    *('""', '"p"', '"a"', '"change"', '"CDAB"', '"coil"', "[]", "[1]", "[1, 2]", "[-1e308, 1e308]"),
+    *('["x"]', "{}", "{ 1 = 'x' }", "{ 0 = 'a', 1 = 'b' }", "{ -1 = 'x' }", "{ x = 1 }"),
+    *("{ decimals = 'b' }", "{ factor = 'b' }", "{ enum = 'b', factors = { a = 1e308 } }"),
+    *("{ point = 'b', bad = ['a'] }", "{ u16 = [1] }", "{ u16 = { 1 = 2 } }", "1979-05-27"),
+    *(f'"{kind}"' for kind in get_args(Kind)),
+]
+KEY_VALUES = st.dictionaries(
+    st.sampled_from([*Point.model_fields]), st.sampled_from(LITERALS), max_size=6
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(KEY_VALUES, KEY_VALUES, st.sampled_from(["", *LITERALS]), st.sampled_from(["", *LITERALS]))
+def test_any_profile_is_read_or_refused(tmp_path_factory, first, second, sentinels, whole):
+    """Whatever the keys say, a profile is used, or its faults are told; nothing else happens."""
+    base = {"name": '"n"', "table": '"input"', "address": "0", "type": '"u16"'}
+    lines = ['id = "x"', 'name = "x"', 'source = "x"']
+    lines += [f"sentinels = {sentinels}"] if sentinels else []
+    lines += [f"whole = {whole}"] if whole else []
+    for name, keys in (("a", first), ("b", second)):
+        point = base | {"id": f'"{name}"'} | keys
+        lines += ["[[point]]", *(f"{key} = {value}" for key, value in point.items())]
+    path = tmp_path_factory.getbasetemp() / "x.toml"
+    path.write_text("\n".join(lines))
+    try:
+        profile = load_profile(path)
+    except ConfigError as error:
+        assert all(problem.rule and problem.file == str(path) for problem in error.problems)
+        return
+    for block in blocks_alone(profile, 9600):
+        for word in (0, 1, 0x8000, 0xFFFF):
+            assert block.decoder.decode([word] * block.registers)
+    for point in profile.point:
+        float(point.scaling.gain)
+        list(point.bit_places() if point.watch else ())

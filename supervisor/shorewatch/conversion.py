@@ -65,6 +65,14 @@ def decimal(number: float) -> Fraction:
     return Fraction(repr(number))
 
 
+def to_float(number: Fraction) -> float:
+    """The nearest double; infinite where there is none."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
 def integer(scaling: Scaling, doubts: Doubts) -> Callable[[int], Found]:
     """For integer types."""
     low, high = scaling.limits
@@ -89,10 +97,7 @@ def integer(scaling: Scaling, doubts: Doubts) -> Callable[[int], Found]:
 def floating(scaling: Scaling, doubts: Doubts, *, is_single: bool) -> Callable[[float], Found]:
     """For f32 and f64."""
     low, high = scaling.limits
-    try:
-        gain, offset = float(scaling.gain), float(scaling.offset)
-    except OverflowError:
-        gain, offset = math.inf, 0.0
+    gain, offset = to_float(scaling.gain), to_float(scaling.offset)
     is_scaled = (gain, offset) != (1.0, 0.0)
 
     def convert(raw: float) -> Found:

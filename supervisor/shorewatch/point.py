@@ -16,7 +16,7 @@ from typing import Annotated, Literal, cast
 from pydantic import BeforeValidator, Field
 
 from shorewatch import conversion
-from shorewatch.conversion import Converter, Doubt, Found, Scaling, decimal
+from shorewatch.conversion import Converter, Doubt, Found, Scaling, decimal, to_float
 from shorewatch.model import Quality, Reason, Scalar
 from shorewatch.registers import Kind, Order, Raw, bounds, count_of, pack, unpack
 from shorewatch.tie import QualityBy, ScaleBy
@@ -255,7 +255,7 @@ class Point(Table):
         assert isinstance(factor, Fraction), f"{self.id}: no scale beside it"
         scaling = self.scaling.times(factor)
         if self.type in ("f32", "f64"):
-            return (value - float(scaling.offset)) / float(scaling.gain)
+            return (value - to_float(scaling.offset)) / to_float(scaling.gain)
         return round((Fraction(value) - scaling.offset) / scaling.gain)
 
     def bit_places(self) -> dict[int, tuple[int, int]]:
@@ -283,7 +283,7 @@ class Point(Table):
         begin, end = (to_raw((edge - offset) / gain) for edge in (decimal(limit), back))
         first, last = (low, high - 1) if raw_above else (low + 1, high)
         if not first <= begin <= last:
-            ends = sorted(float(edge * gain + offset) for edge in (first, last))
+            ends = sorted(to_float(edge * gain + offset) for edge in (first, last))
             raise ValueError(f"must be from {ends[0]:g} to {ends[1]:g} here")
         if not low <= end <= high:
             raise ValueError(f"watch_hysteresis = {self.watch_hysteresis:g}: {key} would never end")

@@ -7,6 +7,7 @@ and what may have been meant. What concerns several points stands in profile.py.
 
 from collections.abc import Iterator
 
+from shorewatch.conversion import to_float
 from shorewatch.point import ENUMS, WORDS, Point
 from shorewatch.registers import ADDRESSES, bounds, is_exact
 
@@ -129,7 +130,7 @@ def _range(point: Point) -> Iterator[Flaw]:
     ends = sorted(raw * point.scaling.gain + point.scaling.offset for raw in limits)
     if high < ends[0] or low > ends[1]:
         rule = f"no value could be in [{low:g}, {high:g}]: with this type, scale and offset they go"
-        yield "range", f"{rule} from {float(ends[0]):g} to {float(ends[1]):g}"
+        yield "range", f"{rule} from {to_float(ends[0]):g} to {to_float(ends[1]):g}"
 
 
 def _sentinels(point: Point) -> Iterator[Flaw]:
