@@ -89,7 +89,7 @@ class Gateway:
         async with self._changing:
             await self._apply(compiled)
 
-    async def lend(self, board_id: str, why: str) -> None:
+    async def lend(self, board_id: str, why: str) -> BoardLink:
         """Close a board's port and leave it alone: its points are bad (maintenance).
 
         Raises ValueError if the board has gone meanwhile.
@@ -100,11 +100,12 @@ class Gateway:
             self._lent[board_id] = why
             await self._stop(f"link {board_id}")
             await self.links[board_id].set_aside(why)
+            return self.links[board_id]
 
     async def take_back(self, board_id: str) -> None:
         """Open a lent port again; of a board that is no more there is nothing to open."""
         async with self._changing:
-            if self._lent.pop(board_id, None) is not None:
+            if self._lent.pop(board_id, None) is not None and board_id in self.links:
                 self._start_link(board_id)
 
     def look(self) -> Snapshot:
@@ -140,7 +141,6 @@ class Gateway:
                 board_id: links.get(board_id) or self._linked(plan)
                 for board_id, plan in compiled.plans.items()
             }
-            self._lent = {board: why for board, why in self._lent.items() if board in self.links}
             for uplink in self.uplinks.values():
                 uplink.adopt(new)
             self.uplinks = {

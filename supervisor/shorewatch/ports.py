@@ -46,9 +46,12 @@ class Ports:
         self._loans[board_id] = loan
         loan.deadline = asyncio.get_running_loop().call_later(seconds, loan.expire)
         caller.release = lambda: self._release(loan)
-        await self._gateway.lend(board_id, f"the port is {loan}")
+        try:
+            link = await self._gateway.lend(board_id, f"the port is {loan}")
+        except ValueError:
+            self._forget(loan)
+            raise
         await self._record(loan, "port lent", loan.reason)
-        link = self._gateway.links[board_id]
         return {
             "board": board_id,
             "port": link.port,
@@ -78,11 +81,14 @@ class Ports:
         return {"board": board_id}
 
     async def _release(self, loan: "_Loan") -> None:
+        await self._gateway.take_back(loan.board_id)
+        self._forget(loan)
+        await self._record(loan, "port taken back", loan.end)
+
+    def _forget(self, loan: "_Loan") -> None:
         loan.caller.release = None
         loan.deadline.cancel()
-        await self._gateway.take_back(loan.board_id)
         del self._loans[loan.board_id]
-        await self._record(loan, "port taken back", loan.end)
 
     async def _record(self, loan: "_Loan", what: str, why: str) -> None:
         _log.info("board %s: %s (%s): %s", loan.board_id, what, loan.by, why)
