@@ -24,6 +24,8 @@ def run(*arguments: str, **keys) -> subprocess.CompletedProcess[str]:
             "demo",
             "run",
             "check",
+            "diff",
+            "reload",
             "watch",
             "plan build",
             "plan show",

@@ -73,6 +73,20 @@ async def test_alarms_alone_come_and_go_without_disturbing_a_value(tmp_path, qui
     assert reloads[1]["lines"] == ["alarm room-warm: above 70.0 → -30.0"]
 
 
+async def test_many_hangups_at_once_are_reloads_in_turn(tmp_path, quiet_text):
+    """However often and fast it is asked, the last file is what runs, and no value notices."""
+    async with running_station(tmp_path, quiet_text) as station:
+        await station.until_good()
+        for above in range(60, 72):
+            station.path.write_text(quiet_text + ALARM.replace("70", str(above)))
+            for _ in range(4):
+                station.hang_up()
+            await asyncio.sleep(0)
+        config = load_compiled(station.path).station.config_hash
+        await station.until(lambda live: live["config"] == config)
+        await undisturbed(station)
+
+
 async def test_a_file_with_errors_changes_nothing_and_is_shown(tmp_path, quiet_text):
     """All its problems are answered, recorded and shown until a good file is loaded."""
     async with running_station(tmp_path, quiet_text) as station:

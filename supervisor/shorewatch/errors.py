@@ -9,6 +9,8 @@
     ├── SecretError            a secret cannot be had (mqtt/uplink.py shows it and retries)
     ├── OutboxError            the outbox cannot be opened: newer schema, not a database
     ├── UsageError             an argument of the command line makes no sense: exit code 64
+    ├── ControlError           a running station refuses what it was asked (control.py)
+    │   └── UnreachableError   no station runs there: exit code 2
     └── DemoError              the demo lacks a program or a port, or a child will not start
 
 A wrong value from the field is no error: it is a `Value` with quality and reason (model.py).
