@@ -331,6 +331,18 @@ def test_the_shipped_stations_have_a_realistic_list(name) -> None:
     assert {"critical", "major", "minor", "warning"} == {alarm.priority for alarm in alarms}
 
 
+async def test_who_watches_alarms_hears_of_another_text(compiled, tmp_path) -> None:
+    """An alarm whose words change has changed, though its state has not; the others have not."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        changes = bench.desk.watch()
+        first, *rest = compiled.station.file.alarm
+        alarms = [first.model_copy(update={"action": "Call somebody."}), *rest]
+        file = compiled.station.file.model_copy(update={"alarm": alarms})
+        async with bench.desk.turn:
+            await bench.desk.adopt(replace(compiled.station, file=file), compiled.rules)
+        assert await changes.take() == {first.id}
+
+
 async def test_an_alarm_removed_while_it_stood_does_not_come_back_with_its_id(
     compiled, tmp_path
 ) -> None:

@@ -68,6 +68,10 @@ class AlarmDesk:
         before = self._configs
         said = self._alarms.adopt(rules, self._clock(), utc_now())
         self._watch(station, rules)
+        other = [name for name, config in self._configs.items() if before.get(name) != config]
+        for changes in self._watchers:
+            for alarm_id in other:
+                changes.add(alarm_id)
         for one in said:
             configs = before if one.what == "removed" else self._configs
             await self._record(one, configs[one.alarm])

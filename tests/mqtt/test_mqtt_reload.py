@@ -38,6 +38,8 @@ async def test_a_changed_station_is_born_anew_while_online(
         await until(
             lambda: json.loads(standing(listener)["state"])["config"] == station.config_hash
         )
+        topics = [m.topic.split("/", 4)[4] for m in listener.messages]
+        assert topics.index("birth/grid") < topics.index("now/grid")
         assert len(listener.of("/birth/pfe")) == 1  # what is the same is not born again
         assert b.uplink.status.state == "online"
 

@@ -430,7 +430,6 @@ class _Session:
                 shown = self._health()
                 await self._publish_state()
             if up._station.devices is not self._devices:
-                self._follow()
                 await self._publish_births()
             if now_s >= due_s:
                 due_s = now_s + STATE_S
@@ -473,8 +472,10 @@ class _Session:
         )
 
     def _follow(self) -> None:
-        """The station has changed: what is new in it, or other than it was, has yet to be born."""
+        """If the station has changed: what is new in it, or other than it was, is to be born."""
         before, self._devices = self._devices, self._up._station.devices
+        if before is self._devices:
+            return
         self._unsent_births &= self._devices.keys()
         self._unsent_births |= {
             name
@@ -485,6 +486,7 @@ class _Session:
     async def _publish_births(self) -> None:
         """Publish every birth; what is refused is tried again while the rest goes on."""
         async with self._bearing:
+            self._follow()
             devices = self._devices
             self._up._note_born(self._up._born | devices.keys())
             await self._bear(devices)
@@ -523,9 +525,10 @@ class _Session:
         while True:
             if up._station.devices is not devices:
                 devices = up._station.devices
+                await self._publish_births()  # a value is never read by what it meant before
                 pace = Pace(devices, up._clock())
             for name in pace.due(up._clock()):
-                if name not in up._station.devices:
+                if up._station.devices is not devices:
                     break
                 now_s = up._clock()
                 body = topics.now(name, up._image.look(name), utc_now(), now_s)
