@@ -51,8 +51,22 @@ async def test_what_an_earlier_run_left_is_emptied(
     async with bench(broker.url) as b:
         async with listening(broker.port) as listener:
             await until(lambda: "birth/mains" in standing(listener))
-        await until(lambda: "mains" in b.outbox.kept["births/noc"]["devices"])
+        await until(lambda: "mains" in b.outbox.kept["births/noc"]["names"])
     station = changed(write, station_text)
     async with bench(broker.url, station=station), listening(broker.port) as listener:
         await until(lambda: "birth/grid" in standing(listener))
         await until(lambda: not {"birth/mains", "now/mains"} & standing(listener).keys())
+
+
+async def test_an_alarm_that_an_earlier_run_had_is_emptied(broker, bench, listening, until) -> None:  # type: ignore[no-untyped-def]
+    """An alarm that is in no station file any more leaves nothing at the next connection."""
+    async with bench(broker.url) as b:
+        b.alarms.become("lid-open", "unacknowledged")
+        async with listening(broker.port) as listener:
+            await until(lambda: "alarm/lid-open" in standing(listener))
+    async with listening(broker.port) as listener:
+        await until(lambda: "alarm/lid-open" in standing(listener))
+        async with bench(broker.url) as b:
+            b.alarms.ids = ()
+            await until(lambda: "alarm/lid-open" not in standing(listener))
+            await until(lambda: b.outbox.kept["alarms/noc"]["names"] == [])

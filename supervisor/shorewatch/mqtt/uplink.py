@@ -186,10 +186,6 @@ class Uplink:
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._is_running = False
-        found = outbox.kept.get(self._born_key, {})
-        names = found.get("devices") if found.get("url") == config.url else None
-        # The devices of which something stands at this broker, or may.
-        self._born = frozenset(names if isinstance(names, list) else ())
 
     def adopt(self, station: Station) -> None:
         """Publish `station`, which has the same topics, from here on: what differs is born anew."""
@@ -296,15 +292,17 @@ class Uplink:
             raise UplinkError("no-secret", str(error)) from error
         return config.user, password
 
-    @property
-    def _born_key(self) -> str:
-        return f"births/{self._config.id}"
+    def _standing(self, what: str) -> frozenset[str]:
+        """The devices or alarms of which something stands at this broker, or may."""
+        facts = self._outbox.kept.get(f"{what}/{self._config.id}", {})
+        names = facts.get("names") if facts.get("url") == self._config.url else None
+        return frozenset(names if isinstance(names, list) else ())
 
-    def _note_born(self, devices: Set[str]) -> None:
-        """Remember, also over a restart, of which devices something stands at the broker."""
-        facts = {"url": self._config.url, "devices": sorted(devices)}
-        if devices != self._born and self._outbox.keep(self._born_key, facts):
-            self._born = frozenset(devices)
+    def _note_standing(self, what: str, names: Set[str]) -> None:
+        """Remember it, also over a restart."""
+        if names != self._standing(what):
+            facts = {"url": self._config.url, "names": sorted(names)}
+            self._outbox.keep(f"{what}/{self._config.id}", facts)
 
     @property
     def _client_id(self) -> str:
@@ -488,11 +486,12 @@ class _Session:
         async with self._bearing:
             self._follow()
             devices = self._devices
-            self._up._note_born(self._up._born | devices.keys())
+            standing = self._up._standing("births") | devices.keys()
+            self._up._note_standing("births", standing)
             await self._bear(devices)
-            gone = self._up._born - devices.keys()
+            gone = standing - devices.keys()
             left = {name for name in sorted(gone) if not await self._emptied(name)}
-            self._up._note_born(devices.keys() | left)
+            self._up._note_standing("births", devices.keys() | left)
 
     async def _emptied(self, device: str) -> bool:
         """Take away what stands of a device that is no more; whether the broker took both."""
@@ -546,7 +545,7 @@ class _Session:
     async def _keep_alarms(self) -> None:
         """Publish the list of alarms and each of them when they change; empty what is over."""
         up = self._up
-        changed = set(up._alarms.ids)
+        changed = {*up._alarms.ids, *up._standing("alarms")}
         while True:
             rows = up._alarms.listed()
             body = topics.alarms(
@@ -558,13 +557,17 @@ class _Session:
             topic = topics.alarms_topic(self._prefix)
             self._judge(topic, await self._publish_kept(topic, body))
             by_id = {str(row["id"]): row for row in rows}
+            standing = up._standing("alarms") | by_id.keys()
+            up._note_standing("alarms", standing)
             for alarm in sorted(changed):
                 topic = topics.alarm_topic(self._prefix, alarm)
                 if alarm in by_id:
                     code = await self._publish_kept(topic, by_id[alarm])
                 else:
                     code = await self._connection.publish(topic, b"", qos=1, is_retained=True)
-                self._judge(topic, code)
+                if self._judge(topic, code) and alarm not in by_id:
+                    standing -= {alarm}
+            up._note_standing("alarms", standing)
             changed = await self._alarm_changes.take()
 
     async def _publish_journal(self, tasks: asyncio.TaskGroup) -> None:
