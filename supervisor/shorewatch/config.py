@@ -115,6 +115,20 @@ class OutboxConfig(Table):
     size_mb_max: Annotated[int, Field(ge=4, le=100_000)] = 256
 
 
+class HistoryConfig(Table):
+    """What the points did: each change for some hours, then minutes; the least important file.
+
+    Below `free_mb_min` of free disk it stops and gives its own room back.
+    """
+
+    record: bool = True
+    file: FilePath = "history.sqlite"
+    size_mb_max: Annotated[int, Field(ge=4, le=100_000)] = 256
+    days: Annotated[int, Field(ge=1, le=3650)] = 90
+    raw_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
+    free_mb_min: Annotated[int, Field(ge=0, le=100_000)] = 100
+
+
 class PageConfig(Table):
     """The local status page."""
 
@@ -243,6 +257,7 @@ class StationFile(Table):
 
     station: StationTable
     outbox: OutboxConfig = OutboxConfig()
+    history: HistoryConfig = HistoryConfig()
     page: PageConfig | None = None
     uplink: Annotated[list[UplinkConfig], Field(max_length=4)] = []
     board: Annotated[list[BoardConfig], Field(min_length=1, max_length=16)]

@@ -8,6 +8,7 @@
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
     ├── SecretError            a secret cannot be had (mqtt/uplink.py shows it and retries)
     ├── OutboxError            the outbox cannot be opened: newer schema, not a database
+    ├── HistoryError           the history cannot be used, or cannot answer (history.py degrades)
     ├── UsageError             an argument of the command line makes no sense: exit code 64
     └── DemoError              the demo lacks a program or a port, or a child will not start
 
@@ -74,6 +75,10 @@ class SecretError(ShorewatchError):
 
 class OutboxError(ShorewatchError):
     """The outbox file cannot be used as it is."""
+
+
+class HistoryError(ShorewatchError):
+    """The history file is not ours, or a question has no answer."""
 
 
 class UsageError(ShorewatchError):
