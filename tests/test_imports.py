@@ -19,7 +19,7 @@ IMPORTERS = {
     "sqlite3": {"outbox", "archive", "history", "database"},
     "starlette": {"web/app"},
     "uvicorn": {"web/app"},
-    "cyclopts": {"cli", "alarmcli", "profilecli"},
+    "cyclopts": {"cli", "alarmcli", "historycli", "profilecli"},
     "tomllib": {"toml", "config"},
 }
 

@@ -27,14 +27,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from shorewatch.archive import DAMAGED, Archive, Live, Reader
 from shorewatch.config import Station
+from shorewatch.control import Caller, Reply, Request
 from shorewatch.database import explained
 from shorewatch.decode import CLOCK_AT_MIN
+from shorewatch.disk import free_bytes
 from shorewatch.errors import HistoryError
-from shorewatch.health import free_bytes
 from shorewatch.image import Image
 from shorewatch.model import Value, from_text, to_json, to_text, utc_now
 from shorewatch.recorder import Recorder
@@ -95,7 +96,7 @@ class History:
         self._stop = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._has_failed = False
-        self.follow(station)
+        self.adopt(station)
         if config.record:
             image.listen(self.take)
 
@@ -112,7 +113,7 @@ class History:
         return self._trouble or self._notice
 
     @property
-    def status(self) -> dict[str, object]:
+    def status(self) -> dict[str, Any]:
         """What the page shows of it."""
         return {
             "on": self._config.record, "health": self.health,
@@ -136,7 +137,7 @@ class History:
             self.take(device_id, self._image.look(device_id))
         self._alive_s = self._world.clock()
 
-    def follow(self, station: Station) -> None:
+    def adopt(self, station: Station) -> None:
         """Record the points of `station` from here on; its [history] is that of the start."""
         self._station = station
         points = [
@@ -148,10 +149,12 @@ class History:
         names = {(device, point.id): f"{device}.{point.id}" for device, point in points}
         self._series = {names[device, point.id]: point.is_numeric for device, point in points}
         self._is_registered = False
-        self._recorder.follow(names, self._world.clock())
+        self._recorder.adopt(names, self._world.clock())
 
     async def flush(self, *, is_last: bool = False) -> None:
         """Write down what is open, as far as the disk lets us, and keep the file in order."""
+        if not self._config.record:
+            return
         async with self._flushing:
             await self._flush(is_last=is_last)
 
@@ -212,7 +215,7 @@ class History:
             raise HistoryError(explained("history", self._path, error)) from error
         return await _run_in(self._reading, partial(thinned, spans, points_max))
 
-    async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
+    async def answer(self, request: Request, _: Caller | None = None) -> Reply:
         """What people ask: {"do": "history", "point": "pfe.line_current", "from", "to", "points"}.
 
         Raises ValueError for what does not fit.

@@ -41,9 +41,9 @@ class Recorder:
         self._is_full = False
         self.recorded = 0
         self.dropped = 0
-        self.follow(names, 0.0)
+        self.adopt(names, 0.0)
 
-    def follow(self, names: Mapping[tuple[str, str], str], now_s: float) -> None:
+    def adopt(self, names: Mapping[tuple[str, str], str], now_s: float) -> None:
         """Record these points from here on; of the others nothing is known any more."""
         self._names = names
         wanted = set(names.values())

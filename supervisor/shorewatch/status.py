@@ -53,6 +53,7 @@ def snapshot(
     alarms: Sequence[Snapshot],
     started_at: datetime,
     config_trouble: Snapshot | None = None,
+    history: Snapshot | None = None,
 ) -> Snapshot:
     """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
     now_s = time.monotonic()
@@ -81,6 +82,7 @@ def snapshot(
             "written": outbox.written,
             "health": outbox.health,
         },
+        "history": history,
     }
 
 

@@ -1,11 +1,7 @@
-"""Which parts of the gateway itself are well: what alarms with `gateway = ...` watch."""
+"""How much room a disk has left: what history.py and the alarm on the disk go by."""
 
 import os
 from pathlib import Path
-from typing import Final
-
-# With less than this the outbox will soon have to evict what was not acknowledged.
-FREE_BYTES_MIN: Final = 50_000_000
 
 
 def free_bytes(folder: Path) -> int:
