@@ -122,6 +122,7 @@ class Gateway:
             boards={board_id: link.status for board_id, link in self.links.items()},
             uplinks={uplink_id: uplink.status for uplink_id, uplink in self.uplinks.items()},
             alarms=self.desk.listed(),
+            alarm_mode=self.desk.mode,
             history=self.history.status,
             started_at=self.started_at,
             config_trouble=self.trouble,
@@ -213,7 +214,7 @@ class Gateway:
             for board_id, link in self.links.items()
         }
 
-    def _there(self) -> Mapping[str, bool]:
+    def _there(self) -> dict[str, bool]:
         """Which boards, uplinks and parts of the gateway are there, for the alarms."""
         found = {f"board/{board_id}": link.status.up for board_id, link in self.links.items()}
         for uplink_id, uplink in self.uplinks.items():

@@ -215,7 +215,7 @@ class History:
             raise HistoryError(explained("history", self._path, error)) from error
         return await _run_in(self._reading, partial(thinned, spans, points_max))
 
-    async def answer(self, request: Request, _: Caller | None = None) -> Reply:
+    async def answer(self, request: Request, caller: Caller | None = None) -> Reply:
         """What people ask: {"do": "history", "point": "pfe.line_current", "from", "to", "points"}.
 
         Raises ValueError for what does not fit.
