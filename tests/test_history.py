@@ -324,9 +324,12 @@ async def test_a_short_disk_is_given_the_histories_room(station, tmp_path) -> No
         clocks.free = 1_000_000
         await bench.run(10, 21.0)
         assert "less than 100 MB free" in str(bench.history.health)
-        after = [s for s in await bench.spans(0, 7200) if s.known_ms]
+        with pytest.raises(HistoryError, match="is stopped"):
+            await bench.spans()
+        assert [*tmp_path.glob("history.sqlite*")] == []
         clocks.free = 10**12
         await bench.run(10, 21.0)
+        after = [s for s in await bench.spans(0, 7200) if s.known_ms]
         assert bench.history.health is None
     assert before and not after
 

@@ -162,7 +162,8 @@ class History:
         now_s = self._flush_s = self._world.clock()
         if not await self._follow_clock(now_s):
             return
-        if self._archive is None and now_s >= self._retry_s:
+        is_wanted = self._path.exists() or not self._is_short()
+        if self._archive is None and now_s >= self._retry_s and is_wanted:
             self._retry_s = now_s + RETRY_S
             await self._open()
         if await self._has_room() and await self._commit(now_s, is_whole=is_last) and not is_last:
@@ -316,10 +317,8 @@ class History:
 
     async def _has_room(self) -> bool:
         """Give room back while the disk is short; False if it stays so, and nothing is written."""
-        least = self._config.free_mb_min * 1_000_000
         for _ in range(_FREE_STEPS_MAX):
-            free = self._world.free_bytes(self._path.parent)
-            if free >= least:
+            if not self._is_short():
                 return True
             self._say(
                 f"The history is stopped, and deletes its oldest: the disk of {self._path} has "
@@ -329,6 +328,10 @@ class History:
                 break
         return False
 
+    def _is_short(self) -> bool:
+        least = self._config.free_mb_min * 1_000_000
+        return self._world.free_bytes(self._path.parent) < least
+
     async def _give_back(self) -> bool:
         """Delete the least useful of what is left; False if there is nothing more."""
         asides = self._asides()
@@ -337,7 +340,10 @@ class History:
             return True
         if self._archive is None:
             return False
-        return bool(await self._tried(partial(self._archive.shrink, _FREE_STEP_BYTES)))
+        if not await self._tried(partial(self._archive.shrink, _FREE_STEP_BYTES)):
+            await self._shut()
+            _delete(self._path)
+        return True
 
     async def _tried(self, work: Callable[[], _T]) -> _T | None:
         """What `work` gives in the writer's thread; None if the disk failed: `health` tells."""
