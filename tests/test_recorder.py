@@ -81,7 +81,7 @@ def test_what_waits_is_dated_when_the_clock_is_set() -> None:
 def test_a_point_that_goes_is_not_drawn_on(recorder: Recorder) -> None:
     """From then on nothing of it is recorded; a point that comes is."""
     recorder.take("d", {"a": good(1, 100.0)}, 100.0)
-    recorder.follow({("d", "c"): "d.c"}, 105.0)
+    recorder.adopt({("d", "c"): "d.c"}, 105.0)
     recorder.take("d", {"a": good(2, 106.0), "c": good(3, 106.0)}, 106.0)
     assert values(recorder) == [(0, 1), (5000, None)]
     assert values(recorder, "d.c") == [(6000, 3)]
