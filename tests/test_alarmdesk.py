@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shorewatch import alarmdesk
+from shorewatch import alarmdesk, mode
 from shorewatch.alarmdesk import AlarmDesk
 from shorewatch.alarms import AlarmError
 from shorewatch.assets import asset_folder
@@ -68,10 +68,11 @@ class Bench:
     def __init__(self, compiled: Compiled, outbox: Outbox) -> None:
         self.outbox = outbox
         self.is_beach_up = True
+        self.there: dict[str, bool] = {}
         self.image = Image(compiled.station)
         self.desk = AlarmDesk(
             compiled.station, compiled.rules, self.image, outbox,
-            lambda: {"board/beach": self.is_beach_up},
+            lambda: {"board/beach": self.is_beach_up} | self.there,
         )  # fmt: skip
 
     def put(self, device: str, **points: float | bool | None) -> None:
@@ -235,6 +236,129 @@ async def test_what_finds_no_room_on_a_sick_disk_is_not_called_done(
         assert bench.states() == {"room-warm": "acknowledged"}
 
 
+async def test_maintenance_hides_alarms_but_records_them(compiled, tmp_path) -> None:
+    """Hidden ones stand last, as maintenance; the mode itself is an alarm that nothing hides."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        reply = await bench.desk.answer(
+            {"do": "maintenance-begin", "by": "ali", "seconds": 3600, "text": "permit 23"}
+        )
+        assert reply["maintenance"]["left_s"] == pytest.approx(3600, abs=1)  # type: ignore[index]
+        bench.put("room", temperature=30.0)
+        await bench.until(maintenance_mode="unacknowledged", room_warm="maintenance")
+        rows = bench.desk.listed()
+        assert [row["id"] for row in rows] == ["maintenance-mode", "room-warm"]
+        assert rows[0]["note"] == "ali: permit 23" and rows[0]["left_s"] > 3500
+        await bench.outbox.settled()
+        bodies = [(r.kind, r.body) for r in await bench.outbox.read(0, 10)]
+        assert bodies[0][0] == "audit" and bodies[0][1]["what"] == "maintenance-begin"
+        assert bodies[0][1]["by"] == "ali" and bodies[0][1]["note"] == "permit 23"
+        raised = next(body for _, body in bodies if body.get("alarm") == "room-warm")
+        assert (raised["what"], raised["state"]) == ("raised", "maintenance")
+
+        await bench.desk.answer({"do": "maintenance-end", "by": "ali"})
+        assert bench.states() == {"maintenance-mode": "returned", "room-warm": "unacknowledged"}
+
+
+async def test_maintenance_ends_on_time_and_survives_a_restart(compiled, tmp_path) -> None:
+    """What was left of its time goes on after a restart; at its end all alarms are shown again."""
+    path = tmp_path / "o.sqlite"
+    begin = {"do": "maintenance-begin", "by": "ali", "seconds": 2, "text": "permit 23"}
+    async with running(compiled, path) as bench:
+        await bench.desk.answer(begin)
+        bench.put("room", temperature=30.0)
+        await bench.until(maintenance_mode="unacknowledged", room_warm="maintenance")
+    async with running(compiled, path) as bench:
+        assert bench.states()["room-warm"] == "maintenance"
+        bench.put("room", temperature=30.0)
+        await bench.until(maintenance_mode="returned", room_warm="unacknowledged")
+        await bench.outbox.settled()
+        last = [r.body for r in await bench.outbox.read(0, 50) if r.kind == "audit"][-1]
+        assert last["what"] == "maintenance-end" and "by" not in last
+    async with running(compiled, path) as bench:
+        assert bench.desk.mode["maintenance"] is None
+
+
+async def test_a_test_alarm_goes_the_whole_way(compiled, tmp_path) -> None:
+    """It is listed and on record as a test, also in maintenance, and ends when acknowledged."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        await bench.desk.answer(
+            {"do": "maintenance-begin", "by": "ali", "seconds": 60, "text": "permit 23"}
+        )
+        await bench.desk.answer({"do": "test", "by": "leyla"})
+        row = next(row for row in bench.desk.listed() if row["id"] == "test-alarm")
+        assert row["state"] == "unacknowledged" and row["text"].startswith("Test alarm")
+        with pytest.raises(AlarmError, match="on already"):
+            await bench.desk.answer({"do": "test", "by": "leyla"})
+        await bench.tell("acknowledge", "test-alarm")
+        await bench.until(maintenance_mode="unacknowledged")
+        found = [what for alarm, what in await records(bench.outbox) if alarm == "test-alarm"]
+        assert found == ["raised", "acknowledged", "returned"]
+
+
+async def test_a_test_alarm_that_nobody_answers_ends_by_itself(
+    compiled, tmp_path, monkeypatch
+) -> None:
+    """After its time it is over and acknowledged by the gateway: a test leaves nothing behind."""
+    monkeypatch.setattr(mode, "TEST_S", 0.1)
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        await bench.desk.answer({"do": "test", "by": "leyla"})
+        assert bench.states() == {"test-alarm": "unacknowledged"}
+        await bench.until()
+        assert [what for _, what in await records(bench.outbox)] == [
+            "raised", "returned", "acknowledged",
+        ]  # fmt: skip
+
+
+async def test_a_part_of_the_gateway_that_is_not_well_is_an_alarm(
+    write, station_text, tmp_path
+) -> None:
+    """`gateway = "disk"` is on while that part is not well; the record has the X.733 fields."""
+    text = station_text.partition("\n[[alarm]]")[0] + DISK
+    compiled = load_compiled(write("s.toml", text))
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        bench.there["gateway/disk"] = False
+        await bench.until(disk_short="unacknowledged")
+        bench.there["gateway/disk"] = True
+        await bench.until(disk_short="returned")
+        await bench.outbox.settled()
+        raised, returned = [r.body for r in await bench.outbox.read(0, 10)]
+    expected = {
+        "event_type": "processing-error", "probable_cause": "storageCapacityProblem",
+        "perceived_severity": "minor", "source": "gateway/disk", "action": "Free some space.",
+    }  # fmt: skip
+    assert expected.items() <= raised.items()
+    assert returned["perceived_severity"] == "cleared"
+
+
+async def test_each_record_is_committed_with_the_state_it_tells(compiled, tmp_path) -> None:
+    """Two transitions of one look: the first one's kept state is not yet that of the second."""
+    kept: list[tuple[object, object]] = []
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=4_000_000) as outbox:
+        bench = Bench(compiled, outbox)
+        put = outbox.put
+
+        async def watched(kind, at, body, keep=None):  # type: ignore[no-untyped-def]
+            kept.append((body["what"], keep[1]["suppressed"]))
+            return await put(kind, at, body, keep)
+
+        outbox.put = watched  # type: ignore[method-assign]
+        bench.put("room", temperature=None, humidity=None)
+        bench.is_beach_up = False
+        await bench.desk._look(["room"])
+    assert kept == [("raised", False), ("raised", False), ("suppressed", True)]
+
+
+DISK = """
+[[alarm]]
+id = "disk-short"
+text = "Disk is nearly full"
+action = "Free some space."
+priority = "minor"
+event_type = "processing-error"
+probable_cause = "storageCapacityProblem"
+gateway = "disk"
+"""
+
 KILLED = """
 import asyncio, sys
 from pathlib import Path
@@ -309,6 +433,8 @@ def problems(path: Path) -> list[str]:
         ('["beach-lost"]', '["beach-last"]', "did you mean 'beach-lost'"),
         ('["beach-lost"]', '["room-lost"]', "it would hide itself"),
         ('id = "lid"', 'id = "room-warm"', "alarm is used twice"),
+        ('id = "lid"', 'id = "test-alarm"', "this alarm is Shorewatch's own"),
+        ('device = "room"', 'gateway = "coffee"', "gateway"),
         ('priority = "minor"', 'priority = "urgent"', "found 'urgent'"),
         ("deadband = 0.5", "deadband = -1", "deadband"),
     ],

@@ -422,3 +422,48 @@ def test_an_alarm_that_stops_latching_is_reset():
     bench.take(("x", 4))
     assert adopted(bench, above()) == [("a", "reset")]
     assert bench.state() is State.RETURNED
+
+
+def test_what_stays_on_is_to_be_acknowledged_again() -> None:
+    """After its re-alarm time, which goes on over a restart; not when it is over before that."""
+    bench = Bench([above(realarm_s=3600.0)])
+    bench.take(("x", 6))
+    bench.alarms.acknowledge("a", "ali", bench.at)
+    bench.wait(1800)
+    bench.restart(away_s=600)
+    bench.take(("x", 7))
+    assert bench.wait(1799) == [] and bench.state() is State.ACKNOWLEDGED
+    (said,) = bench.wait(2)
+    assert said.what == "realarmed" and bench.state() is State.UNACKNOWLEDGED
+
+    bench.alarms.acknowledge("a", "ali", bench.at)
+    bench.take(("x", 4))
+    assert bench.wait(7200) == [] and bench.state() is State.NORMAL
+
+
+def test_maintenance_hides_what_is_not_always_shown() -> None:
+    """At its end each alarm is as it was evaluated; what came and went meanwhile is normal."""
+    rules = [above(), Rule("b", "y", When.ABOVE, 5.0), Rule("c", "z", When.BAD)]
+    rules.append(Rule("d", "z", When.BAD, is_always_shown=True))
+    bench = Bench(rules)
+    bench.alarms.set_maintenance(True)
+    bench.take(("x", 6), ("y", 6), ("z", None))
+    bench.take(("y", 4))
+    assert [bench.state(a) for a in "abc"] == [State.MAINTENANCE] * 3
+    assert bench.state("d") is State.UNACKNOWLEDGED
+    bench.alarms.set_maintenance(False)
+    assert [bench.state(a) for a in "abc"] == [
+        State.UNACKNOWLEDGED, State.NORMAL, State.UNACKNOWLEDGED,
+    ]  # fmt: skip
+    assert ("b", "raised") in bench.told and ("b", "returned") in bench.told
+
+
+def test_a_transition_carries_the_state_of_its_own_moment() -> None:
+    """Of two transitions of one alarm in one look, the first knows nothing of the second."""
+    bench = Bench([above(), Rule("b", "y", When.ABOVE, 5.0, suppressed_by=("a",))])
+    said = bench.take(("y", 6), ("x", 6))
+    mine = [one for one in said if one.alarm == "b"]
+    assert [(one.what, one.facts["suppressed"]) for one in mine] == [
+        ("raised", False), ("suppressed", True),
+    ]  # fmt: skip
+    assert mine[-1].facts == bench.saved("b")

@@ -16,10 +16,10 @@ IMPORTERS = {
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client"},
     "iotcore": {"mqtt/broker"},
-    "sqlite3": {"outbox"},
+    "sqlite3": {"outbox", "archive", "history", "database"},
     "starlette": {"web/app"},
     "uvicorn": {"web/app"},
-    "cyclopts": {"cli", "alarmcli", "profilecli"},
+    "cyclopts": {"cli", "alarmcli", "historycli", "profilecli"},
     "tomllib": {"toml", "config"},
 }
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from shorewatch.control import ask, station_folder
+from shorewatch.errors import UsageError
 
 _STYLES = {"critical": "bold red", "major": "bold yellow", "minor": "cyan", "warning": ""}
 
@@ -38,7 +39,8 @@ def list_(
     from rich.padding import Padding
     from rich.text import Text
 
-    found: Any = ask(station_folder(state_dir), {"do": "alarms"})["alarms"]
+    reply: Any = ask(station_folder(state_dir), {"do": "alarms"})
+    found = reply["alarms"]
     if as_json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -46,6 +48,8 @@ def list_(
         print("No alarms.")
         return
     console = Console(highlight=False)
+    if reply["flood"]:
+        console.print(Text("More alarms than people can follow: begin with the first.", "bold"))
     for row in found:
         is_open = row["state"] in ("unacknowledged", "acknowledged")
         marks = [row["state"], "first of its group" if row["first_out"] else ""]
@@ -53,6 +57,10 @@ def list_(
         since = (row["since"] or "").replace("T", " ")[:19]
         head = f"{'✕' if is_open else '–'} {row['priority']}, {', '.join(filter(None, marks))}"
         console.print(Text(head, style=_STYLES[row["priority"]] if is_open else "dim"))
+        if row["note"]:
+            console.print(
+                Padding(Text(f"{row['note']} ({row['left_s'] / 3600:.1f} h more)"), (0, 2))
+            )
         about = f"{row['text']}. {row['action']}\n{row['id']}" + (
             f", since {since} UTC" * bool(since)
         )
@@ -159,6 +167,56 @@ def note(
         The remark.
     """
     _tell("note", id_, state_dir, by, text=text)
+
+
+@alarm.command
+def maintenance(
+    *,
+    hours: float | None = None,
+    why: str = "",
+    end: bool = False,
+    state_dir: StateDir = None,
+    by: By = None,
+) -> None:
+    """Hide the alarms of the whole station during work there; they are recorded all the same.
+
+    Example: shorewatch alarm maintenance --hours 4 --why "PFE service, permit 23"
+
+    It ends by itself, or with --end. Until then it is an alarm, so that nobody forgets it.
+
+    Parameters
+    ----------
+    hours
+        For how long, at most 24; given again, from here on.
+    why
+        The reason, for who comes next.
+    end
+        The work is done: show all alarms as they are.
+    """
+    if end is (hours is not None):
+        raise UsageError("give either --hours with --why, or --end")
+    if hours is None:
+        _switch("maintenance-end", state_dir, by)
+        print("Maintenance has ended; all alarms are shown.")
+    else:
+        _switch("maintenance-begin", state_dir, by, text=why, seconds=hours * 3600)
+        print(f"The station is in maintenance for {hours:g} h; its alarms are hidden.")
+
+
+@alarm.command
+def test(*, state_dir: StateDir = None, by: By = None) -> None:
+    """Raise an alarm that says it is a test, to see that it arrives wherever alarms should.
+
+    Example: shorewatch alarm test --by "Leyla, NOC"
+
+    It ends when somebody acknowledges it, or after a minute.
+    """
+    _switch("test", state_dir, by)
+    print("test-alarm is on: see that it arrives on the page and at the NOC, then acknowledge it")
+
+
+def _switch(do: str, state_dir: Path | None, by: str | None, **more: object) -> None:
+    ask(station_folder(state_dir), {"do": do, "by": by or getpass.getuser(), **more})
 
 
 def _tell(do: str, alarm_id: str, state_dir: Path | None, by: str | None, **more: object) -> None:

@@ -3,7 +3,8 @@
 The desk looks at each device that changed, at all of them once a second (values age without anybody
 telling), and whenever a delay runs out. A transition's record and the alarm's state are committed
 together; after a restart the desk goes on where the last commit was. Remaining times of shelves are
-kept anew each `KEEP_S`, so that a shelf never lasts longer than that beyond its time.
+kept anew each `KEEP_S`, so that a shelf never lasts longer than that beyond its time. The same
+holds for the maintenance of the whole station, whose begin and end are audit records.
 """
 
 import asyncio
@@ -16,12 +17,15 @@ from typing import Any
 from shorewatch.alarms import Alarm, AlarmError, Alarms, Rule, State, Transition
 from shorewatch.config import AlarmConfig, Station
 from shorewatch.image import Changes, Image
+from shorewatch.mode import BUILT_IN, MAINTENANCE, RULES, TEST, Modes
 from shorewatch.model import Quality, Reason, Value, to_json, to_text, utc_now
 from shorewatch.outbox import Outbox
 
 LOOK_S = 1.0
 KEEP_S = 30.0
 _KEY = "alarm/"
+_MODE_KEY = "maintenance"
+_SWITCHES = ("maintenance-begin", "maintenance-end", "test")
 _PRIORITIES = ("critical", "major", "minor", "warning")
 _THERE = Value(Quality.GOOD, value=True)
 _LOST = Value(Quality.BAD, Reason.LINK_DOWN)
@@ -38,10 +42,11 @@ class AlarmDesk:
         rules: Sequence[Rule],
         image: Image,
         outbox: Outbox,
-        there: Callable[[], Mapping[str, bool]],
+        there: Callable[[], dict[str, bool]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        rules = [*rules, *RULES]
         self._image = image
         self._outbox = outbox
         self._there = there
@@ -54,6 +59,9 @@ class AlarmDesk:
         self._alarms = Alarms(rules, saved, clock())
         # Alarms whose last record found no room while the disk was sick: their state is kept later.
         self._unkept: set[str] = set()
+        self._modes = Modes(outbox.kept.get(_MODE_KEY, {}), clock())
+        self._is_mode_unkept = False
+        self._alarms.set_maintenance(self._modes.maintenance is not None)
         self._watchers: list[Changes] = []
         # Held while alarms are judged or answered, and by whoever changes what there is to judge.
         self.turn = asyncio.Lock()
@@ -66,7 +74,9 @@ class AlarmDesk:
         Alarms that are no more are told by a record (removed), and forgotten.
         """
         before = self._configs
+        rules = [*rules, *RULES]
         said = self._alarms.adopt(rules, self._clock(), utc_now())
+        self._alarms.set_maintenance(self._modes.maintenance is not None)
         self._watch(station, rules)
         other = [name for name, config in self._configs.items() if before.get(name) != config]
         for changes in self._watchers:
@@ -77,7 +87,7 @@ class AlarmDesk:
             await self._record(one, configs[one.alarm])
 
     def _watch(self, station: Station, rules: Sequence[Rule]) -> None:
-        self._configs = {config.id: config for config in station.file.alarm}
+        self._configs = {config.id: config for config in station.file.alarm} | BUILT_IN
         sources = {rule.source for rule in rules}
         self._points: dict[str, list[str]] = {}
         for source in sorted(sources):
@@ -129,6 +139,17 @@ class AlarmDesk:
         alarms.sort(key=lambda a: (a.is_hidden, _PRIORITIES.index(self._config(a).priority)))
         return [self._row(alarm) for alarm in alarms]
 
+    @property
+    def mode(self) -> dict[str, Any]:
+        """What changes how the list is to be read: a flood of alarms, maintenance of the station.
+
+        Maintenance is by somebody, with a note, since and for how many seconds more; or None.
+        """
+        return {
+            "flood": self._alarms.is_flood,
+            "maintenance": self._modes.saved(self._clock()) or None,
+        }
+
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
         """What people ask: {"do": "alarms"}, or a word on one alarm, by somebody.
 
@@ -139,24 +160,56 @@ class AlarmDesk:
             str(request.get(key, "")) for key in ("do", "alarm", "by", "text")
         )
         if do == "alarms":
-            return {"alarms": self.listed()}
+            return {"alarms": self.listed()} | self.mode
         if not by:
             raise AlarmError("who asks? `by` is missing")
         async with self.turn:
-            for said in self._tell(do, alarm_id, by, text, request.get("seconds")):
-                await self._record(said, self._configs[said.alarm])
+            if do in _SWITCHES:
+                alarm_id = await self._switch(do, by, text, request.get("seconds"))
+            else:
+                for said in self._tell(do, alarm_id, by, text, request.get("seconds")):
+                    await self._record(said, self._configs[said.alarm])
             state = self._alarms[alarm_id].state
-        if alarm_id in self._unkept:
+        if alarm_id in self._unkept or self._is_mode_unkept:
             raise AlarmError(f"{do} is done, but not on record: {self._outbox.health}")
         await self._outbox.settled()
-        return {"alarm": alarm_id, "state": str(state)}
+        return {"alarm": alarm_id, "state": str(state)} | self.mode
+
+    async def _switch(self, do: str, by: str, text: str, seconds: object) -> str:
+        """Maintenance and test; returns the alarm that tells of it, raised or returned."""
+        now_s = self._clock()
+        if do == "test":
+            self._modes.test(now_s)
+        else:
+            if do == "maintenance-end":
+                self._modes.end()
+            elif isinstance(seconds, (int, float)):
+                self._modes.begin(by, seconds, text, now_s, utc_now())
+            else:
+                raise AlarmError("for how many seconds? `seconds` is missing")
+            await self._record_mode(do, by, text)
+        await self._judge(())
+        return TEST if do == "test" else MAINTENANCE
+
+    async def _record_mode(self, what: str, by: str | None, text: str) -> None:
+        """Hide or show all alarms, as the mode is, and put that on record."""
+        mode = self._modes.saved(self._clock())
+        self._alarms.set_maintenance(bool(mode))
+        _log.warning("%s by %s: %s", what, by or "the clock", text)
+        body = {"what": what, "by": by, "note": text, "left_s": mode.get("left_s")}
+        kept = {key: value for key, value in body.items() if value is not None}
+        is_kept = await self._outbox.put("audit", utc_now(), kept, (_MODE_KEY, mode))
+        self._is_mode_unkept = not is_kept
 
     def _tell(
         self, do: str, alarm_id: str, by: str, text: str, seconds: object
     ) -> list[Transition]:
         alarms, now_s, at = self._alarms, self._clock(), utc_now()
         if do == "acknowledge":
-            return [alarms.acknowledge(alarm_id, by, at)]
+            acknowledged = [alarms.acknowledge(alarm_id, by, at)]
+            if alarm_id == TEST:
+                self._modes.end_test()
+            return acknowledged
         if do == "reset":
             return [alarms.reset(alarm_id, by, at)]
         if do == "shelve":
@@ -175,9 +228,21 @@ class AlarmDesk:
 
     async def _look(self, devices: Iterable[str]) -> None:
         async with self.turn:
-            values = list(self._values(self._devices.intersection(devices)))
-            for said in self._alarms.take(values, self._clock(), utc_now()):
-                await self._record(said, self._configs[said.alarm])
+            await self._judge(self._devices.intersection(devices))
+
+    async def _judge(self, devices: Iterable[str]) -> None:
+        """Judge devices and all else there is, and end what is over; the caller has the turn."""
+        now_s = self._clock()
+        self._modes.end_test(now_s)
+        if self._modes.is_over(now_s):
+            self._modes.end()
+            await self._record_mode("maintenance-end", None, "its time is over")
+        values = list(self._values(devices))
+        for said in self._alarms.take(values, self._clock(), utc_now()):
+            await self._record(said, self._configs[said.alarm])
+        if self._alarms[TEST].state is State.RETURNED:  # nobody has to answer what is over
+            said = self._alarms.acknowledge(TEST, "shorewatch", utc_now())
+            await self._record(said, BUILT_IN[TEST])
 
     def _values(self, devices: Iterable[str]) -> Iterator[tuple[str, Value]]:
         for device in devices:
@@ -187,7 +252,7 @@ class AlarmDesk:
             if device in self._lost_devices:
                 is_lost = all(value.quality is Quality.BAD for value in found.values())
                 yield f"device/{device}", _LOST if is_lost else _THERE
-        for source, is_there in self._there().items():
+        for source, is_there in (self._there() | self._modes.well).items():
             yield source, _THERE if is_there else _LOST
 
     async def _record(self, said: Transition, config: AlarmConfig) -> None:
@@ -197,13 +262,15 @@ class AlarmDesk:
             "alarm": config.id, "what": said.what, "state": str(said.state), "text": config.text,
             "priority": config.priority, "source": config.source,
             "event_type": config.event_type, "probable_cause": config.probable_cause,
+            "perceived_severity": config.priority if said.facts.get("on") else "cleared",
         }  # fmt: skip
         extra = {
             "value": to_json(said.value), "by": said.by, "note": said.text,
             "first_out": said.is_first_out or None, "chattering": said.is_chattering or None,
+            "action": config.action if said.what == "raised" else None,
         }  # fmt: skip
         body |= {key: value for key, value in extra.items() if value is not None}
-        if await self._outbox.put("alarm", said.at, body, self._kept(config.id)):
+        if await self._outbox.put("alarm", said.at, body, (_KEY + config.id, said.facts)):
             self._unkept.discard(config.id)
         else:
             self._unkept.add(config.id)
@@ -215,6 +282,9 @@ class AlarmDesk:
         for alarm_id in timed | self._unkept:
             if self._outbox.keep(*self._kept(alarm_id)):
                 self._unkept.discard(alarm_id)
+        if self._modes.maintenance is not None or self._is_mode_unkept:
+            is_kept = self._outbox.keep(_MODE_KEY, self._modes.saved(self._clock()))
+            self._is_mode_unkept = self._is_mode_unkept and not is_kept
 
     def _kept(self, alarm_id: str) -> tuple[str, dict[str, object]]:
         is_known = alarm_id in self._configs
@@ -226,6 +296,7 @@ class AlarmDesk:
     def _row(self, alarm: Alarm) -> dict[str, Any]:
         config = self._config(alarm)
         now_s = self._clock()
+        mode = self._modes.saved(now_s) if config.id == MAINTENANCE else {}
         shelf_s = alarm.shelf_due_s and max(0.0, alarm.shelf_due_s - now_s)
         return {
             "id": config.id,
@@ -242,6 +313,8 @@ class AlarmDesk:
             "first_out": alarm.was_first_out,
             "chattering": alarm.is_chattering(now_s),
             "shelf_left_s": shelf_s and round(shelf_s),
+            "note": f"{mode['by']}: {mode['note']}" if mode else None,
+            "left_s": mode.get("left_s"),
         }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from shorewatch.alarms import Rule, When
 from shorewatch.config import AlarmConfig, Station
 from shorewatch.errors import Problem
+from shorewatch.mode import BUILT_IN
 from shorewatch.model import Scalar
 from shorewatch.point import ENUMS, Point
 
@@ -49,11 +50,13 @@ def compile_alarms(station: Station) -> tuple[list[Rule], list[Problem]]:
 
 
 def _compile(station: Station, config: AlarmConfig) -> Rule:
+    if config.id in BUILT_IN:
+        raise _Wrong("id", config.id, "this alarm is Shorewatch's own; choose another id")
     when, limit = When.BAD, True
     found: Scalar = limit
     if config.point is None:
         noun, _, name = config.source.partition("/")
-        if not station.has_raw(noun, name):
+        if noun != "gateway" and not station.has_raw(noun, name):
             raise _Wrong(noun, name, f"the station has no {noun} of this id")
     else:
         (key, given), *_ = config.conditions.items()
@@ -63,6 +66,7 @@ def _compile(station: Station, config: AlarmConfig) -> Rule:
     return Rule(
         config.id, config.source, when, found, config.deadband, config.on_delay_s,
         config.off_delay_s, config.latch, tuple(config.suppressed_by), config.group,
+        config.realarm_s or 0.0,
     )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 Each alarm is a machine of ISA-18.2 / IEC 62682. What it is, is made of independent facts:
 
     is_on        the condition, after its delays          is_acked    the operator knows
-    is_latched   was on, waits for a reset                hidden by   out of service, design, shelf
+    is_latched   was on, waits for a reset                hidden by   out of service, design, shelf,
+                                                                      maintenance of the station
 
     is_on  is_acked  is_latched     state                     letter in ISA-18.2
     no     yes       no             normal                    A
@@ -13,6 +14,7 @@ Each alarm is a machine of ISA-18.2 / IEC 62682. What it is, is made of independ
     no     no        yes            latched-unacknowledged    E
     no     yes       yes            latched-acknowledged      F
     any    any       any            shelved, suppressed, out-of-service: G, H, I
+    any    any       any            maintenance: I as well, of the whole station
 
 A hidden alarm goes on being evaluated and journalled; nobody has to acknowledge what came and went
 while it was hidden. What cannot be judged (a bad value) leaves everything as it was, timers
@@ -26,7 +28,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -50,6 +52,7 @@ class State(StrEnum):
     SHELVED = "shelved"
     SUPPRESSED = "suppressed"
     OUT_OF_SERVICE = "out-of-service"
+    MAINTENANCE = "maintenance"
 
 
 class When(StrEnum):
@@ -78,6 +81,10 @@ class Rule:
     is_latching: bool = False
     suppressed_by: tuple[str, ...] = ()
     group: str | None = None
+    # Acknowledged and still on after so long, it is to be acknowledged again; 0: never.
+    realarm_s: float = 0.0
+    # Shown also while the station is in maintenance mode.
+    is_always_shown: bool = False
 
     def judge(self, value: Value, *, was: bool) -> bool | None:
         """Whether the condition holds, given that it did (`was`); None if that is not known."""
@@ -100,8 +107,9 @@ class Rule:
 class Transition:
     """What happened to one alarm: the content of its journal record.
 
-    `what` is raised, returned, acknowledged, reset, shelved, unshelved, suppressed, unsuppressed,
-    out-of-service, in-service, note or removed. `by` and `text` are an operator's.
+    `what` is raised, realarmed, returned, acknowledged, reset, shelved, unshelved, suppressed,
+    unsuppressed, out-of-service, in-service, note or removed. `by` and `text` are an operator's.
+    `facts` is what `Alarms.saved` gives at this moment, without later transitions of the same look.
     """
 
     alarm: str
@@ -113,6 +121,7 @@ class Transition:
     text: str | None = None
     is_first_out: bool = False
     is_chattering: bool = False
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 class AlarmError(ValueError):
@@ -123,9 +132,9 @@ class Alarm:
     """One alarm's facts. Only `Alarms` changes them."""
 
     __slots__ = (
-        "due_s", "held_at_s", "hold_due_s", "is_acked", "is_latched", "is_on",
+        "due_s", "held_at_s", "hold_due_s", "is_acked", "is_in_maintenance", "is_latched", "is_on",
         "is_out_of_service", "is_raw", "is_suppressed", "last_value", "on_since", "raises",
-        "rule", "shelf_due_s", "was_first_out",
+        "realarm_due_s", "rule", "shelf_due_s", "was_first_out",
     )  # fmt: skip
 
     def __init__(self, rule: Rule) -> None:
@@ -136,11 +145,13 @@ class Alarm:
         self.is_latched = False
         self.is_suppressed = False
         self.is_out_of_service = False
+        self.is_in_maintenance = False
         self.was_first_out = False
         # When is_on shall follow is_raw; while the value is bad the timer stands at `held_at_s`.
         self.due_s: float | None = None
         self.held_at_s: float | None = None
         self.shelf_due_s: float | None = None
+        self.realarm_due_s: float | None = None
         # The cause is over: until then its consequences stay suppressed, they need time as well.
         self.hold_due_s: float | None = None
         self.on_since: datetime | None = None
@@ -150,18 +161,22 @@ class Alarm:
     @property
     def is_hidden(self) -> bool:
         """Whether it is kept from the operator's list."""
-        return self.is_out_of_service or self.is_suppressed or self.shelf_due_s is not None
+        is_taken_out = self.is_out_of_service or self.is_in_maintenance
+        return is_taken_out or self.is_suppressed or self.shelf_due_s is not None
 
     @property
     def is_timed(self) -> bool:
         """Whether a timer of it is running."""
-        return not (self.due_s is None and self.shelf_due_s is None and self.hold_due_s is None)
+        timers = (self.due_s, self.shelf_due_s, self.hold_due_s, self.realarm_due_s)
+        return any(due_s is not None for due_s in timers)
 
     @property
     def state(self) -> State:
         """What an operator is shown."""
         if self.is_out_of_service:
             return State.OUT_OF_SERVICE
+        if self.is_in_maintenance:
+            return State.MAINTENANCE
         if self.is_suppressed:
             return State.SUPPRESSED
         if self.shelf_due_s is not None:
@@ -190,6 +205,7 @@ class Alarms:
         self._timer_count = 0
         self._raises: deque[float] = deque()
         self.is_flood = False
+        self._now_s = now_s
         for alarm_id, state in saved.items():
             if alarm_id in self._alarms:
                 self._restore(self._alarms[alarm_id], state, now_s)
@@ -223,10 +239,12 @@ class Alarms:
         staying = set(alarms)
         ended = [alarm for alarm in before.values() if alarm not in staying]
         for alarm in ended:
-            alarm.due_s = alarm.shelf_due_s = alarm.hold_due_s = None
+            alarm.due_s = alarm.shelf_due_s = alarm.hold_due_s = alarm.realarm_due_s = None
         out = [Transition(alarm.rule.id, "removed", State.NORMAL, at) for alarm in ended]
         for alarm, rule in zip(alarms, rules, strict=True):
             alarm.rule = rule
+            if rule.realarm_s <= 0:
+                alarm.realarm_due_s = None
             if alarm.is_latched and not rule.is_latching:
                 alarm.is_latched = False
                 out.append(self._said(alarm, "reset", at, text="its rule does not latch"))
@@ -261,6 +279,7 @@ class Alarms:
 
     def tick(self, now_s: float, at: datetime) -> list[Transition]:
         """Let timers run out. A transition has the time at which its timer did."""
+        self._now_s = now_s
         out: list[Transition] = []
         while self._timers and self._timers[0][0] <= now_s:
             due_s, _, alarm = heapq.heappop(self._timers)
@@ -272,6 +291,12 @@ class Alarms:
                 out.append(self._said(alarm, "unshelved", due_at, text="its time is over"))
             if alarm.hold_due_s == due_s:
                 self._set_suppressed(alarm, False, due_at, out)
+            if alarm.realarm_due_s == due_s:
+                alarm.realarm_due_s = None
+                alarm.is_acked = False
+                out.append(
+                    self._said(alarm, "realarmed", due_at, text="acknowledged, and still on")
+                )
         self._watch_flood(now_s)
         return out
 
@@ -281,6 +306,9 @@ class Alarms:
         if alarm.is_acked:
             raise AlarmError(f"{alarm_id} is {alarm.state}: there is nothing to acknowledge")
         alarm.is_acked = True
+        if alarm.is_on and alarm.rule.realarm_s > 0:
+            alarm.realarm_due_s = self._now_s + alarm.rule.realarm_s
+            self._start(alarm, alarm.realarm_due_s)
         return self._said(alarm, "acknowledged", at, by)
 
     def reset(self, alarm_id: str, by: str, at: datetime) -> Transition:
@@ -341,6 +369,14 @@ class Alarms:
         self._review_consequences(alarm, now_s, at, out)
         return out
 
+    def set_maintenance(self, is_on: bool) -> None:
+        """Hide all alarms, or show them as they are evaluated; those always shown are not hidden.
+
+        What was raised meanwhile and is still on is then unacknowledged.
+        """
+        for alarm in self._alarms.values():
+            alarm.is_in_maintenance = is_on and not alarm.rule.is_always_shown
+
     def note(self, alarm_id: str, by: str, text: str, at: datetime) -> Transition:
         """An operator's remark for those who come after."""
         if not text.strip():
@@ -363,6 +399,7 @@ class Alarms:
             "since": to_text(alarm.on_since), "value": alarm.last_value,
             "due_left_s": left(alarm.due_s, alarm.held_at_s),
             "shelf_left_s": left(alarm.shelf_due_s), "hold_left_s": left(alarm.hold_due_s),
+            "realarm_left_s": left(alarm.realarm_due_s),
         }  # fmt: skip
 
     def _restore(self, alarm: Alarm, state: Mapping[str, object], now_s: float) -> None:
@@ -382,9 +419,10 @@ class Alarms:
         alarm.last_value = value if isinstance(value, (int, float, str)) else None
         alarm.due_s, alarm.shelf_due_s = due("due_left_s"), due("shelf_left_s")
         alarm.hold_due_s = due("hold_left_s") if alarm.is_suppressed else None
+        alarm.realarm_due_s = due("realarm_left_s") if alarm.rule.realarm_s > 0 else None
         # Nothing has been read yet: the delay goes on when the value is known again.
         alarm.held_at_s = None if alarm.due_s is None else now_s
-        for due_s in (alarm.shelf_due_s, alarm.hold_due_s):
+        for due_s in (alarm.shelf_due_s, alarm.hold_due_s, alarm.realarm_due_s):
             if due_s is not None:
                 self._start(alarm, due_s)
 
@@ -416,7 +454,7 @@ class Alarms:
 
     def _flip(self, alarm: Alarm, now_s: float, at: datetime, out: list[Transition]) -> None:
         """The condition comes or goes, its delay being over."""
-        alarm.due_s = None
+        alarm.due_s = alarm.realarm_due_s = None
         alarm.is_on = alarm.is_raw
         if alarm.is_on:
             alarm.is_acked = False
@@ -463,7 +501,7 @@ class Alarms:
     ) -> Transition:
         return Transition(
             alarm.rule.id, what, alarm.state, at, alarm.last_value, by, text,
-            is_first_out=alarm.was_first_out,
+            is_first_out=alarm.was_first_out, facts=self.saved(alarm.rule.id, self._now_s),
         )  # fmt: skip
 
     def _start(self, alarm: Alarm, due_s: float) -> None:

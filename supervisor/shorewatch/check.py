@@ -10,6 +10,7 @@ from shorewatch.alarmdesk import LOOK_S
 from shorewatch.alarms import Rule
 from shorewatch.budget import ASKS_DEAD, Budget
 from shorewatch.compiled import Compiled
+from shorewatch.history import FLUSH_S
 from shorewatch.link import FAILURES_MAX, QUIET_S, SETTLE_S
 from shorewatch.mqtt.client import KEEPALIVE_S
 
@@ -27,11 +28,13 @@ def detection_s(compiled: Compiled, rule: Rule) -> float:
 
     A point: until its next data are here, every retry of that request, and the alarm's own delay. A
     device: until its fastest request has failed often enough. A board or broker: until two polls,
-    or a keepalive, have found nobody.
+    or a keepalive, have found nobody. A part of the gateway: until it has tried to do its work.
     """
     noun, slash, name = rule.source.partition("/")
     if noun == "uplink":
         seen_s = 2 * KEEPALIVE_S + 1.0 + LOOK_S
+    elif noun == "gateway":
+        seen_s = FLUSH_S + LOOK_S
     elif noun == "board":
         link = compiled.station.boards[name].link
         poll_s = link.timeout_s + SETTLE_S + QUIET_S

@@ -25,6 +25,7 @@ from cyclopts import App, Group, Parameter
 from shorewatch.alarmcli import alarm
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
+from shorewatch.historycli import history
 from shorewatch.profilecli import profile
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ plant = App(
 )
 app.command(plant)
 app.command(alarm)
+app.command(history)
 app.command(profile)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)

@@ -115,6 +115,20 @@ class OutboxConfig(Table):
     size_mb_max: Annotated[int, Field(ge=4, le=100_000)] = 256
 
 
+class HistoryConfig(Table):
+    """What the points did: each change for some hours, then minutes; the least important file.
+
+    Below `free_mb_min` of free disk it stops and gives its own room back.
+    """
+
+    record: bool = True
+    file: FilePath = "history.sqlite"
+    size_mb_max: Annotated[int, Field(ge=4, le=100_000)] = 256
+    days: Annotated[int, Field(ge=1, le=3650)] = 90
+    raw_hours: Annotated[int, Field(ge=1, le=24 * 31)] = 24
+    free_mb_min: Annotated[int, Field(ge=0, le=100_000)] = 100
+
+
 class PageConfig(Table):
     """The local status page."""
 
@@ -178,8 +192,9 @@ class UplinkConfig(Table):
 class AlarmConfig(Table):
     """One alarm: what it watches, when it is on, how urgent that is, and what to do then.
 
-    It watches a point and has one condition (`above = 57.0`), or a device, board or uplink, and is
-    on when that is lost. Event type and probable cause are those of ITU-T X.733 and M.3100.
+    It watches a point and has one condition (`above = 57.0`), or a device, board, uplink or part of
+    the gateway, and is on when that is lost or not well. Event type and probable cause are those of
+    ITU-T X.733 and M.3100.
     """
 
     id: Id
@@ -194,6 +209,7 @@ class AlarmConfig(Table):
     device: Id | None = None
     board: Id | None = None
     uplink: Id | None = None
+    gateway: Literal["outbox", "history", "clock", "disk", "maintenance", "test"] | None = None
     above: float | None = None
     below: float | None = None
     is_: Annotated[bool | int | str | None, Field(alias="is")] = None
@@ -204,14 +220,15 @@ class AlarmConfig(Table):
     deadband: Annotated[float, Field(ge=0)] = 0.0
     on_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     off_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    realarm_s: Annotated[float, Field(ge=60, le=604_800)] | None = None
     latch: bool = False
     suppressed_by: Annotated[list[Id], Field(max_length=20)] = []
     group: Id | None = None
 
     @property
     def source(self) -> str:
-        """What it watches, as one word: `pfe.line_current`, `device/pfe`, `board/beach`."""
-        for noun in ("device", "board", "uplink"):
+        """What it watches, as one word: `pfe.line_current`, `board/beach`, `gateway/disk`."""
+        for noun in ("device", "board", "uplink", "gateway"):
             if (found := getattr(self, noun)) is not None:
                 return f"{noun}/{found}"
         return str(self.point)
@@ -226,9 +243,9 @@ class AlarmConfig(Table):
 
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:
-        sources = [self.point, self.device, self.board, self.uplink]
+        sources = [self.point, self.device, self.board, self.uplink, self.gateway]
         if sum(source is not None for source in sources) != 1:
-            raise ValueError("must name one of point, device, board, uplink")
+            raise ValueError("must name one of point, device, board, uplink, gateway")
         if self.point is not None and len(self.conditions) != 1:
             raise ValueError("a point needs one of above, below, is, is_not, bit, bit_clear, bad")
         if self.point is None and self.conditions:
@@ -243,6 +260,7 @@ class StationFile(Table):
 
     station: StationTable
     outbox: OutboxConfig = OutboxConfig()
+    history: HistoryConfig = HistoryConfig()
     page: PageConfig | None = None
     uplink: Annotated[list[UplinkConfig], Field(max_length=4)] = []
     board: Annotated[list[BoardConfig], Field(min_length=1, max_length=16)]

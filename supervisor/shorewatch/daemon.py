@@ -84,6 +84,7 @@ def _answering(gateway: Gateway, reloader: Reloader) -> control.Answer:
     """What can be asked of a running gateway, and who answers; the rest is about alarms."""
     ports, live = Ports(gateway), Live(gateway)
     answers: Mapping[object, control.Answer] = {
+        "history": gateway.history.answer,
         "borrow": ports.borrow,
         "return": ports.give_back,
         "resume": ports.resume,

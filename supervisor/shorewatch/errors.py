@@ -8,6 +8,7 @@
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
     ├── SecretError            a secret cannot be had (mqtt/uplink.py shows it and retries)
     ├── OutboxError            the outbox cannot be opened: newer schema, not a database
+    ├── HistoryError           the history cannot be used, or cannot answer (history.py degrades)
     ├── UsageError             an argument of the command line makes no sense: exit code 64
     ├── ControlError           a running station refuses what it was asked (control.py)
     │   └── UnreachableError   no station runs there: exit code 2
@@ -76,6 +77,10 @@ class SecretError(ShorewatchError):
 
 class OutboxError(ShorewatchError):
     """The outbox file cannot be used as it is."""
+
+
+class HistoryError(ShorewatchError):
+    """The history file is not ours, or a question has no answer."""
 
 
 class UsageError(ShorewatchError):

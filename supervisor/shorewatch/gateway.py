@@ -1,7 +1,8 @@
 """What runs of a station: links, image, alarms, uplinks, each part by itself.
 
     boards ─ link ─▶ image ─▶ report ─▶ outbox ─▶ mqtt/uplink ─▶ brokers
-                       └─▶ alarms ──────┘
+                       ├─▶ alarms ──────┘
+                       └─▶ history
 
 Every part that runs has a name (`link beach`, `uplink noc`, `alarms`) and a task of its own in the
 daemon's group, so that one can be stopped and another begun while the rest goes on: `apply` runs
@@ -18,7 +19,10 @@ from pathlib import Path
 from shorewatch.alarmdesk import AlarmDesk
 from shorewatch.compiled import Compiled
 from shorewatch.config import Station, UplinkConfig
+from shorewatch.decode import CLOCK_AT_MIN
 from shorewatch.diff import kept_points
+from shorewatch.disk import free_bytes
+from shorewatch.history import History
 from shorewatch.image import Image
 from shorewatch.link import BoardLink
 from shorewatch.model import utc_now
@@ -47,6 +51,7 @@ class Gateway:
         self.started_at = self.config_since = utc_now()
         self.trouble: Snapshot | None = None
         self.image = Image(station)
+        self.history = History(station, self.image, state_dir)
         self._state_dir = state_dir
         self._tasks = tasks
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -69,6 +74,7 @@ class Gateway:
         for board_id in self.links:
             self._start_link(board_id)
         self._start("alarms", self.desk.run())
+        self._start("history", self.history.run())
         self._start("stale", self._record_stale())
         for uplink_id, uplink in self.uplinks.items():
             self._start(f"uplink {uplink_id}", uplink.run())
@@ -117,6 +123,8 @@ class Gateway:
             boards={board_id: link.status for board_id, link in self.links.items()},
             uplinks={uplink_id: uplink.status for uplink_id, uplink in self.uplinks.items()},
             alarms=self.desk.listed(),
+            alarm_mode=self.desk.mode,
+            history=self.history.status,
             started_at=self.started_at,
             config_trouble=self.trouble,
         )
@@ -134,6 +142,7 @@ class Gateway:
             self.compiled, self.config_since = compiled, utc_now()
             self.image.adopt(new, kept)
             self._reporter.adopt(new, kept)
+            self.history.adopt(new)
             for board_id, link in links.items():
                 if old.of_board(board_id) != new.of_board(board_id):
                     link.adopt(compiled.plans[board_id])
@@ -205,12 +214,18 @@ class Gateway:
             for board_id, link in self.links.items()
         }
 
-    def _there(self) -> Mapping[str, bool]:
-        """Which boards and uplinks are there, for the alarms."""
+    def _there(self) -> dict[str, bool]:
+        """Which boards, uplinks and parts of the gateway are there, for the alarms."""
         found = {f"board/{board_id}": link.status.up for board_id, link in self.links.items()}
         for uplink_id, uplink in self.uplinks.items():
             found[f"uplink/{uplink_id}"] = uplink.status.state == "online"
-        return found
+        free_mb_min = self.station.file.history.free_mb_min
+        return found | {
+            "gateway/outbox": self.outbox.health is None,
+            "gateway/history": self.history.is_well,
+            "gateway/clock": utc_now() >= CLOCK_AT_MIN,
+            "gateway/disk": free_bytes(self._state_dir) >= free_mb_min * 1_000_000,
+        }
 
     async def _record_stale(self) -> None:
         """Record values that went stale with nobody reporting it: a board whose bus hangs."""

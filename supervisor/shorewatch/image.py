@@ -26,6 +26,7 @@ class Image:
         self._values: dict[str, dict[str, Value]] = {}
         self._heartbeats: dict[str, Heartbeats] = {}
         self._watchers: list[Changes] = []
+        self._listeners: list[Callable[[str, DeviceValues], None]] = []
         self.adopt(station, {})
 
     def adopt(self, station: Station, kept: Mapping[str, Set[str]]) -> None:
@@ -45,7 +46,7 @@ class Image:
             is_same = stays and heartbeats[device.id].spans_s == spans_s
             self._heartbeats[device.id] = heartbeats[device.id] if is_same else Heartbeats(spans_s)
             if stays != device.points.keys():
-                self._tell(device.id)
+                self._tell(device.id, self._values[device.id])
 
     def put(self, device_id: str, values: DeviceValues) -> DeviceValues:
         """Take new values of one device and wake whoever watches; returns them as they are kept."""
@@ -64,14 +65,15 @@ class Image:
             }
         kept = {name: _remembering(known[name], value) for name, value in values.items()}
         known.update(kept)
-        self._tell(device_id)
+        has_more = heartbeats.is_frozen and not was_frozen
+        self._tell(device_id, known if has_more else kept)
         return kept
 
     def put_bad(self, device_id: str, reason: Reason) -> None:
         """Make every point of a device bad; last good values stay readable."""
         known = self._values[device_id]
         known.update({name: value.made_bad(reason) for name, value in known.items()})
-        self._tell(device_id)
+        self._tell(device_id, known)
 
     def look(self, device_id: str) -> dict[str, Value]:
         """The device's values as they are now, aged."""
@@ -96,9 +98,15 @@ class Image:
         self._watchers.append(changes)
         return changes
 
-    def _tell(self, device_id: str) -> None:
+    def listen(self, listener: Callable[[str, DeviceValues], None]) -> None:
+        """Have `listener` given every set of values as it is put, of one device each."""
+        self._listeners.append(listener)
+
+    def _tell(self, device_id: str, values: DeviceValues) -> None:
         for changes in self._watchers:
             changes.add(device_id)
+        for listener in self._listeners:
+            listener(device_id, values)
 
 
 class Heartbeats:

@@ -35,6 +35,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from shorewatch.database import explained
 from shorewatch.errors import OutboxError
 from shorewatch.model import to_text, utc_now
 
@@ -585,18 +586,7 @@ class _Store:
 
     def explain(self, error: sqlite3.Error) -> str:
         """One sentence on a database error, with what to do."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        what = {
-            sqlite3.SQLITE_FULL: "cannot grow, the disk is full: free some space",
-            sqlite3.SQLITE_IOERR: "meets disk errors: check the disk and its cabling",
-            sqlite3.SQLITE_READONLY: "is read-only: make the file and its folder writable",
-            sqlite3.SQLITE_PERM: "is not ours to write: check the owner of its folder",
-            sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its folder exists",
-            sqlite3.SQLITE_BUSY: "is in use by another process: stop that one",
-            sqlite3.SQLITE_CORRUPT: "is damaged: stop, move it away, and start with a new one",
-            sqlite3.SQLITE_NOTADB: "is no database: move it away, or name another file",
-        }.get(code, "cannot be used")
-        return f"The outbox {self._path} {what} ({error})."
+        return explained("outbox", self._path, error)
 
     def close(self) -> None:
         self._db.close()

@@ -53,6 +53,8 @@ def snapshot(
     alarms: Sequence[Snapshot],
     started_at: datetime,
     config_trouble: Snapshot | None = None,
+    alarm_mode: Snapshot | None = None,
+    history: Snapshot | None = None,
 ) -> Snapshot:
     """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
     now_s = time.monotonic()
@@ -73,6 +75,7 @@ def snapshot(
             for device in station.devices.values()
         },
         "alarms": list(alarms),
+        "alarm_mode": alarm_mode,
         "uplinks": {name: _uplink(status, outbox.last) for name, status in uplinks.items()},
         "outbox": {
             "journal": outbox.journal,
@@ -81,6 +84,7 @@ def snapshot(
             "written": outbox.written,
             "health": outbox.health,
         },
+        "history": history,
     }
 
 

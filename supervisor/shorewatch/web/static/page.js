@@ -53,7 +53,7 @@ function card(title, word, state, ...lines) {
   return make("article", `card ${state}`, head, ...lines.map((line) => make("p", "", line)));
 }
 
-const ALARM_SIGNS = { unacknowledged: "✕", acknowledged: "✕", shelved: "–", suppressed: "–", "out-of-service": "–" };
+const ALARM_SIGNS = { unacknowledged: "✕", acknowledged: "✕", shelved: "–", suppressed: "–", "out-of-service": "–", maintenance: "–" };
 const isOpen = (alarm) => alarm.state === "unacknowledged" || alarm.state === "acknowledged";
 
 function alarmCard(alarm) {
@@ -64,6 +64,7 @@ function alarmCard(alarm) {
   if (alarm.first_out) marks.push("first of its group");
   if (alarm.chattering) marks.push("chattering");
   if (alarm.shelf_left_s) marks.push(`shelved for ${span(alarm.shelf_left_s)} more`);
+  if (alarm.note) marks.push(`${alarm.note}, ${span(alarm.left_s)} more`);
   return card(alarm.text, word, state, isOpen(alarm) ? alarm.action : "", marks.filter(Boolean).join(", "));
 }
 
@@ -94,6 +95,15 @@ function outboxCard(outbox) {
   return outbox.health
     ? card("Outbox", "✕ fault", "is-bad", outbox.health, range)
     : card("Outbox", "writing", "", range, `journal ${outbox.journal.slice(0, 8)}`);
+}
+
+function historyCard(history) {
+  if (!history.on) return card("History", "off", "", "Switched off in the station file.");
+  const size = `${(history.size_bytes / 1e6).toFixed(1)} of ${number(history.size_bytes_max / 1e6)} MB`;
+  const counts = `${number(history.recorded)} changes since the start` + (history.dropped ? `, ${number(history.dropped)} values dropped` : "");
+  return history.health
+    ? card("History", "✕ fault", "is-warn", history.health, `${size}; ${counts}`)
+    : card("History", "writing", "", size, counts);
 }
 
 function configCard(trouble) {
@@ -149,6 +159,7 @@ function verdict(s) {
   }
   const open = s.alarms.filter(isOpen);
   const faults = open.filter((alarm) => alarm.priority !== "warning").map((alarm) => alarm.text);
+  if (s.alarm_mode && s.alarm_mode.flood) faults.unshift("more alarms than people can follow, begin with the first");
   for (const [id, board] of Object.entries(s.boards)) {
     if (board.up) continue;
     const names = Object.values(s.devices).filter((device) => device.board === id).map((device) => device.name);
@@ -205,6 +216,7 @@ function show(s) {
     ...Object.entries(s.boards).map(boardCard),
     ...Object.entries(s.uplinks).map(uplinkCard),
     outboxCard(s.outbox),
+    ...(s.history ? [historyCard(s.history)] : []),
     ...(s.config_trouble ? [configCard(s.config_trouble)] : []));
   $("alarms-section").hidden = !s.alarms.length;
   $("alarms").replaceChildren(...s.alarms.map(alarmCard));
