@@ -142,4 +142,4 @@ def test_a_list_of_alarms_that_is_none_is_counted(body):
     """A message below `alarms` that is no list changes nothing and is counted."""
     follower = told(state=STATE, alarms=body)
 
-    assert follower.refused == 1 and follower.stations[PREFIX].alarms == []
+    assert follower.refused == 1 and follower.stations[PREFIX].alarms is None

@@ -111,7 +111,7 @@ def lines(follower: Follower, url: str) -> dict[str, str]:
         values = f"not good: {', '.join(bad[:6])}{more}" if bad else "all values good"
         gaps = f"{station.sequence_gaps} records missing"
         life = follower.life(station, mono_s)
-        alarms = _alarms_text(_alarm_rows(station))
+        alarms = "alarms unknown" if station.alarms is None else _alarms_text(_alarm_rows(station))
         found[prefix] = f"{station.id}: {life}; {alarms}; {values}; {gaps}"
     return {key: _plain(text) for key, text in found.items()}
 
@@ -202,7 +202,7 @@ def _alarm_rows(station: FollowedStation) -> list[tuple[str, ...]]:
     keys = ("id", "priority", "state", "since", "text")
     return [
         (station.id, *(_since(row) if key == "since" else str(row.get(key)) for key in keys))
-        for row in station.alarms
+        for row in station.alarms or ()
         if row.get("state") not in _HIDDEN
     ]
 

@@ -145,7 +145,8 @@ class Reservoir:
 class FollowedStation:
     """What is known of one station; fields are for reading.
 
-    `received_to` is the sequence up to which everything is settled; `late` counts records that came
+    `alarms` are the first of its list of `alarm_count`, None until it was heard. `received_to` is
+    the sequence up to which everything is settled; `late` counts records that came
     after a later one, `skipped` those acknowledged in our name before we had them. `since` is when
     it came online or went offline; at the latest then, if `is_since_late`.
     """
@@ -168,7 +169,7 @@ class FollowedStation:
     explained: Ranges = field(default_factory=Ranges)
     unexplained: Ranges = field(default_factory=Ranges)
     births: dict[str, JsonObject] = field(default_factory=dict)
-    alarms: list[JsonObject] = field(default_factory=list)
+    alarms: list[JsonObject] | None = None
     alarm_count: int = 0
     now_latency: Reservoir = field(default_factory=Reservoir)
     journal_latency: Reservoir = field(default_factory=Reservoir)
@@ -382,7 +383,7 @@ class Follower:
         if station is not None and kind == "birth":
             station.births.pop(name, None)
         if station is not None and kind == "alarms":
-            station.alarms, station.alarm_count = [], 0
+            station.alarms, station.alarm_count = None, 0
         if station is not None and kind in ("birth", "now"):
             station._now.pop(name, None)
 

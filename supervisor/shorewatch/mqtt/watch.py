@@ -73,7 +73,7 @@ async def _session(
     acknowledge: str | None,
     on_change: Callable[[], None],
 ) -> None:
-    kinds = ["state", "birth/+", "now/+", "journal"]
+    kinds = ["state", "birth/+", "now/+", "alarms", "journal"]
     kinds += [f"ack/{acknowledge}"] if acknowledge else []
     codes = await connection.subscribe(*(f"{topics.ROOT}/+/+/{kind}" for kind in kinds))
     if refused := [kind for kind, code in zip(kinds, codes, strict=True) if code >= 0x80]:
