@@ -24,8 +24,8 @@ from shorewatch.bench.figures import (
 )
 from shorewatch.bench.peers import installed
 from shorewatch.bench.wire import Exchange, Wire, char_s, t35_s
+from shorewatch.direct.frame import crc16, with_crc
 from shorewatch.planfile import parse
-from shorewatch.plant.line import crc16, with_crc
 
 BAUD = 19200
 CHAR_S = 11 / 19200

@@ -2,10 +2,33 @@
 
 import pytest
 
+from shorewatch.compiled import load_compiled
 from shorewatch.config import load_station, parse_override
 from shorewatch.errors import ConfigError
 
 INPUT = '[[board.input]]\nid = "{}"\nname = "Door"\ninput = {}\nnormally = "open"\n'
+
+
+DIRECTS = """
+[[direct]]
+id = "ups"
+tcp = "192.0.2.7:502"
+[[direct.device]]
+id = "ups"
+name = "UPS"
+profile = "xy-md02"
+unit_id = 255
+[[direct]]
+id = "meters"
+port = "/dev/ttyUSB0"
+baud = 9600
+format = "8N1"
+[[direct.device]]
+id = "meter"
+name = "Meter"
+profile = "sdm630"
+unit_id = 1
+"""
 
 
 def problems(path):
@@ -123,3 +146,65 @@ def test_an_override_without_equals_is_refused():
     """What is no key=value says how it should look."""
     with pytest.raises(ConfigError, match=r"must look like page\.port=8101"):
         parse_override("page.port")
+
+
+def test_a_station_may_have_only_direct_lines(write, station_text):
+    """Without a board, two direct lines make a station, and its devices say where they hang."""
+    station = load_station(write("s.toml", station_text.split("[[board]]")[0] + DIRECTS))
+
+    assert not station.boards
+    assert station.directs["ups"].address == ("192.0.2.7", 502)
+    assert [device.id for device in station.of_direct("meters")] == ["meter"]
+    assert station.devices["ups"].place == {"board": None, "uart": None, "direct": "ups"}
+
+
+def test_a_station_needs_something_to_read(write, station_text):
+    """Neither a board nor a direct line is refused."""
+    (found,) = problems(write("bad.toml", station_text.split("[[board]]")[0]))
+
+    assert "needs a [[board]] or a [[direct]]" in found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ('"192.0.2.7:502"', '"192.0.2.7"', "direct.0.tcp: must look like 192.0.2.7:502"),
+        ('"192.0.2.7:502"', '"2001:db8::7:502"', "direct.0.tcp: must look like"),
+        ('"192.0.2.7:502"', '"ups:70000"', "direct.0.tcp: the port must be 1 to 65535"),
+        ('tcp = "192.0.2.7:502"', "", "direct.0: must have one of tcp"),
+        ("baud = 9600\n", "", "direct.1: baud belongs to port, and port needs it"),
+        ('tcp = "192.0.2.7:502"', 'tcp = "192.0.2.7:502"\nbaud = 9600', "direct.0: baud belongs"),
+        ("unit_id = 1\n", "unit_id = 248\n", "direct.1.device.0.unit_id: must be 1 to 247"),
+        ("unit_id = 255", "unit_id = 256", "direct.0.device.0.unit_id: Input should be less than"),
+        ('"sdm630"', '"sdm63"', "direct.1.device.0.profile: is no profile"),
+        ('id = "meters"', 'id = "ups"', "direct.1.id: direct line is used twice"),
+        ('id = "meter"', 'id = "pfe"', "direct.1.device.0.id: device is used twice"),
+        ('"/dev/ttyUSB0"', '"boards/beach.link"', "direct.1.port: port is used twice"),
+        (
+            'port = "/dev/ttyUSB0"\nbaud = 9600\nformat = "8N1"', 'tcp = "192.0.2.7:502"',
+            "direct.1.tcp: TCP address is used twice",
+        ),
+    ],
+)  # fmt: skip
+def test_a_direct_line_that_cannot_be_is_refused(write, station_text, old, new, rule):
+    """Each mistake in a direct line is the one that is told, at its line of the file."""
+    assert old in DIRECTS
+    text = station_text + DIRECTS.replace(old, new, 1)
+    path = write("bad.toml", text)
+
+    (found,) = problems(path)
+    assert rule in found
+    number = int(found.removeprefix(f"{path}:").split(":")[0])
+    assert number > station_text.count("\n")
+
+
+def test_all_mistakes_of_direct_lines_are_told_at_once(write, station_text):
+    """A wrong address hides neither an unknown profile nor an alarm on a line that is not there."""
+    text = DIRECTS.replace("192.0.2.7:502", "x").replace("sdm630", "sdm63")
+    alarm = '[[alarm]]\nid = "a"\ntext = "T"\naction = "A"\npriority = "minor"\ndirect = "upz"\n'
+
+    with pytest.raises(ConfigError) as caught:
+        load_compiled(write("bad.toml", station_text + text + alarm))
+    rules = [problem.rule for problem in caught.value.problems]
+    assert len(rules) == 3
+    assert "the station has no direct of this id" in rules

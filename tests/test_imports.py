@@ -13,6 +13,7 @@ PACKAGE = ROOT / "supervisor" / "shorewatch"
 
 IMPORTERS = {
     "pymodbus": {"link", "bench/peers"},
+    "serial": {"direct/wire"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client"},
     "iotcore": {"mqtt/broker"},

@@ -327,3 +327,34 @@ def test_mistakes_of_every_kind_are_told_at_once(write, station_text):
     assert "raise the baud rate" in rules
     lines = [problem.line for problem in found.value.problems]
     assert lines == sorted(lines) and None not in lines
+
+
+DIRECT = """
+[[direct]]
+id = "x"
+{}
+[[direct.device]]
+id = "meter"
+name = "Meter"
+profile = "sdm630"
+unit_id = 1
+"""
+
+
+def test_a_serial_direct_line_that_cannot_keep_its_periods_is_refused(write, station_text):
+    """At 1,200 baud a meter is too much for a port of the gateway, told at its baud rate."""
+    text = station_text + DIRECT.format('port = "/dev/ttyUSB0"\nbaud = 1200')
+    path = write("slow.toml", text)
+
+    with pytest.raises(ConfigError, match="raise the baud rate") as found:
+        load_compiled(path)
+    (problem,) = found.value.problems
+    assert path.read_text().splitlines()[problem.line - 1] == "baud = 1200"
+
+
+def test_a_direct_line_merges_requests_as_a_board_does(write, station_text):
+    """Over TCP, where a hole is cheap, the meter is read in as few requests as it takes."""
+    text = station_text + DIRECT.format('tcp = "192.0.2.7:502"')
+    (block,) = load_compiled(write("s.toml", text)).directs["x"].blocks
+
+    assert (block.function, block.address, block.count) == (4, 0, 74)

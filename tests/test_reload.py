@@ -12,6 +12,8 @@ from running_station import STEPS, RunningStation, room_samples, running_station
 
 from shorewatch.compiled import load_compiled
 from shorewatch.control import ControlError
+from shorewatch.plant.devices import simulated
+from shorewatch.plant.direct import serving
 
 SHIPPED = Path(str(resources.files("shorewatch"))) / "profiles"
 ALARM = """
@@ -22,6 +24,17 @@ action = "Check the air conditioning."
 priority = "minor"
 point = "room.temperature"
 above = 70
+"""
+
+DIRECT = """
+[[direct]]
+id = "{id}"
+tcp = "127.0.0.1:{port}"
+[[direct.device]]
+id = "{id}"
+name = "Climate"
+profile = "xy-md02"
+unit_id = 1
 """
 
 
@@ -186,6 +199,44 @@ async def test_a_device_that_is_no_more_leaves(tmp_path, quiet_text):
         await station.until(lambda live: live["boards"]["pfe-room"]["up"])
         assert "mains" in (await station.ask("live"))["devices"]
         await undisturbed(station)
+
+
+async def test_a_direct_line_can_come_stay_and_go(tmp_path, quiet_text):
+    """One that is added is read, goes on while another comes, and leaves with its devices."""
+    one = DIRECT.format(id="one", port=19153)
+    other = DIRECT.format(id="other", port=19152)
+    (tmp_path / "devices.toml").write_text(quiet_text + one)
+    there = load_compiled(tmp_path / "devices.toml").station
+    servers = {1: simulated(there.devices["one"], "sumqayit", 1)}
+
+    def is_read(device):
+        def check(live):
+            row = live["devices"].get(device)
+            is_good = row and row["points"]["temperature"]["quality"] == "good"
+            return live if is_good else None
+
+        return check
+
+    async with (
+        serving(servers, "127.0.0.1", 19153),
+        serving(servers, "127.0.0.1", 19152),
+        running_station(tmp_path, quiet_text) as station,
+    ):
+        await station.until_good()
+        station.path.write_text(quiet_text + one)
+        assert "direct one added" in (await station.ask("reload"))["lines"]
+        since = (await station.until(is_read("one")))["directs"]["one"]["since"]
+        station.path.write_text(quiet_text + one + other)
+        await station.ask("reload")
+        live = await station.until(is_read("other"))
+        assert live["directs"]["one"]["since"] == since
+        assert is_read("one")(live)
+        station.path.write_text(quiet_text + other)
+        assert "direct one removed" in (await station.ask("reload"))["lines"]
+        live = await station.ask("live")
+        assert "one" not in live["devices"] and list(live["directs"]) == ["other"]
+        records = await undisturbed(station)
+    assert whats(records, "direct/one") == ["up"]
 
 
 async def test_an_uplink_can_come_change_and_go(tmp_path, quiet_text):

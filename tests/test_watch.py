@@ -49,6 +49,16 @@ def test_strange_messages_end_nothing(messages):
         refresh()
 
 
+def test_lines_that_are_down_are_named():
+    """A station that lives says which of its boards and direct lines do not."""
+    lines = {"boards": {"a": {"up": True}, "b": {"up": False}}, "directs": {"ups": {"up": False}}}
+    follower = told(state=STATE | lines | {"at": "2026-11-22T12:00:00Z"})
+    follower.broker_state = "online"
+
+    (station,) = follower.stations.values()
+    assert follower.life(station, 100.0) == "online, board b, direct ups down"
+
+
 @pytest.mark.parametrize("show", ["screen", "lines"])
 def test_markup_of_strangers_is_text(show):
     """What looks like a terminal's markup is shown letter by letter."""

@@ -12,6 +12,8 @@ import pytest
 from browser import opened
 from programs import need
 
+from shorewatch.config import load_station
+from shorewatch.direct.line import DirectStatus
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_text, utc_now
@@ -113,6 +115,27 @@ async def test_the_page_shows_what_is_wrong(tmp_path, sumqayit, width):
         ) in text
         assert "not reached yet" in text
         assert "Water level" in text
+        assert await browser.value("document.documentElement.scrollWidth") <= width
+        assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_direct_line_stands_beside_boards(tmp_path, write, station_text, width):
+    """One that is down says why, its devices are named in the verdict, and the page fits."""
+    chromium = need("chromium")
+    device = '[[direct.device]]\nid = "ups"\nname = "UPS"\nprofile = "xy-md02"\nunit_id = 255\n'
+    line = f'[[direct]]\nid = "ups-line"\ntcp = "192.0.2.7:502"\n{device}'
+    station = load_station(write("s.toml", station_text.split("[[board]]")[0] + line))
+    async with (
+        page(_snapshot(station)) as (_, port),
+        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
+    ):
+        await browser.until("document.querySelectorAll('#devices tr').length === 2")
+        text = await browser.value("document.body.innerText")
+
+        assert "direct line ups-line down: no values of UPS; 2 of 2 points bad" in text
+        assert "Direct line ups-line" in text and "not reached yet" in text
+        assert "ups on direct line ups-line, unit 255" in text
         assert await browser.value("document.documentElement.scrollWidth") <= width
         assert browser.errors == []
 
@@ -296,7 +319,9 @@ def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=(), trou
     why = None if is_up else "not reached yet"
     boards = {name: BoardStatus(is_up, why, utc_now()) for name in station.boards}
     image = image or Image(station)
-    known = {"boards": boards, "uplinks": uplinks or {}, "alarms": alarms, "started_at": utc_now()}
+    directs = {name: DirectStatus(is_up, why, utc_now()) for name in station.directs}
+    known = {"boards": boards, "directs": directs, "uplinks": uplinks or {}}
+    known |= {"alarms": alarms, "started_at": utc_now()}
     known["config_trouble"] = trouble
 
     def look():

@@ -3,7 +3,7 @@
 import pytest
 from test_demo import all_good, running_demo
 
-from shorewatch.plant.line import crc16, with_crc
+from shorewatch.direct.frame import crc16, with_crc
 from shorewatch.plant.record import Direction, read_recording
 
 READS = {1: 8, 2: 8, 3: 8, 4: 8, 0x2B: 7}

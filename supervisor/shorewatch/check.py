@@ -10,14 +10,22 @@ from shorewatch.alarmdesk import LOOK_S
 from shorewatch.alarms import Rule
 from shorewatch.budget import ASKS_DEAD, Budget
 from shorewatch.compiled import Compiled
+from shorewatch.config import Device, DirectConfig
+from shorewatch.direct.line import PORT_RETRY_S_MAX
+from shorewatch.direct.wire import CONNECT_S
 from shorewatch.history import FLUSH_S
 from shorewatch.link import FAILURES_MAX, QUIET_S, SETTLE_S
 from shorewatch.mqtt.client import KEEPALIVE_S
+from shorewatch.plan import Block, DirectPlan
 
 
 def summary(compiled: Compiled) -> Group:
     """The station in tables: what each bus carries, and how soon each alarm is raised."""
-    parts: list[RenderableType] = [_buses(compiled)]
+    station = compiled.station
+    tables = [_buses(compiled)] if compiled.plans else []
+    tables += [_directs(compiled)] if compiled.directs else []
+    tables[0].title = f"{station.file.station.name}: configuration {station.config_hash}, no errors"
+    parts: list[RenderableType] = [*tables]
     if compiled.rules:
         parts.append(_alarms(compiled))
     return Group(*parts)
@@ -39,30 +47,44 @@ def detection_s(compiled: Compiled, rule: Rule) -> float:
         link = compiled.station.boards[name].link
         poll_s = link.timeout_s + SETTLE_S + QUIET_S
         seen_s = link.poll_s + FAILURES_MAX * poll_s + LOOK_S
+    elif noun == "direct":
+        seen_s = _direct_lost_s(compiled.directs[name]) + LOOK_S
     else:
         device_id, _, point = (name, "", "") if slash else rule.source.partition(".")
         device = compiled.station.devices[device_id]
-        plan = compiled.plans[device.board.id]
         ages_s = [
             age_s
-            for block, age_s, _ in plan.oldest(device.bus)
+            for block, age_s, _ in _oldest(compiled, device)
             if block.device.id == device_id and (slash or point in dict(block.points))
         ]
         tries = ASKS_DEAD if slash else device.profile.retries
         seen_s = min(ages_s) * (tries if slash else 1) + tries * device.profile.worst_ms / 1000
-        seen_s += device.board.link.timeout_s
+        seen_s += 0.0 if device.board is None else device.board.link.timeout_s
     return seen_s + rule.on_delay_s
+
+
+def _oldest(compiled: Compiled, device: Device) -> list[tuple[Block, float, str | None]]:
+    """How old the data of a device's bus or direct line can be."""
+    if isinstance(device.bus, DirectConfig):
+        return compiled.directs[device.bus.id].oldest()
+    assert device.board is not None, "a bus is a board's"
+    return compiled.plans[device.board.id].oldest(device.bus)
+
+
+def _direct_lost_s(plan: DirectPlan) -> float:
+    """Until two connections in a row have given no answer, or a port could not be opened."""
+    if plan.direct.port is not None:
+        return PORT_RETRY_S_MAX
+    ages_s = [age_s for _, age_s, _ in plan.oldest()]
+    worst_s = max(block.device.profile.worst_ms / 1000 for block in plan.blocks)
+    failing_s = ASKS_DEAD * (worst_s + plan.direct.delay_s)
+    return max(ages_s) + 2 * (failing_s * len(plan.direct.device) + CONNECT_S)
 
 
 def _buses(compiled: Compiled) -> Table:
     station = compiled.station
     plans = ", ".join(f"{board_id} {plan.crc:08x}" for board_id, plan in compiled.plans.items())
-    table = Table(
-        title=f"{station.file.station.name}: configuration {station.config_hash}, no errors",
-        caption=f"plans: {plans}",
-        box=SIMPLE_HEAD,
-        padding=0,
-    )
+    table = Table(caption=f"plans: {plans}", box=SIMPLE_HEAD, padding=0)
     for column in ("board", "UART", "line"):
         table.add_column(column, no_wrap=True)
     table.add_column("devices", overflow="fold")
@@ -81,6 +103,25 @@ def _buses(compiled: Compiled) -> Table:
                 str(len(blocks)),
                 *(() if found is None else _time(found)),
             )
+    return table
+
+
+def _directs(compiled: Compiled) -> Table:
+    table = Table(title="Read by the gateway itself", box=SIMPLE_HEAD, padding=0)
+    table.add_column("direct line", no_wrap=True)
+    table.add_column("at", overflow="fold")
+    table.add_column("devices", overflow="fold")
+    for column in ("points", "requests", "busy", "cycle", "one dead"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for direct_id, plan in compiled.directs.items():
+        table.add_row(
+            direct_id,
+            plan.direct.where,
+            ", ".join(device.id for device in plan.direct.device),
+            str(sum(len(block.points) for block in plan.blocks)),
+            str(len(plan.blocks)),
+            *(_time(plan.budget()) if plan.direct.port is not None else ()),
+        )
     return table
 
 

@@ -444,6 +444,41 @@ def line(
 
 
 @plant.command
+def direct(
+    station: Path,
+    direct: str,
+    *,
+    state_dir: Path,
+    seed: int = 1,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Play one direct line with its devices: its TCP address, or its port as a pty.
+
+    Example: shorewatch plant direct sumqayit.toml ups --state-dir /tmp/s
+
+    Parameters
+    ----------
+    station
+        The station file.
+    direct
+        Id of the direct line; a TCP address must be one of this machine, a port a relative path.
+    state_dir
+        Where a pty's link is made.
+    seed
+        Seed of the simulated world.
+    """
+    from shorewatch.config import load_station
+    from shorewatch.plant.direct import run_direct
+
+    _log_to_stderr()
+    loaded = load_station(station, _overrides(set_))
+    if direct not in loaded.directs:
+        known = ", ".join(loaded.directs) or "none"
+        raise UsageError(f"station {loaded.id} has no direct line {direct!r}; it has {known}")
+    run_direct(loaded, direct, _made(state_dir), seed=seed)
+
+
+@plant.command
 def board(
     station: Path,
     board: str,

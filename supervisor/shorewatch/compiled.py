@@ -1,4 +1,4 @@
-"""Everything that a station file comes to: the station, its boards' plans, its alarms' rules."""
+"""Everything that a station file comes to: station, plans of boards and direct lines, alarms."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,17 @@ from shorewatch.alarmlist import compile_alarms
 from shorewatch.alarms import Rule
 from shorewatch.config import Station, read_station
 from shorewatch.errors import ConfigError
-from shorewatch.plan import BoardPlan, compile_board
+from shorewatch.plan import BoardPlan, DirectPlan, compile_board, compile_direct
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A station, ready to run: its plans by board."""
+    """A station, ready to run: its plans by board and by direct line."""
 
     station: Station
     plans: Mapping[str, BoardPlan]
     rules: Sequence[Rule]
+    directs: Mapping[str, DirectPlan]
 
 
 def load_compiled(path: Path, overrides: Sequence[tuple[str, Any]] = ()) -> Compiled:
@@ -34,8 +35,14 @@ def load_compiled(path: Path, overrides: Sequence[tuple[str, Any]] = ()) -> Comp
             plans[board_id] = compile_board(station, board_id)
         except ConfigError as error:
             problems += error.problems
+    directs: dict[str, DirectPlan] = {}
+    for direct_id in station.directs:
+        try:
+            directs[direct_id] = compile_direct(station, direct_id)
+        except ConfigError as error:
+            problems += error.problems
     rules, more = compile_alarms(station)
     problems += more
     if problems:
         raise ConfigError(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
-    return Compiled(station, plans, rules)
+    return Compiled(station, plans, rules, directs)

@@ -1,10 +1,11 @@
 """station.toml: what this station has.
 
-One file names the cable and the station, its boards with their buses and devices, the uplinks, the
-outbox and the page. `load_station` returns it validated, or raises one ConfigError that lists
-everything wrong with it: the shape (pydantic) and what only the whole can show (profiles that do
-not exist, ids used twice, two devices with one address on a bus, boards with too many buses). The
-second is looked for in the tables as read, so that a mistake of the first kind hides none of it.
+One file names the cable and the station, its boards with their buses and devices, the direct lines
+(devices that the gateway reads itself), the uplinks, the outbox and the page. `load_station`
+returns it validated, or raises one ConfigError that lists everything wrong with it: the shape
+(pydantic) and what only the whole can show (profiles that do not exist, ids used twice, two devices
+with one address on a bus, boards with too many buses). The second is looked for in the tables as
+read, so that a mistake of the first kind hides none of it.
 
 Relative paths (link ports, the outbox) are taken from the state directory of the running station.
 """
@@ -40,6 +41,36 @@ Text = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_is_pri
 FilePath = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_is_printable)]
 
 
+Baud = Literal[1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200]
+Format = Literal["8N1", "8E1", "8O1", "8N2"]
+
+
+def _char_us(baud: int, form: str) -> float:
+    """Microseconds of a character: 10 bits for 8N1, else 11."""
+    return (10 if form == "8N1" else 11) * 1e6 / baud
+
+
+def _t35_us(baud: int) -> int:
+    """Source: MODBUS over Serial Line V1.02, 2.5.1.1."""
+    return 1750 if baud > 19200 else round(3.5 * 11e6 / baud)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`ups.local:502` or `[2001:db8::7]:502` as host and TCP port; anything else: ValueError."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        colon = ""  # an IPv6 address without brackets: which colon is the port's?
+    if not (
+        colon and re.fullmatch(r"[0-9A-Za-z._:-]+", host) and re.fullmatch(r"[0-9]{1,5}", port)
+    ):
+        raise ValueError("must look like 192.0.2.7:502 or [2001:db8::7]:502")
+    if not 1 <= int(port) <= 65535:
+        raise ValueError("the port must be 1 to 65535")
+    return host, int(port)
+
+
 class DeviceConfig(Table):
     """One device on a field bus."""
 
@@ -49,23 +80,88 @@ class DeviceConfig(Table):
     unit_id: Annotated[int, Field(ge=1, le=247)]
 
 
+class DirectDeviceConfig(Table):
+    """One device that the gateway reads itself; over TCP any unit id has its use."""
+
+    id: Id
+    name: Text
+    profile: Id
+    unit_id: Annotated[int, Field(ge=0, le=255)]
+
+
 class BusConfig(Table):
     """One RS-485 line of a board."""
 
     uart: Annotated[int, Field(ge=0, le=7)]
-    baud: Literal[1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200]
-    format: Literal["8N1", "8E1", "8O1", "8N2"] = "8E1"
+    baud: Baud
+    format: Format = "8E1"
     device: Annotated[list[DeviceConfig], Field(min_length=1, max_length=32)]
 
     @property
     def char_us(self) -> float:
-        """Microseconds a character takes on the wire: 10 bits for 8N1, else 11."""
-        return (10 if self.format == "8N1" else 11) * 1e6 / self.baud
+        """Microseconds a character takes on the wire."""
+        return _char_us(self.baud, self.format)
 
     @property
     def t35_us(self) -> int:
-        """Silence between frames. Source: MODBUS over Serial Line V1.02, 2.5.1.1."""
-        return 1750 if self.baud > 19200 else round(3.5 * 11e6 / self.baud)
+        """Silence between frames."""
+        return _t35_us(self.baud)
+
+
+class DirectConfig(Table):
+    """Devices that the gateway reads itself: at one TCP address, or on one of its serial ports."""
+
+    id: Id
+    tcp: Text | None = None
+    port: FilePath | None = None
+    baud: Baud | None = None
+    format: Format = "8E1"
+    # What network and gateway, or the adapter, add to the time a device takes to answer.
+    delay_ms: Annotated[int, Field(ge=0, le=5000)] | None = None
+    device: Annotated[list[DirectDeviceConfig], Field(min_length=1, max_length=64)]
+
+    @field_validator("tcp")
+    @classmethod
+    def _is_address(cls, tcp: str | None) -> str | None:
+        if tcp is not None:
+            parse_address(tcp)
+        return tcp
+
+    @model_validator(mode="after")
+    def _is_one_line(self) -> Self:
+        if (self.tcp is None) == (self.port is None):
+            raise ValueError('must have one of tcp ("192.0.2.7:502") and port ("/dev/ttyUSB0")')
+        if (self.baud is None) == (self.port is not None):
+            raise ValueError("baud belongs to port, and port needs it")
+        if self.tcp is not None and "format" in self.model_fields_set:
+            raise ValueError("format belongs to port")
+        return self
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and TCP port; None of a serial line."""
+        return None if self.tcp is None else parse_address(self.tcp)
+
+    @property
+    def where(self) -> str:
+        """Its address, or its port and how that is set, as people write it."""
+        return self.tcp or f"{self.port}, {self.baud} {self.format}"
+
+    @property
+    def delay_s(self) -> float:
+        """`delay_ms` as given, else 100 ms over TCP, 20 ms for an adapter's latency timer."""
+        given = (20 if self.tcp is None else 100) if self.delay_ms is None else self.delay_ms
+        return given / 1000
+
+    @property
+    def char_us(self) -> float:
+        """Microseconds a character takes: over TCP as on the 10 Mbit/s of small devices."""
+        return 0.8 if self.baud is None else _char_us(self.baud, self.format)
+
+    @property
+    def t35_us(self) -> int:
+        """Silence between frames; TCP needs none."""
+        return 0 if self.baud is None else _t35_us(self.baud)
 
 
 class LinkConfig(Table):
@@ -192,9 +288,9 @@ class UplinkConfig(Table):
 class AlarmConfig(Table):
     """One alarm: what it watches, when it is on, how urgent that is, and what to do then.
 
-    It watches a point and has one condition (`above = 57.0`), or a device, board, uplink or part of
-    the gateway, and is on when that is lost or not well. Event type and probable cause are those of
-    ITU-T X.733 and M.3100.
+    It watches a point and has one condition (`above = 57.0`), or a device, board, direct line,
+    uplink or part of the gateway, and is on when that is lost or not well. Event type and probable
+    cause are those of ITU-T X.733 and M.3100.
     """
 
     id: Id
@@ -208,6 +304,7 @@ class AlarmConfig(Table):
     point: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}\.[a-z0-9_-]{1,40}$")] | None = None
     device: Id | None = None
     board: Id | None = None
+    direct: Id | None = None
     uplink: Id | None = None
     gateway: Literal["outbox", "history", "clock", "disk", "maintenance", "test"] | None = None
     above: float | None = None
@@ -228,7 +325,7 @@ class AlarmConfig(Table):
     @property
     def source(self) -> str:
         """What it watches, as one word: `pfe.line_current`, `board/beach`, `gateway/disk`."""
-        for noun in ("device", "board", "uplink", "gateway"):
+        for noun in ("device", "board", "direct", "uplink", "gateway"):
             if (found := getattr(self, noun)) is not None:
                 return f"{noun}/{found}"
         return str(self.point)
@@ -243,9 +340,11 @@ class AlarmConfig(Table):
 
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:
-        sources = [self.point, self.device, self.board, self.uplink, self.gateway]
+        sources = [
+            self.point, self.device, self.board, self.direct, self.uplink, self.gateway
+        ]  # fmt: skip
         if sum(source is not None for source in sources) != 1:
-            raise ValueError("must name one of point, device, board, uplink, gateway")
+            raise ValueError("must name one of point, device, board, direct, uplink, gateway")
         if self.point is not None and len(self.conditions) != 1:
             raise ValueError("a point needs one of above, below, is, is_not, bit, bit_clear, bad")
         if self.point is None and self.conditions:
@@ -263,8 +362,15 @@ class StationFile(Table):
     history: HistoryConfig = HistoryConfig()
     page: PageConfig | None = None
     uplink: Annotated[list[UplinkConfig], Field(max_length=4)] = []
-    board: Annotated[list[BoardConfig], Field(min_length=1, max_length=16)]
+    board: Annotated[list[BoardConfig], Field(max_length=16)] = []
+    direct: Annotated[list[DirectConfig], Field(max_length=500)] = []
     alarm: Annotated[list[AlarmConfig], Field(max_length=10_000)] = []
+
+    @model_validator(mode="after")
+    def _watches_something(self) -> Self:
+        if not (self.board or self.direct):
+            raise ValueError("a station needs a [[board]] or a [[direct]]: it has nothing to read")
+        return self
 
 
 class UartFile(Table):
@@ -331,12 +437,15 @@ class BoardFile(Table):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device with everything known of it: where it hangs and what it is."""
+    """A device with everything known of it: where it hangs and what it is.
 
-    config: DeviceConfig
+    `board` is None where the gateway reads the device itself; `bus` is then the direct line.
+    """
+
+    config: DeviceConfig | DirectDeviceConfig
     profile: Profile
-    board: BoardConfig
-    bus: BusConfig
+    board: BoardConfig | None
+    bus: BusConfig | DirectConfig
 
     @property
     def id(self) -> str:
@@ -347,6 +456,14 @@ class Device:
     def points(self) -> Mapping[str, Point]:
         """Its points by id."""
         return self.profile.points
+
+    @property
+    def place(self) -> Mapping[str, str | int | None]:
+        """Where it hangs, as the page and a NOC are told: board and UART, or direct line."""
+        if isinstance(self.bus, DirectConfig):
+            return {"board": None, "uart": None, "direct": self.bus.id}
+        assert self.board is not None, "a bus is a board's"
+        return {"board": self.board.id, "uart": self.bus.uart, "direct": None}
 
 
 @dataclass(frozen=True)
@@ -378,6 +495,11 @@ class Station:
         return {board.id: board for board in self.file.board}
 
     @cached_property
+    def directs(self) -> Mapping[str, DirectConfig]:
+        """The direct lines by id, in the file's order."""
+        return {direct.id: direct for direct in self.file.direct}
+
+    @cached_property
     def config_hash(self) -> str:
         """What the file and the profiles it uses say, in 16 hexadecimal digits."""
         digest = hashlib.sha256(self.file.model_dump_json().encode())
@@ -395,6 +517,12 @@ class Station:
             at = (*next(place for place, bus in buses if bus.get("uart") == uart), "baud")
         return self.source.problem(at, value, rule)
 
+    def direct_problem(self, direct_id: str, key: str, value: str, rule: str) -> Problem:
+        """What is wrong with a key of a direct line, and where."""
+        directs = _tables(self.source.data, "direct")
+        at = next(at for at, direct in directs if direct.get("id") == direct_id)
+        return self.source.problem((*at, key), value, rule)
+
     def alarm_problem(self, alarm_id: str, key: str, value: str | None, rule: str) -> Problem:
         """What is wrong with a key of one alarm, and where."""
         alarms = _tables(self.source.data, "alarm")
@@ -402,23 +530,20 @@ class Station:
         return self.source.problem((*at, key), value, rule)
 
     def has_raw(self, table: str, id_: str) -> bool:
-        """Whether the file names such a board, device or uplink at all, sound or not."""
-        boards = [board for _, board in _tables(self.source.data, "board")]
-        entries = {
-            "board": boards,
-            "device": [
-                device
-                for board in boards
-                for _, bus in _tables(board, "bus")
-                for _, device in _tables(bus, "device")
-            ],
-            "uplink": [uplink for _, uplink in _tables(self.source.data, "uplink")],
-        }
-        return any(entry.get("id") == id_ for entry in entries[table])
+        """Whether the file names such a board, device and so on at all, sound or not."""
+        data = self.source.data
+        parents = [line for _, line in _lines(data)] if table == "device" else [data]
+        found = (entry for parent in parents for _, entry in _tables(parent, table))
+        return any(entry.get("id") == id_ for entry in found)
 
     def of_board(self, board_id: str) -> list[Device]:
         """The devices of one board, in plan order: bus by bus, as in the file."""
-        return [device for device in self.devices.values() if device.board.id == board_id]
+        return [d for d in self.devices.values() if d.board is not None and d.board.id == board_id]
+
+    def of_direct(self, direct_id: str) -> list[Device]:
+        """The devices of one direct line, as in the file."""
+        direct = self.directs[direct_id]
+        return [device for device in self.devices.values() if device.bus is direct]
 
 
 def load_station(path: Path, overrides: Sequence[tuple[str, Any]] = ()) -> Station:
@@ -454,13 +579,21 @@ def read_station(
             if _is(AlarmConfig, table)
         ]
         boards = list(_sound_boards(source.data, profiles))
-        file = StationFile.model_construct(board=boards, alarm=alarms)
+        directs = [
+            DirectConfig.model_validate(table)
+            for table in _sound_lines(source.data, "direct", DirectDeviceConfig, profiles)
+            if _is(DirectConfig, table)
+        ]
+        file = StationFile.model_construct(board=boards, direct=directs, alarm=alarms)
+    lines: list[tuple[BoardConfig | None, BusConfig | DirectConfig]] = [
+        (board, bus) for board in file.board for bus in board.bus
+    ]
+    lines += [(None, direct) for direct in file.direct]
     devices: dict[str, Device] = {}
-    for board in file.board:
-        for bus in board.bus:
-            for device in bus.device:
-                found = Device(device, profiles[device.profile], board, bus)
-                devices.setdefault(device.id, found)
+    for owner, line in lines:
+        for device in line.device:
+            found = Device(device, profiles[device.profile], owner, line)
+            devices.setdefault(device.id, found)
     problems.sort(key=lambda problem: (problem.file, problem.line or 0))
     return Station(file, devices, source), problems
 
@@ -490,14 +623,27 @@ def _sound_boards(data: Mapping[str, Any], profiles: Iterable[str]) -> Iterator[
     for _, table in _tables(data, "board"):
         if table.get("type") not in board_types():
             continue
-        buses: list[dict[str, Any]] = []
-        for _, bus in _tables(table, "bus"):
-            devices = [device for _, device in _tables(bus, "device") if _is(DeviceConfig, device)]
-            sound = {**bus, "device": [d for d in devices if d["profile"] in profiles]}
-            buses += [sound] if _is(BusConfig, sound) else []
+        found = _sound_lines(table, "bus", DeviceConfig, profiles)
+        buses = [bus for bus in found if _is(BusConfig, bus)]
         sound = {**table, "bus": buses}
         if _is(BoardConfig, sound):
             yield BoardConfig.model_validate(sound)
+
+
+def _sound_lines(
+    parent: Mapping[str, Any], key: str, shape: type[Table], profiles: Iterable[str]
+) -> Iterator[dict[str, Any]]:
+    """Buses or direct lines, without the devices that are not sound (of `shape`)."""
+    for _, line in _tables(parent, key):
+        devices = [device for _, device in _tables(line, "device") if _is(shape, device)]
+        yield {**line, "device": [d for d in devices if d["profile"] in profiles]}
+
+
+def _lines(data: Mapping[str, Any]) -> list[tuple[Key, Mapping[str, Any]]]:
+    """Everything that devices hang on: the buses of all boards, and the direct lines."""
+    boards = _tables(data, "board")
+    buses = [entry for at, board in boards for entry in _tables(board, "bus", at)]
+    return [*buses, *_tables(data, "direct")]
 
 
 def _is(shape: type[Table], table: Mapping[str, Any]) -> bool:
@@ -511,25 +657,31 @@ def _problems(
 ) -> Iterator[tuple[Key, str | None, str]]:
     """What only the whole file shows: (key, value, rule). The shape need not be right."""
     boards = list(_tables(data, "board"))
-    buses = [entry for at, board in boards for entry in _tables(board, "bus", at)]
+    directs = list(_tables(data, "direct"))
+    lines = _lines(data)
     inputs = [entry for at, board in boards for entry in _tables(board, "input", at)]
-    devices = [entry for at, bus in buses for entry in _tables(bus, "device", at)]
+    devices = [entry for at, line in lines for entry in _tables(line, "device", at)]
     links = [
         ((*at, "link"), board["link"])
         for at, board in boards
         if isinstance(board.get("link"), dict)
     ]
     yield from _repeats(boards, "id", "board")
-    yield from _repeats(
-        [(at, link) for at, link in links if isinstance(link, dict)], "port", "link port"
-    )
+    yield from _repeats([*links, *directs], "port", "port")
+    yield from _repeats(directs, "id", "direct line")
+    yield from _repeats(directs, "tcp", "TCP address")
     yield from _repeats(boards, "unique_id", "unique id")
     yield from _repeats(_tables(data, "uplink"), "id", "uplink")
     yield from _repeats(devices, "id", "device")
     yield from _repeats(inputs, "id", "input")
     yield from _repeats(_tables(data, "alarm"), "id", "alarm")
-    for at, bus in buses:
-        yield from _repeats(_tables(bus, "device", at), "unit_id", "unit id on this bus")
+    for at, line in lines:
+        on_line = list(_tables(line, "device", at))
+        yield from _repeats(on_line, "unit_id", "unit id on this bus")
+        for place, device in on_line if "port" in line else ():
+            if device.get("unit_id") in (0, *range(248, 256)):
+                rule = "must be 1 to 247 on a serial line (0 is for all, above is reserved)"
+                yield (*place, "unit_id"), str(device["unit_id"]), rule
     types = board_types()
     for at, board in boards:
         yield from _repeats(_tables(board, "bus", at), "uart", "UART of this board")

@@ -1,9 +1,9 @@
 """What would change from one station file to another. Pure: both as compiled, a `Diff` out.
 
-Each thing a station has (board, bus, input, device, point, alarm, uplink, and each table at the top
-of the file) is compared by its id, key by key. A running gateway can take what is in `RELOADED`;
-whatever else differs needs a restart, so that a table nobody thought of here is never said to be
-applied. A board whose plan differs gives no values until its new plan is pushed.
+Each thing a station has (board, bus, input, direct line, device, point, alarm, uplink, and each
+table at the top of the file) is compared by its id, key by key. A running gateway can take what is
+in `RELOADED`; whatever else differs needs a restart, so that a table nobody thought of here is
+never said to be applied. A board whose plan differs gives no values until its new plan is pushed.
 
 `kept_points` says whose values go on over a change: those of points that are the same and are read
 from the same place.
@@ -16,9 +16,11 @@ from typing import Literal
 from shorewatch.compiled import Compiled
 from shorewatch.config import Device, Station
 
-RELOADED = frozenset({"board", "bus", "input", "device", "point", "alarm", "uplink"})
+RELOADED = frozenset({"board", "bus", "input", "direct", "device", "point", "alarm", "uplink"})
 _RELOADED_KEYS = {"station": frozenset({"name", "cable_name"})}
-_APART = {"board": ("bus", "input"), "bus": ("device",), "profile": ("point",)}
+_APART = {
+    "board": ("bus", "input"), "bus": ("device",), "direct": ("device",), "profile": ("point",)
+}  # fmt: skip
 
 Fields = Mapping[str, object]
 
@@ -183,10 +185,9 @@ def _things(station: Station) -> Iterator[tuple[tuple[str, str], Fields]]:
                 yield ("input", f"{entry['id']}.{contact['id']}"), contact
     for device in station.devices.values():
         profile = _own("profile", device.profile.model_dump(mode="json"))
-        place = {"board": device.board.id, "uart": device.bus.uart}
         yield (
             ("device", device.id),
-            {**device.config.model_dump(mode="json"), **place, "profile": profile},
+            {**device.config.model_dump(mode="json"), **device.place, "profile": profile},
         )
         for name, point in device.points.items():
             yield ("point", f"{device.id}.{name}"), point.model_dump(mode="json")
@@ -199,7 +200,7 @@ def _own(noun: str, entry: Fields) -> dict[str, object]:
 
 def _place(device: Device) -> Sequence[object]:
     """Where and as what a device is read: with another place it is another device."""
-    return device.board.id, device.bus.uart, device.config.unit_id, device.profile.id
+    return *device.place.values(), device.config.unit_id, device.profile.id
 
 
 def _crc(compiled: Compiled, board_id: str) -> int | None:

@@ -2,7 +2,7 @@
 
     ShorewatchError            a bad world or setup: caught in exactly one loop, or by the CLI
     ├── ConfigError            a file is wrong: every problem at once, exit code 78
-    ├── LinkError              a board did not answer as it should (link.py's loop retries)
+    ├── LinkError              a board or direct line is not reached (its loop retries)
     │   ├── WrongBoardError    another board, or another plan, answers: no values
     │   └── MaintenanceError   the board is at its prompt: nothing may be sent to it
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
@@ -52,7 +52,7 @@ class ConfigError(ShorewatchError):
 
 
 class LinkError(ShorewatchError):
-    """A board is not reachable or answered something that must not be used."""
+    """A board or direct line is not reached, or answered something that must not be used."""
 
 
 class WrongBoardError(LinkError):

@@ -1,14 +1,15 @@
-"""What runs of a station: links, image, alarms, uplinks, each part by itself.
+"""What runs of a station: links, direct lines, image, alarms, uplinks, each part by itself.
 
     boards ─ link ─▶ image ─▶ report ─▶ outbox ─▶ mqtt/uplink ─▶ brokers
-                       ├─▶ alarms ──────┘
+    direct ─────────▶  ├─▶ alarms ──────┘
                        └─▶ history
 
-Every part that runs has a name (`link beach`, `uplink noc`, `alarms`) and a task of its own in the
-daemon's group, so that one can be stopped and another begun while the rest goes on: `apply` runs
-another configuration, `lend` leaves a board's port to a tool. What ends by an unexpected exception
-ends the group, and with it the process. Not here: the outbox, which outlives all of it, the page
-and the control socket (daemon.py); reading and judging what is applied (reload.py).
+Every part that runs has a name (`link beach`, `direct ups`, `uplink noc`, `alarms`) and a task of
+its own in the daemon's group, so that one can be stopped and another begun while the rest goes on:
+`apply` runs another configuration, `lend` leaves a board's port to a tool. What ends by an
+unexpected exception ends the group, and with it the process. Not here: the outbox, which outlives
+all of it, the page and the control socket (daemon.py); reading and judging what is applied
+(reload.py).
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from shorewatch.compiled import Compiled
 from shorewatch.config import Station, UplinkConfig
 from shorewatch.decode import CLOCK_AT_MIN
 from shorewatch.diff import kept_points
+from shorewatch.direct.line import DirectLine
 from shorewatch.disk import free_bytes
 from shorewatch.history import History
 from shorewatch.image import Image
@@ -28,7 +30,7 @@ from shorewatch.link import BoardLink
 from shorewatch.model import utc_now
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
-from shorewatch.plan import BoardPlan
+from shorewatch.plan import BoardPlan, DirectPlan
 from shorewatch.report import Reporter
 from shorewatch.status import Snapshot, device_row, snapshot
 
@@ -61,6 +63,7 @@ class Gateway:
         self._changing = asyncio.Lock()
         self._reporter = Reporter(station)
         self.links = {board_id: self._linked(plan) for board_id, plan in compiled.plans.items()}
+        self.directs = {id_: self._direct(plan) for id_, plan in compiled.directs.items()}
         self.desk = AlarmDesk(station, compiled.rules, self.image, outbox, self._there)
         self.uplinks = {config.id: self._uplinked(config) for config in station.file.uplink}
 
@@ -73,6 +76,8 @@ class Gateway:
         """Begin to acquire, judge and publish."""
         for board_id in self.links:
             self._start_link(board_id)
+        for direct_id in self.directs:
+            self._start_direct(direct_id)
         self._start("alarms", self.desk.run())
         self._start("history", self.history.run())
         self._start("stale", self._record_stale())
@@ -121,6 +126,7 @@ class Gateway:
             self.image,
             self.outbox,
             boards={board_id: link.status for board_id, link in self.links.items()},
+            directs={direct_id: line.status for direct_id, line in self.directs.items()},
             uplinks={uplink_id: uplink.status for uplink_id, uplink in self.uplinks.items()},
             alarms=self.desk.listed(),
             alarm_mode=self.desk.mode,
@@ -136,8 +142,12 @@ class Gateway:
         same = {config.id for config in new.file.uplink if were.get(config.id) == config}
         await self._remove_uplinks(were.keys() - same)
         links = {id_: link for id_, link in self.links.items() if _is_carried(link, compiled)}
+        directs = {id_: line for id_, line in self.directs.items() if _is_same(id_, old, new)}
         async with self.desk.turn:
-            await self._stop(*(f"link {board_id}" for board_id in self.links.keys() - links.keys()))
+            await self._stop(
+                *(f"link {board_id}" for board_id in self.links.keys() - links.keys()),
+                *(f"direct {direct_id}" for direct_id in self.directs.keys() - directs.keys()),
+            )
             # From here to the alarms' records nothing waits: nobody sees half of the change.
             self.compiled, self.config_since = compiled, utc_now()
             self.image.adopt(new, kept)
@@ -150,6 +160,10 @@ class Gateway:
                 board_id: links.get(board_id) or self._linked(plan)
                 for board_id, plan in compiled.plans.items()
             }
+            self.directs = {
+                direct_id: directs.get(direct_id) or self._direct(plan)
+                for direct_id, plan in compiled.directs.items()
+            }
             for uplink in self.uplinks.values():
                 uplink.adopt(new)
             self.uplinks = {
@@ -159,12 +173,14 @@ class Gateway:
             await self.desk.adopt(new, compiled.rules)
         for board_id in self.links.keys() - links.keys():
             await self._begin(board_id)
+        for direct_id in self.directs.keys() - directs.keys():
+            self._start_direct(direct_id)
         for uplink_id in self.uplinks.keys() - same:
             self._start(f"uplink {uplink_id}", self.uplinks[uplink_id].run())
 
     def look_at(self, device_id: str) -> Snapshot:
         """One device of it."""
-        statuses = [link.status for link in self.links.values()]
+        statuses = [line.status for line in self._lines().values()]
         counters = next((s.devices[device_id] for s in statuses if device_id in s.devices), None)
         values = self.image.look(device_id)
         return device_row(self.station.devices[device_id], values, counters, time.monotonic())
@@ -190,6 +206,14 @@ class Gateway:
     def _start_link(self, board_id: str) -> None:
         self._start(f"link {board_id}", self.links[board_id].run())
 
+    def _direct(self, plan: DirectPlan) -> DirectLine:
+        return DirectLine(
+            plan, self._state_dir, self.image, reporter=self._reporter, records=self.outbox
+        )
+
+    def _start_direct(self, direct_id: str) -> None:
+        self._start(f"direct {direct_id}", self.directs[direct_id].run())
+
     async def _begin(self, board_id: str) -> None:
         """Start a new link, unless its port is lent."""
         if board_id in self._lent:
@@ -198,7 +222,7 @@ class Gateway:
             self._start_link(board_id)
 
     def _uplinked(self, config: UplinkConfig) -> Uplink:
-        return Uplink(self.station, config, self.image, self.outbox, self._boards, self.desk)
+        return Uplink(self.station, config, self.image, self.outbox, self._states, self.desk)
 
     async def _remove_uplinks(self, ids: Set[str]) -> None:
         await asyncio.gather(*(self.uplinks[uplink_id].stop() for uplink_id in ids))
@@ -207,16 +231,22 @@ class Gateway:
             del self.uplinks[uplink_id]
             self.outbox.forget(uplink_id)
 
-    def _boards(self) -> Mapping[str, Mapping[str, object]]:
-        """What the NOC is told of boards."""
+    def _lines(self) -> Mapping[str, BoardLink | DirectLine]:
+        """Everything that acquires, by the name that alarms have for it."""
+        found: dict[str, BoardLink | DirectLine] = {}
+        found |= {f"board/{board_id}": link for board_id, link in self.links.items()}
+        return found | {f"direct/{direct_id}": line for direct_id, line in self.directs.items()}
+
+    def _states(self) -> Mapping[str, Mapping[str, object]]:
+        """What the NOC is told of boards and direct lines."""
         return {
-            board_id: {"up": link.status.up, "reason": link.status.reason}
-            for board_id, link in self.links.items()
+            source: {"up": line.status.up, "reason": line.status.reason}
+            for source, line in self._lines().items()
         }
 
     def _there(self) -> dict[str, bool]:
-        """Which boards, uplinks and parts of the gateway are there, for the alarms."""
-        found = {f"board/{board_id}": link.status.up for board_id, link in self.links.items()}
+        """Which boards, direct lines, uplinks and parts of the gateway are well, for alarms."""
+        found = {source: line.status.up for source, line in self._lines().items()}
         for uplink_id, uplink in self.uplinks.items():
             found[f"uplink/{uplink_id}"] = uplink.status.state == "online"
         free_mb_min = self.station.file.history.free_mb_min
@@ -246,3 +276,8 @@ def _is_carried(link: BoardLink, compiled: Compiled) -> bool:
         return False
     now = compiled.station.boards[plan.board_id]
     return (now.link, now.unique_id) == (board.link, board.unique_id)
+
+
+def _is_same(direct_id: str, old: Station, new: Station) -> bool:
+    """Whether a direct line and its device types are the same in both."""
+    return direct_id in new.directs and old.of_direct(direct_id) == new.of_direct(direct_id)

@@ -14,14 +14,12 @@ take, so that late bytes meet no request (Promise 3). Nothing here can write: on
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient
@@ -33,8 +31,10 @@ from shorewatch.config import BoardConfig, Station
 from shorewatch.decode import BusCounters, DeviceCounters, Header, Moment
 from shorewatch.errors import LinkError, MaintenanceError, WrongBoardError
 from shorewatch.image import Image
+from shorewatch.intake import Intake, Records
 from shorewatch.model import Reason, Value, utc_now
 from shorewatch.plan import Block, BoardPlan
+from shorewatch.plug import identity, why_closed
 from shorewatch.report import Reporter
 
 QUIET_S = 0.5
@@ -51,12 +51,6 @@ _OBJECT_UNIQUE_ID = 0x80
 _log = logging.getLogger("shorewatch.link")
 # What it would log is raised to us as well, and said once, in our words.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-
-
-class Records(Protocol):
-    """Where records go: the outbox."""
-
-    async def put(self, kind: str, at: datetime, body: dict[str, object]) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +84,7 @@ class BoardLink:
         self._station: Station = plan.station
         self.board: BoardConfig = plan.station.boards[plan.board_id]
         self.port = str(state_dir / self.board.link.port)
-        self._image = image
-        self._reporter = reporter
-        self._records = records
+        self._intake = Intake(f"board/{plan.board_id}", image, reporter, records, _log)
         self._on_status = on_status
         self._generations: list[int | None] = [None] * len(plan.blocks)
         self._boot_id: int | None = None
@@ -162,7 +154,8 @@ class BoardLink:
         self._heard = b""
         try:
             if not await client.connect():
-                raise LinkError(f"{self.port} cannot be opened: {_why_closed(self.port)}")
+                why = why_closed(self.port, "the board")
+                raise LinkError(f"{self.port} cannot be opened: {why}")
             await asyncio.sleep(SETTLE_S)
             yield client
         except (ModbusException, LinkError, OSError) as error:
@@ -185,14 +178,14 @@ class BoardLink:
 
     async def _maintenance_over(self, text: str) -> None:
         """Wait while frames would be typed into a prompt: 01 and 04 are Ctrl-A and Ctrl-D there."""
-        was = _identity(self.port)
+        was = identity(self.port)
         until_s = time.monotonic() + MAINTENANCE_S
         self._is_waiting = True
         try:
             await self._set_down(text, Reason.MAINTENANCE)
             while self._is_waiting and time.monotonic() < until_s:
                 await asyncio.sleep(QUIET_S)
-                self._is_waiting = self._is_waiting and _identity(self.port) == was
+                self._is_waiting = self._is_waiting and identity(self.port) == was
         finally:
             self._is_waiting = False
 
@@ -266,12 +259,7 @@ class BoardLink:
     async def _take(self, block: Block, values: Mapping[str, Value], moment: Moment) -> None:
         if self.plan.blocks[block.index] is not block:
             return
-        device_id = block.device.id
-        values = self._image.put(device_id, values)
-        body = self._reporter.changes(device_id, values)
-        if body is not None:
-            times = [v.acquired_at for v in values.values() if v.value is not None]
-            await self._records.put("sample", (times and times[0]) or moment.at, body)
+        await self._intake.take(block.device.id, values, moment.at)
 
     async def _poll_counters(self, client: AsyncModbusSerialClient) -> None:
         bus_count = len(self.board.bus)
@@ -336,41 +324,11 @@ class BoardLink:
             return
         at = utc_now()
         self.status = replace(was, up=False, reason=text, since=at if was.up else was.since)
-        bodies = []
-        for device in self._station.of_board(self.board.id):
-            self._image.put_bad(device.id, reason)
-            bodies.append(self._reporter.changes(device.id, self._image.look(device.id)))
-        for body in filter(None, bodies):
-            await self._records.put("sample", at, body)
+        devices = [device.id for device in self._station.of_board(self.board.id)]
+        await self._intake.lose(devices, reason, at)
         await self._say("down", text, at)
 
     async def _say(self, what: str, why: str | None, at: datetime) -> None:
         """A board that comes or goes is logged once, recorded once, and shown at once."""
-        _log.log(
-            logging.INFO if why is None else logging.WARNING,
-            "board %s is %s%s", self.board.id, what, "" if why is None else f": {why}",
-        )  # fmt: skip
-        body: dict[str, object] = {"source": f"board/{self.board.id}", "what": what}
-        await self._records.put("event", at, body if why is None else body | {"why": why})
+        await self._intake.say(what, why, at)
         self._on_status()
-
-
-def _identity(port: str) -> tuple[int, int] | None:
-    """What tells a port from the same one plugged in anew; None while it is gone."""
-    try:
-        found = Path(port).stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _why_closed(port: str) -> str:
-    """What a technician can do about a port that does not open."""
-    path = Path(port)
-    if not path.exists():
-        return "there is no such port; is the board plugged in?"
-    if not path.is_char_device():
-        return "it is no serial port"
-    if not os.access(path, os.R_OK | os.W_OK):
-        return "no permission; add this user to the group dialout"
-    return "another program holds it, or the adapter does not answer"

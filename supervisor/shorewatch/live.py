@@ -39,6 +39,8 @@ class Live:
             found["boards"] = {str(request["board"]): found["boards"][request["board"]]}
         elif "device" in request:
             found["boards"] = {}
+        if request.keys() & {"board", "device"}:
+            found["directs"] = {}
         found["devices"] = {name: row for name, row in found["devices"].items() if name in wanted}
         return found
 
@@ -107,5 +109,5 @@ class Live:
             device.id
             for device in self._gateway.station.devices.values()
             if request.get("device", device.id) == device.id
-            and request.get("board", device.board.id) == device.board.id
+            and request.get("board", device.place["board"]) == device.place["board"]
         }

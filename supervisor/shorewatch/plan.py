@@ -1,4 +1,4 @@
-"""From a station file to what each board shall read: the plan, and its binary form.
+"""From a station file to what each board and direct line shall read: the plan, and its binary form.
 
 For each device the points are merged into blocks (one block = one read request = one snapshot).
 Merging is by cost: reading across a hole is worth it when the hole's bytes take less wire time than
@@ -38,6 +38,7 @@ from shorewatch.config import (
     BusConfig,
     Device,
     DeviceConfig,
+    DirectConfig,
     InputConfig,
     LinkConfig,
     Station,
@@ -62,7 +63,7 @@ _PARITY = {"N": 0, "E": 1, "O": 2}
 
 @dataclass(frozen=True)
 class Block:
-    """One read request, and where its answer stands in the board's image.
+    """One read request, and where its answer stands in the board's image (a direct line has none).
 
     `points` are (point id, offset in registers or bits from `address`).
     """
@@ -144,13 +145,11 @@ class BoardPlan:
         devices = self.station.of_board(self.board_id)
         names = (self.station.cable, self.station.id, self.board_id)
         position = {device.id: index for index, device in enumerate(devices)}
+        on_bus = [(i, d) for i, bus in enumerate(board.bus) for d in devices if d.bus is bus]
         body = b"".join(
             [
                 *(_encode_bus(bus) for bus in board.bus),
-                *(
-                    _encode_device(device, board.bus.index(device.bus), self._reply_s(device))
-                    for device in devices
-                ),
+                *(_encode_device(d, index, _reply_s(self.blocks, d)) for index, d in on_bus),
                 *(
                     struct.pack(
                         ">BBHHIH",
@@ -199,7 +198,7 @@ class BoardPlan:
 
     def budget(self, bus: BusConfig) -> Budget | None:
         """Where the time of one bus goes; None if nothing is read there."""
-        requests = self._requests(bus)
+        requests = _timed(self.blocks_of(bus))
         return budget(requests) if requests else None
 
     def oldest(self, bus: BusConfig) -> list[tuple[Block, float, str | None]]:
@@ -207,47 +206,60 @@ class BoardPlan:
 
         Seconds, while the block's own device answers; None if no death makes it worse.
         """
-        requests = self._requests(bus)
-        link_s = self.station.boards[self.board_id].link.poll_s
-        found = []
-        for block, wanted in zip(self.blocks_of(bus), requests, strict=True):
-            others = dict.fromkeys(r.device for r in requests if r.device != wanted.device)
-            ages = [(oldest_s(requests, wanted, dead), dead) for dead in (None, *others)]
-            worst_s, dead = max(ages, key=lambda age: age[0])
-            found.append((block, worst_s + link_s, dead))
-        return found
+        return _oldest(self.blocks_of(bus), self.station.boards[self.board_id].link.poll_s)
 
-    def _requests(self, bus: BusConfig) -> list[Request]:
-        return [
-            Request(
-                device=block.device.id,
-                period_s=block.period_ms / 1000,
-                wire_s=block.wire_s,
-                lost_s=_lost_s(bus, block.device.profile, self._reply_s(block.device)),
-            )
-            for block in self.blocks_of(bus)
-        ]
 
-    def _reply_s(self, device: Device) -> float:
-        """Wire time of the device's longest reply."""
-        longest = max(
-            (block.registers * 2 for block in self.blocks if block.device is device), default=0
-        )
-        return (longest + 5) * device.bus.char_us / 1e6
+@dataclass(frozen=True)
+class DirectPlan:
+    """What the gateway reads itself on one direct line."""
+
+    station: Station
+    direct_id: str
+    blocks: tuple[Block, ...]
+
+    @property
+    def direct(self) -> DirectConfig:
+        """The line."""
+        return self.station.directs[self.direct_id]
+
+    def budget(self) -> Budget:
+        """Where the time of the line goes."""
+        return budget(_timed(self.blocks))
+
+    def oldest(self) -> list[tuple[Block, float, str | None]]:
+        """As of a board's bus."""
+        return _oldest(self.blocks, 0.0)
 
 
 def compile_board(station: Station, board_id: str) -> BoardPlan:
     """The plan of one board; raises ConfigError if the board or a bus cannot carry it."""
+    blocks = compile_blocks(station.of_board(board_id))
+    plan = BoardPlan(station, board_id, blocks)
+    if problems := list(_limits(plan, BLOCK_AREA + sum(block.size for block in blocks))):
+        raise ConfigError(problems)
+    return plan
+
+
+def compile_direct(station: Station, direct_id: str) -> DirectPlan:
+    """The plan of one direct line; raises ConfigError if a serial one cannot carry it."""
+    plan = DirectPlan(station, direct_id, compile_blocks(station.of_direct(direct_id)))
+    line = plan.direct
+    if line.port is not None and plan.blocks:
+        rule = _overload(plan.budget(), plan.oldest())
+        if rule is not None:
+            raise ConfigError([station.direct_problem(line.id, "baud", str(line.baud), rule)])
+    return plan
+
+
+def compile_blocks(devices: Sequence[Device]) -> tuple[Block, ...]:
+    """The requests that read these devices, in a stable order."""
     blocks: list[Block] = []
     image = BLOCK_AREA
-    for device in station.of_board(board_id):
+    for device in devices:
         found = _blocks(device, len(blocks), image)
         blocks += found
         image += sum(block.size for block in found)
-    plan = BoardPlan(station, board_id, tuple(blocks))
-    if problems := list(_limits(plan, image)):
-        raise ConfigError(problems)
-    return plan
+    return tuple(blocks)
 
 
 def blocks_alone(profile: Profile, baud: int) -> list[Block]:
@@ -287,25 +299,58 @@ def _limits(plan: BoardPlan, image_end: int) -> Iterator[Problem]:
             yield station.problem(board.id, f"{count} {noun}", rule)
     for bus in board.bus:
         found = plan.budget(bus)
-        if found is None:
-            continue
-        if found.busy_share > BUSY_MAX:
-            rule = (
-                f"the bus would be busy {found.busy_share:.0%} of the time; at most {BUSY_MAX:.0%} "
-                f"leaves room for dead devices: raise the baud rate, lengthen periods, or move "
-                f"devices"
-            )
-            yield station.problem(board.id, str(bus.baud), rule, uart=bus.uart)
-            continue
-        block, oldest, dead = max(plan.oldest(bus), key=lambda age: age[1] - age[0].age_s_max)
-        if oldest > block.age_s_max:
-            rule = (
-                f"{f'with {dead} dead, ' if dead else ''}values of {block.device.id} would get "
-                f"{oldest:.1f} s old, and they are stale after {block.age_s_max:g} s: raise the "
-                f"baud rate, lengthen periods, {f'shorten timeout_ms of {dead}, ' if dead else ''}"
-                f"or move devices"
-            )
-            yield station.problem(board.id, str(bus.baud), rule, uart=bus.uart)
+        overload = None if found is None else _overload(found, plan.oldest(bus))
+        if overload is not None:
+            yield station.problem(board.id, str(bus.baud), overload, uart=bus.uart)
+
+
+def _overload(found: Budget, ages: Sequence[tuple[Block, float, str | None]]) -> str | None:
+    """What of a bus cannot be kept, by how much, and what to do; None if all can."""
+    if found.busy_share > BUSY_MAX:
+        return (
+            f"the bus would be busy {found.busy_share:.0%} of the time; at most {BUSY_MAX:.0%} "
+            f"leaves room for dead devices: raise the baud rate, lengthen periods, or move devices"
+        )
+    block, oldest, dead = max(ages, key=lambda age: age[1] - age[0].age_s_max)
+    if oldest <= block.age_s_max:
+        return None
+    return (
+        f"{f'with {dead} dead, ' if dead else ''}values of {block.device.id} would get "
+        f"{oldest:.1f} s old, and they are stale after {block.age_s_max:g} s: raise the "
+        f"baud rate, lengthen periods, {f'shorten timeout_ms of {dead}, ' if dead else ''}"
+        f"or move devices"
+    )
+
+
+def _oldest(blocks: Sequence[Block], link_s: float) -> list[tuple[Block, float, str | None]]:
+    """The ages of a bus' blocks, which reach the gateway `link_s` later."""
+    requests = _timed(blocks)
+    found = []
+    for block, wanted in zip(blocks, requests, strict=True):
+        others = dict.fromkeys(r.device for r in requests if r.device != wanted.device)
+        ages = [(oldest_s(requests, wanted, dead), dead) for dead in (None, *others)]
+        worst_s, dead = max(ages, key=lambda age: age[0])
+        found.append((block, worst_s + link_s, dead))
+    return found
+
+
+def _timed(blocks: Sequence[Block]) -> list[Request]:
+    """What the blocks of one bus take of its time."""
+    return [
+        Request(
+            device=block.device.id,
+            period_s=block.period_ms / 1000,
+            wire_s=block.wire_s,
+            lost_s=_lost_s(block.device, _reply_s(blocks, block.device)),
+        )
+        for block in blocks
+    ]
+
+
+def _reply_s(blocks: Sequence[Block], device: Device) -> float:
+    """Wire time of the device's longest reply."""
+    longest = max((block.registers * 2 for block in blocks if block.device is device), default=0)
+    return (longest + 5) * device.bus.char_us / 1e6
 
 
 def _requests(device: Device) -> Iterator[tuple[int, float, int, int, list[Point]]]:
@@ -361,15 +406,18 @@ def _runs(points: Sequence[Point], start: int, profile: Profile) -> Iterator[tup
         yield index + 1, end - first
 
 
-def _wire_s(bus: BusConfig, function: int, count: int) -> float:
+def _wire_s(bus: BusConfig | DirectConfig, function: int, count: int) -> float:
     """Seconds one good transaction keeps the bus. Source: MODBUS over Serial Line V1.02, 2.5.1."""
     data = -(-count // 8) if function < 3 else 2 * count
     return (8 + 5 + data) * bus.char_us / 1e6 + 2 * bus.t35_us / 1e6 + TURNAROUND_S
 
 
-def _lost_s(bus: BusConfig, profile: Profile, reply_s: float) -> float:
+def _lost_s(device: Device, reply_s: float) -> float:
     """Seconds that a request without an answer keeps the bus."""
-    return (8 * bus.char_us + 2 * bus.t35_us) / 1e6 + profile.timeout_ms / 1000 + reply_s
+    bus = device.bus
+    delay_s = bus.delay_s if isinstance(bus, DirectConfig) else 0.0
+    timeout_s = device.profile.timeout_ms / 1000 + delay_s
+    return (8 * bus.char_us + 2 * bus.t35_us) / 1e6 + timeout_s + reply_s
 
 
 def _watches(block: Block, point: Point, offset: int) -> Iterator[Watch]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from shorewatch.config import Device, Station
 from shorewatch.decode import DeviceCounters
+from shorewatch.direct.line import DirectStatus
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_json, to_text, utc_now
@@ -49,6 +50,7 @@ def snapshot(
     outbox: Outbox,
     *,
     boards: Mapping[str, BoardStatus],
+    directs: Mapping[str, DirectStatus],
     uplinks: Mapping[str, UplinkStatus],
     alarms: Sequence[Snapshot],
     started_at: datetime,
@@ -58,7 +60,8 @@ def snapshot(
 ) -> Snapshot:
     """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
     now_s = time.monotonic()
-    counters = {name: c for board in boards.values() for name, c in board.devices.items()}
+    lines: list[BoardStatus | DirectStatus] = [*boards.values(), *directs.values()]
+    counters = {name: c for line in lines for name, c in line.devices.items()}
     return {
         "station": station.id,
         "name": station.file.station.name,
@@ -70,6 +73,7 @@ def snapshot(
         "config_trouble": config_trouble,
         "points": {str(quality): count for quality, count in image.counts().items()},
         "boards": {name: _board(status) for name, status in boards.items()},
+        "directs": {name: _direct(station, name, status) for name, status in directs.items()},
         "devices": {
             device.id: device_row(device, image.look(device.id), counters.get(device.id), now_s)
             for device in station.devices.values()
@@ -104,6 +108,16 @@ def _board(status: BoardStatus) -> Snapshot:
     }
 
 
+def _direct(station: Station, direct_id: str, status: DirectStatus) -> Snapshot:
+    return {
+        "up": status.up,
+        "reason": status.reason,
+        "since": to_text(status.since),
+        "where": station.directs[direct_id].where,
+        "bus": status.bus and asdict(status.bus),
+    }
+
+
 def device_row(
     device: Device, values: Mapping[str, Value], counters: DeviceCounters | None, now_s: float
 ) -> Snapshot:
@@ -112,8 +126,7 @@ def device_row(
         "name": device.config.name,
         "profile": device.profile.name,
         "synthetic": device.profile.synthetic,
-        "board": device.board.id,
-        "uart": device.bus.uart,
+        **device.place,
         "unit_id": device.config.unit_id,
         "counters": counters and asdict(counters),
         "hint": counters and _hint(device, values, counters),

@@ -194,7 +194,7 @@ class Bench:
         self.station = station
         self.image = Image(station)
         self.outbox = outbox
-        self.boards: dict[str, dict[str, object]] = {"pfe-room": {"up": True, "reason": None}}
+        self.boards: dict[str, dict[str, object]] = {"board/pfe-room": {"up": True, "reason": None}}
         config = UplinkConfig.model_validate(
             {"id": "noc", "url": url, "consumers": consumers, **login}
         )

@@ -85,6 +85,16 @@ def test_a_birth_has_every_point_with_its_age(station: Station) -> None:
             assert point["age_s_max"] > point["period_s"]
 
 
+def test_the_state_tells_boards_from_direct_lines(station: Station, at: At) -> None:
+    """What is known of each line stands under its kind, by its id."""
+    lines = {"board/a": {"up": True, "reason": None}, "direct/a": {"up": False, "reason": "x"}}
+    state = topics.online(
+        station, journal=("j", 0, 0, 0), times=(at(0), at(0)), lines=lines, points={}, outbox=None
+    )
+    assert state["boards"] == {"a": {"up": True, "reason": None}}
+    assert state["directs"] == {"a": {"up": False, "reason": "x"}}
+
+
 def test_a_batch_covers_what_it_says(at: At) -> None:
     """A batch holds as many records as fit, and says after which sequence it begins."""
     records = [Record(seq, "sample", at(seq), {"text": "x" * 100}) for seq in range(11, 400, 2)]

@@ -151,7 +151,7 @@ async def test_the_state_tells_of_a_board_at_once(broker, bench, listening, unti
     """A board that goes down is in the retained state without waiting for its repetition."""
     async with bench(broker.url) as b, listening(broker.port) as listener:
         await b.until_state("online")
-        b.boards = {"pfe-room": {"up": False, "reason": "no answer"}}
+        b.boards = {"board/pfe-room": {"up": False, "reason": "no answer"}}
         await until(
             lambda: listener.of("/state") and b"no answer" in listener.of("/state")[-1].payload
         )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shorewatch.plant.line import Line, Refusal, answer, crc16, with_crc
+from shorewatch.direct.frame import crc16, with_crc
+from shorewatch.plant.line import Line, Refusal, answer
 
 CHAR_S = 11 / 19200
 T35_S = 3.5 * CHAR_S

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pymodbus.client import ModbusSerialClient
 
 from shorewatch.config import Station
+from shorewatch.direct.frame import with_crc
 from shorewatch.errors import DemoError
-from shorewatch.plant.line import with_crc
 from shorewatch.plant.record import (
     Direction,
     Entry,

@@ -16,9 +16,9 @@ from pymodbus.client import ModbusSerialClient
 from pymodbus.exceptions import ModbusIOException
 
 from shorewatch.config import Station
+from shorewatch.direct.frame import with_crc
 from shorewatch.plant.cable import CABLE, FEED, earth_v, solve
 from shorewatch.plant.devices import simulated
-from shorewatch.plant.line import with_crc
 from shorewatch.plant.port import SIZE_MAX
 from shorewatch.plant.run import line_path, run_line
 

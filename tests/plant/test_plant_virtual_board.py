@@ -20,9 +20,9 @@ from pymodbus.client import ModbusSerialClient
 from pymodbus.exceptions import ModbusException
 
 from shorewatch.config import Station
+from shorewatch.direct.frame import with_crc
 from shorewatch.errors import DemoError
 from shorewatch.plan import compile_board
-from shorewatch.plant.line import with_crc
 from shorewatch.plant.port import open_port
 from shorewatch.plant.run import line_path, run_line
 from shorewatch.plant.virtual_board import (

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from shorewatch.assets import asset_folder, board_files
 from shorewatch.bench.priority import CLIENT, raise_priority
+from shorewatch.direct.frame import crc16, with_crc
 from shorewatch.errors import DemoError
-from shorewatch.plant.line import crc16, with_crc
 from shorewatch.plant.port import Port, open_port
 from shorewatch.plant.virtual_board import find_vm
 from shorewatch.process import die_with

@@ -24,7 +24,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from shorewatch.plant.line import crc16, with_crc
+from shorewatch.direct.frame import crc16, with_crc
 
 CHAR_BITS = 11
 REQUEST_SIZE = 8

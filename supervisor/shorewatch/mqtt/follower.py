@@ -321,10 +321,13 @@ class Follower:
             return f"offline ({station.state.get('reason')})"
         if station.silent_s(mono_s) > station.silent_s_max:
             return "unknown: silent"
-        boards = station.state.get("boards")
-        found = boards.items() if isinstance(boards, dict) else ()
-        down = [name for name, board in found if isinstance(board, dict) and not board.get("up")]
-        return f"online, board {', '.join(down)} down" if down else "online"
+        down = [
+            f"{noun} {name}"
+            for noun in ("board", "direct")
+            for name, line in _entries(station.state.get(f"{noun}s"))
+            if not line.get("up")
+        ]
+        return f"online, {', '.join(down)} down" if down else "online"
 
     def connected(self) -> None:
         """The broker is (again) there: what stations sent meanwhile is unknown, so greet them."""
@@ -606,6 +609,13 @@ def _note_tail(station: FollowedStation, last: int, mono_s: float) -> None:
         station._tail_s = None
     elif station._tail_s is None:
         station._tail_s = mono_s
+
+
+def _entries(value: object) -> Iterator[tuple[object, Mapping[object, object]]]:
+    """The tables in a table of a stranger's message."""
+    for name, entry in value.items() if isinstance(value, dict) else ():
+        if isinstance(entry, dict):
+            yield name, entry
 
 
 def _whole(value: object) -> int:

@@ -115,14 +115,14 @@ def online(
     *,
     journal: tuple[str, int, int, int],
     times: tuple[datetime, datetime],
-    boards: Mapping[str, Mapping[str, object]],
+    lines: Mapping[str, Mapping[str, object]],
     points: Mapping[Quality, int],
     outbox: str | None,
 ) -> dict[str, object]:
     """The state of a living station.
 
     `journal` is its identity, first kept, last committed and acknowledged sequence; `times` are now
-    and when this connection began.
+    and when this connection began; `lines` what is known of `board/<id>` and `direct/<id>`.
     """
     identity, first, last, cursor = journal
     at, since = times
@@ -139,10 +139,16 @@ def online(
         "cursor": cursor,
         "at": to_text(at),
         "since": to_text(since),
-        "boards": {board: dict(state) for board, state in boards.items()},
+        "boards": _of_kind("board", lines),
+        "directs": _of_kind("direct", lines),
         "points": {str(quality): count for quality, count in points.items()},
         "outbox": outbox,
     }
+
+
+def _of_kind(kind: str, lines: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    parted = ((source.partition("/"), dict(state)) for source, state in lines.items())
+    return {name: state for (found, _, name), state in parted if found == kind}
 
 
 def offline(
@@ -194,8 +200,7 @@ def birth(device: Device) -> dict[str, object]:
         "profile_name": device.profile.name,
         "source": device.profile.source,
         "synthetic": device.profile.synthetic,
-        "board": device.board.id,
-        "uart": device.bus.uart,
+        **device.place,
         "unit_id": device.config.unit_id,
         "points": points,
     }

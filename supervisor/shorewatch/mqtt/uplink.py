@@ -1,7 +1,7 @@
 """The uplink: one loop that keeps one broker, and so the NOC, up to date.
 
     image  -> now/<device>        live, QoS 0, also without a change before the broker drops it
-    boards -> state, birth/...    on each connect; state every 30 s and when boards or outbox change
+    lines  -> state, birth/...    on each connect; state every 30 s and when lines or outbox change
     gone   -> birth/..., now/...  emptied, also those of devices that an earlier run had
     outbox -> journal             from the cursor, a few batches in flight
     ack/<consumer> -> cursor      believed by the rules of journal.py only
@@ -49,7 +49,7 @@ RIVAL_S: Final = 60.0
 SHORT_LIVED_MAX: Final = 3
 _REFUSED = 0x80
 
-Boards = Callable[[], Mapping[str, Mapping[str, object]]]
+Lines = Callable[[], Mapping[str, Mapping[str, object]]]
 
 
 class AlarmList(Protocol):
@@ -152,7 +152,7 @@ class Uplink:
         config: UplinkConfig,
         image: Image,
         outbox: Outbox,
-        boards: Boards,
+        lines: Lines,
         alarms: AlarmList,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -162,7 +162,7 @@ class Uplink:
         self._config = config
         self._image = image
         self._outbox = outbox
-        self._boards = boards
+        self._lines = lines
         self._alarms = alarms
         self._clock = clock
         self._backoff = Backoff(chance or random.Random())
@@ -418,7 +418,7 @@ class _Session:
         self._hears_acks = self._judge(acks, code, "a subscription to")
 
     async def _keep_state(self) -> None:
-        """Repeat the state every `STATE_S`, and when boards or the outbox's health change."""
+        """Repeat the state every `STATE_S`, and when lines or the outbox's health change."""
         up = self._up
         shown, due_s = self._health(), up._clock() + STATE_S
         while True:
@@ -438,7 +438,7 @@ class _Session:
 
     def _health(self) -> object:
         up = self._up
-        return up._boards(), up._outbox.health, up._station.config_hash
+        return up._lines(), up._outbox.health, up._station.config_hash
 
     async def _publish_state(self) -> None:
         """Publish the state; a broker that refuses this one is of no use: UplinkError."""
@@ -449,7 +449,7 @@ class _Session:
             up._station,
             journal=(outbox.journal, outbox.first, outbox.last, cursor),
             times=(utc_now(), self._since),
-            boards=up._boards(),
+            lines=up._lines(),
             points=up._image.counts(),
             outbox=outbox.health,
         )

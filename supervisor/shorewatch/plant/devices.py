@@ -156,7 +156,9 @@ def _manhole(device: Device, world: World) -> SimulatedDevice:
 
 def _climate(device: Device, world: World) -> SimulatedDevice:
     """XY-MD02: 1 and 2 under function 04; unit id, baud code, corrections under 03."""
-    settings = _placed([device.config.unit_id, _XY_BAUDS.get(device.bus.baud, 0), 0, 0], 0x0101)
+    settings = _placed(
+        [device.config.unit_id, _XY_BAUDS.get(device.bus.baud or 0, 0), 0, 0], 0x0101
+    )
     banks = {3: Bank("holding", 0x0101, 0x0104), 4: Bank("input", 1, 2)}
     extra: dict[str, Cells] = {"holding": lambda utc_s: settings}
     return SimulatedDevice(banks, device.profile.point, world.room, extra, 0.020)

@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from shorewatch.direct.frame import crc16, with_crc
+
 FRAME_SIZE_MAX = 256
 _REGISTERS_MAX = 125
 _BITS_MAX = 2000
@@ -232,32 +234,7 @@ def answer(server: Server, pdu: bytes, utc_s: float) -> bytes | None:
     return bytes([function, len(data)]) + data
 
 
-def crc16(data: bytes) -> int:
-    """The CRC of a frame; 0 over a whole frame with a right CRC.
-
-    Source: MODBUS over Serial Line V1.02, 6.2.2 (polynomial 0xA001, initial value 0xFFFF).
-    """
-    crc = 0xFFFF
-    for byte in data:
-        crc = crc >> 8 ^ _CRC_TABLE[(crc ^ byte) & 0xFF]
-    return crc
-
-
-def with_crc(body: bytes) -> bytes:
-    """A frame: the body and its CRC, low byte first."""
-    return body + crc16(body).to_bytes(2, "little")
-
-
 def _packed(bits: Sequence[int]) -> bytes:
     """Bits as bytes, the first in the lowest place."""
     number = sum(bit << index for index, bit in enumerate(bits))
     return number.to_bytes((len(bits) + 7) // 8, "little")
-
-
-def _crc_entry(value: int) -> int:
-    for _ in range(8):
-        value = value >> 1 ^ (0xA001 if value & 1 else 0)
-    return value
-
-
-_CRC_TABLE = tuple(_crc_entry(value) for value in range(256))

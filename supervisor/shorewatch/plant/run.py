@@ -8,13 +8,13 @@ after their time (tens of microseconds on an idle machine), never before it.
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from shorewatch.config import Station
+from shorewatch.config import BusConfig, DirectConfig, Station
 from shorewatch.plant.devices import servers
-from shorewatch.plant.line import Line
+from shorewatch.plant.line import Line, Server
 from shorewatch.plant.port import Port, open_port
 from shorewatch.plant.record import Direction, recording
 from shorewatch.plant.stop import Stop, stop_signals
@@ -44,20 +44,30 @@ def run_line(
     """
     buses = [bus for bus in station.boards[board_id].bus if bus.uart == uart]
     assert len(buses) == 1, f"board {board_id} has one bus on UART {uart}"
-    line = Line(
-        servers(station, board_id, buses[0], seed),
-        char_s=buses[0].char_us / 1e6,
-        t35_s=buses[0].t35_us / 1e6,
-        utc=lambda now_s: time.time() + now_s - time.monotonic(),
-    )
+    found = servers(station, board_id, buses[0], seed)
     with ExitStack() as stack:
         note: Note = _forget
         if record is not None:
             name = f"{station.id}-{board_id}-{uart}"
             note = stack.enter_context(recording(record, name)).note
-        stop = stack.enter_context(stop_signals())
-        port = stack.enter_context(open_port(line_path(state_dir, board_id, uart)))
-        _serve(line, port, stop, note)
+        play(found, buses[0], line_path(state_dir, board_id, uart), note)
+
+
+def play(
+    found: Mapping[int, Server],
+    bus: BusConfig | DirectConfig,
+    path: Path,
+    note: Note | None = None,
+) -> None:
+    """Serve a serial line with these devices at `path` until SIGTERM or SIGINT."""
+    line = Line(
+        found,
+        char_s=bus.char_us / 1e6,
+        t35_s=bus.t35_us / 1e6,
+        utc=lambda now_s: time.time() + now_s - time.monotonic(),
+    )
+    with stop_signals() as stop, open_port(path) as port:
+        _serve(line, port, stop, note or _forget)
 
 
 def _forget(direction: Direction, data: bytes, utc_s: float) -> None:

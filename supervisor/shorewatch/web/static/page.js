@@ -76,6 +76,15 @@ function boardCard([id, board]) {
     busy ? `buses busy ${busy}, answers in ${board.round_trip_ms} ms` : "");
 }
 
+function directCard([id, direct]) {
+  const title = `Direct line ${id}`;
+  if (!direct.up) return card(title, "✕ down", "is-bad", direct.reason, since(direct.since));
+  const busy = direct.bus && `busy ${Math.round(direct.bus.busy_share * 100)} %`;
+  const failed = direct.bus && direct.bus.requests - direct.bus.good;
+  const counts = direct.bus ? `${number(direct.bus.requests)} requests, ${number(failed)} without a value` : "";
+  return card(title, "up", "", `${since(direct.since)}, ${direct.where}`, [busy, counts].filter(Boolean).join(", "));
+}
+
 function uplinkCard([id, uplink]) {
   const counts = `${number(uplink.published)} published, ${number(uplink.acknowledged)} acknowledged`;
   const waiting = `${number(uplink.waiting)} waiting`;
@@ -136,7 +145,8 @@ function deviceCard([id, device]) {
   const word = bad === 0 ? (latest.lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
   const title = make("h3", "", device.name, make("span", "word", word));
   if (device.synthetic) title.firstChild.after(make("span", "tag", "synthetic"));
-  const where = `${id} on board ${device.board}, UART ${device.uart}, unit ${device.unit_id}`;
+  const line = device.direct ? `direct line ${device.direct}` : `board ${device.board}, UART ${device.uart}`;
+  const where = `${id} on ${line}, unit ${device.unit_id}`;
   const table = make("table", "", make("tbody", "", ...points.map(pointRow)));
   const lines = [where, device.hint].filter(Boolean).map((line) => make("p", "", line));
   return make("article", `card ${bad ? "is-bad" : ""}`, title, ...lines, table);
@@ -160,18 +170,20 @@ function verdict(s) {
   const open = s.alarms.filter(isOpen);
   const faults = open.filter((alarm) => alarm.priority !== "warning").map((alarm) => alarm.text);
   if (s.alarm_mode && s.alarm_mode.flood) faults.unshift("more alarms than people can follow, begin with the first");
-  for (const [id, board] of Object.entries(s.boards)) {
-    if (board.up) continue;
-    const names = Object.values(s.devices).filter((device) => device.board === id).map((device) => device.name);
-    faults.push(`board ${id} down: no values of ${names.join(" and ")}`);
+  const isDown = (device) => !(device.direct ? s.directs[device.direct] : s.boards[device.board]).up;
+  for (const [noun, lines] of [["board", s.boards], ["direct", s.directs]]) {
+    for (const [id, line] of Object.entries(lines)) {
+      if (line.up) continue;
+      const names = Object.values(s.devices).filter((device) => device[noun] === id).map((device) => device.name);
+      faults.push(`${noun === "board" ? "board" : "direct line"} ${id} down: no values of ${names.join(" and ")}`);
+    }
   }
   for (const [id, uplink] of Object.entries(s.uplinks)) {
     if (uplink.state !== "online") faults.push(`uplink ${id} ${uplink.state}`);
   }
   if (s.outbox.health) faults.push("outbox fault");
-  const downBoards = Object.keys(s.boards).filter((id) => !s.boards[id].up);
   for (const device of Object.values(s.devices)) {
-    if (!downBoards.includes(device.board)) faults.push(...deviceFault(device));
+    if (!isDown(device)) faults.push(...deviceFault(device));
   }
   if (s.points.bad) faults.push(`${s.points.bad} of ${Object.values(s.points).reduce((a, b) => a + b)} points bad`);
   if (faults.length) return [`✕ ${faults.join("; ")}`, "is-bad"];
@@ -214,6 +226,7 @@ function show(s) {
   say(...verdict(s));
   $("health").replaceChildren(
     ...Object.entries(s.boards).map(boardCard),
+    ...Object.entries(s.directs).map(directCard),
     ...Object.entries(s.uplinks).map(uplinkCard),
     outboxCard(s.outbox),
     ...(s.history ? [historyCard(s.history)] : []),
