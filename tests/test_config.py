@@ -5,6 +5,7 @@ import pytest
 from shorewatch.compiled import load_compiled
 from shorewatch.config import load_station, parse_override
 from shorewatch.errors import ConfigError
+from shorewatch.profile import load_profiles
 
 INPUT = '[[board.input]]\nid = "{}"\nname = "Door"\ninput = {}\nnormally = "open"\n'
 
@@ -208,3 +209,50 @@ def test_all_mistakes_of_direct_lines_are_told_at_once(write, station_text):
     rules = [problem.rule for problem in caught.value.problems]
     assert len(rules) == 3
     assert "the station has no direct of this id" in rules
+
+
+ISOMETER = """
+[[board.bus.device]]
+id = "earth"
+name = "Insulation"
+profile = "bender-isometer"
+unit_id = 9
+without = [WITHOUT]
+"""
+
+
+def with_isometer(station_text: str, without: str) -> str:
+    device = ISOMETER.replace("WITHOUT", without)
+    return station_text.replace("[[board.bus.device]]", f"{device}[[board.bus.device]]", 1)
+
+
+def test_a_device_may_lack_points_of_its_profile(write, station_text):
+    """Points that a device has not are neither asked for nor shown; the others are."""
+    names = '"location", "location_alarm", "location_test", "location_quality", "location_unit"'
+    station = load_station(write("s.toml", with_isometer(station_text, names)))
+
+    points = station.devices["earth"].points
+    assert "insulation" in points and not any(name.startswith("location") for name in points)
+    assert "location" in load_profiles()["bender-isometer"].points
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        ('"insulatoin"', "did you mean 'insulation'"),
+        ('"insulation_unit"', "insulation cannot be read without it"),
+        (
+            ", ".join(f'"{name}"' for name in load_profiles()["bender-isometer"].points),
+            "leaves no point",
+        ),
+    ],
+)
+def test_what_a_device_cannot_lack_is_refused(write, station_text, without, said):
+    """A point that is none, one that another needs, or all of them, are told with their line."""
+    path = write("s.toml", with_isometer(station_text, without))
+
+    with pytest.raises(ConfigError) as found:
+        load_station(path)
+    (problem,) = found.value.problems
+    assert said in problem.rule
+    assert path.read_text().splitlines()[problem.line - 1].startswith("without")

@@ -78,6 +78,8 @@ class DeviceConfig(Table):
     name: Text
     profile: Id
     unit_id: Annotated[int, Field(ge=1, le=247)]
+    # Points of the profile that this device has not.
+    without: list[Id] = []
 
 
 class DirectDeviceConfig(Table):
@@ -87,6 +89,7 @@ class DirectDeviceConfig(Table):
     name: Text
     profile: Id
     unit_id: Annotated[int, Field(ge=0, le=255)]
+    without: list[Id] = []
 
 
 class BusConfig(Table):
@@ -572,6 +575,7 @@ def read_station(
         problems += error.problems
         profiles = load_profiles()
     problems += [source.problem(*found) for found in _problems(source.data, {*profiles, *own})]
+    problems += [source.problem(*found) for found in _lacking(source.data, profiles)]
     if file is None or problems:
         alarms = [
             AlarmConfig.model_validate(table)
@@ -592,7 +596,8 @@ def read_station(
     devices: dict[str, Device] = {}
     for owner, line in lines:
         for device in line.device:
-            found = Device(device, profiles[device.profile], owner, line)
+            profile = profiles[device.profile].without(device.without)
+            found = Device(device, profile, owner, line)
             devices.setdefault(device.id, found)
     problems.sort(key=lambda problem: (problem.file, problem.line or 0))
     return Station(file, devices, source), problems
@@ -691,6 +696,25 @@ def _problems(
             yield from _absent(at, board, load_board_type(board["type"]))
     for at, device in devices:
         yield from _unknown((*at, "profile"), device.get("profile"), profiles, "profile")
+
+
+def _lacking(
+    data: Mapping[str, Any], profiles: Mapping[str, Profile]
+) -> Iterator[tuple[Key, str | None, str]]:
+    """What devices cannot be without: points that there are not, or that others need."""
+    devices = [entry for at, line in _lines(data) for entry in _tables(line, "device", at)]
+    for at, device in devices:
+        names, profile = device.get("without"), profiles.get(str(device.get("profile")))
+        if profile is None or not isinstance(names, list):
+            continue
+        names = [name for name in names if isinstance(name, str)]
+        key = (*at, "without")
+        for name in names:
+            yield from _unknown(key, name, profile.points, f"point of {profile.id}")
+            if (needing := profile.needs(name, names)) is not None:
+                yield key, name, f"{needing} cannot be read without it: leave that out, too"
+        if profile.points.keys() <= set(names):
+            yield key, None, "leaves no point: leave the device out instead"
 
 
 def _absent(

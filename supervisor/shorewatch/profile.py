@@ -9,7 +9,7 @@ ignored. Every key is explained in profiles/README.md.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -77,6 +77,24 @@ class Profile(Table):
     def points(self) -> Mapping[str, Point]:
         """The points by id, in the file's order."""
         return {point.id: point for point in self.point}
+
+    def without(self, names: Collection[str]) -> "Profile":
+        """The device type as one has it that lacks these points."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return Profile.model_construct(
+            **fields | {"point": [point for point in self.point if point.id not in names]}
+        )
+
+    def needs(self, name: str, without: Collection[str]) -> str | None:
+        """The point that cannot be decoded without `name`, if one is left after `without`."""
+        return next(
+            (
+                point.id
+                for point in self.point
+                if point.id not in without and name in (partner for _, partner in point.partners)
+            ),
+            None,
+        )
 
 
 def load_profile(path: Path) -> Profile:
