@@ -429,7 +429,7 @@ def problems(path: Path) -> list[str]:
         ('is = "open"', "above = 1", "is of type bit: it is no number"),
         ('device = "room"', 'device = "roof"', "the station has no device of this id"),
         ('device = "room"', 'device = "room"\nabove = 3', "either there or lost"),
-        ('device = "room"\n', "", "must name one of point, device, board, uplink"),
+        ('device = "room"\n', "", "must name one of point, device, board, direct"),
         ('["beach-lost"]', '["beach-last"]', "did you mean 'beach-lost'"),
         ('["beach-lost"]', '["room-lost"]', "it would hide itself"),
         ('id = "lid"', 'id = "room-warm"', "alarm is used twice"),
