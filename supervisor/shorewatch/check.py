@@ -78,7 +78,7 @@ def _direct_lost_s(plan: DirectPlan) -> float:
     ages_s = [age_s for _, age_s, _ in plan.oldest()]
     worst_s = max(block.device.profile.worst_ms / 1000 for block in plan.blocks)
     failing_s = ASKS_DEAD * (worst_s + plan.direct.delay_s)
-    return max(ages_s) + 2 * (failing_s * len(plan.direct.device) + CONNECT_S)
+    return min(ages_s) + 2 * (failing_s * len(plan.direct.device) + CONNECT_S)
 
 
 def _buses(compiled: Compiled) -> Table:
@@ -132,7 +132,8 @@ def _time(found: Budget) -> Iterator[str]:
 
 
 def _alarms(compiled: Compiled) -> Table:
-    title = f"{len(compiled.rules)} alarms, and how soon each is raised at the latest"
+    count = len(compiled.rules)
+    title = f"{count} alarm{'s' * (count != 1)}, and how soon each is raised at the latest"
     table = Table(title=title, box=SIMPLE_HEAD, padding=0)
     for column in ("alarm", "priority", "watches", "condition"):
         table.add_column(column, overflow="fold")

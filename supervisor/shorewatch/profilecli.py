@@ -84,7 +84,7 @@ def try_(
     port
         The serial port it hangs on.
     baud
-        The port's baud rate.
+        The port's baud rate (default 9600).
     format_
         8N1, 8E1, 8O1 or 8N2.
     tcp
@@ -99,6 +99,8 @@ def try_(
     from shorewatch.tryout import read_once
 
     found = _profile(named)
+    if port is not None and baud is None:
+        baud = 9600
     given = {"tcp": tcp, "port": port and str(port), "baud": baud, "delay_ms": delay_ms}
     line = _line({key: value for key, value in given.items() if value is not None}, format_, unit)
     try:
