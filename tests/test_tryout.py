@@ -201,9 +201,9 @@ async def test_the_command_shows_and_writes_what_was_read(write, tmp_path):
         (["xy-md02", "--tcp", f"127.0.0.1:{PORT}"], 2, "connection refused"),
         (["xy-md03", "--tcp", "h:1"], 64, "did you mean xy-md02?"),
         (["xy-md02", "--tcp", "h"], 64, "--tcp: must look like 192.0.2.7:502"),
-        (["xy-md02", "--port", "/dev/ttyX"], 64, "port needs it"),
+        (["xy-md02", "--port", "/dev/ttyX"], 2, "no such port"),
+        (["xy-md02", "--tcp", "h:1", "--baud", "9600"], 64, "baud belongs to port"),
         (["xy-md02", "--port", "/dev/ttyX", "--baud", "9601"], 64, "--baud:"),
-        (["xy-md02", "--port", "/dev/ttyX", "--baud", "9600"], 2, "no such port"),
     ],
 )
 async def test_what_cannot_be_tried_is_told(args, code, text):
