@@ -12,6 +12,7 @@ import pytest
 from browser import opened
 from programs import need
 
+from shorewatch.clock import StationClock
 from shorewatch.config import load_station
 from shorewatch.direct.line import DirectStatus
 from shorewatch.image import Image
@@ -321,7 +322,7 @@ def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=(), trou
     image = image or Image(station)
     directs = {name: DirectStatus(is_up, why, utc_now()) for name in station.directs}
     known = {"boards": boards, "directs": directs, "uplinks": uplinks or {}}
-    known |= {"alarms": alarms, "started_at": utc_now()}
+    known |= {"alarms": alarms, "started_at": utc_now(), "clock": StationClock()}
     known["config_trouble"] = trouble
 
     def look():
