@@ -176,7 +176,7 @@ function verdict(s) {
     for (const [id, line] of Object.entries(lines)) {
       if (line.up) continue;
       const names = Object.values(s.devices).filter((device) => device[noun] === id).map((device) => device.name);
-      faults.push(`${noun === "board" ? "board" : "direct line"} ${id} down: no values of ${names.join(" and ")}`);
+      faults.push(`${noun === "board" ? "board" : "direct line"} ${id} down: no values of ${names.join(", ").replace(/, ([^,]*)$/, " and $1")}`);
     }
   }
   for (const [id, uplink] of Object.entries(s.uplinks)) {
