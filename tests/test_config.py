@@ -46,7 +46,9 @@ def test_the_shipped_stations_are_valid(name):
     station = load_station(asset_folder("stations") / f"{name}.toml")
 
     assert station.id == name
-    assert list(station.devices) == ["pfe", "mains", "manhole", "room"]
+    assert list(station.devices) == [
+        "pfe", "mains", "manhole", "room", "pfe-room-contacts", "beach-contacts",
+    ]  # fmt: skip
 
 
 def test_what_only_the_whole_shows_is_found(write, station_text):

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "supervisor" / "shorewatch"
 
 IMPORTERS = {
-    "pymodbus": {"link", "bench/peers"},
+    "ctypes": {"kernel", "process"},
+    "pymodbus": {"wire", "bench/peers"},
     "serial": {"direct/wire"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client"},

@@ -21,9 +21,13 @@ class Kept:
 
     def __init__(self) -> None:
         self.all: list[tuple[str, dict[str, object]]] = []
+        self.kept: dict[str, object] = {}
 
-    async def put(self, kind: str, at: datetime, body: dict[str, object]) -> None:
+    async def put(self, kind: str, at: datetime, body: dict[str, object], keep=None) -> None:
         self.all.append((kind, body))
+
+    def keep(self, name: str, facts: object) -> bool:
+        return True
 
 
 @pytest.fixture

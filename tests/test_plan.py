@@ -134,7 +134,8 @@ def test_every_point_is_read_exactly_once(sumqayit):
                 assert offset >= 0 and offset + point.count <= block.count
                 assert block.address + offset == point.address
                 seen.append((block.device.id, name))
-    assert sorted(seen) == sorted((d.id, n) for d in sumqayit.devices.values() for n in d.points)
+    on_buses = [device for device in sumqayit.devices.values() if device.line is not None]
+    assert sorted(seen) == sorted((d.id, n) for d in on_buses for n in d.points)
 
 
 def test_the_binary_plan_is_as_its_table_says(sumqayit):
@@ -144,7 +145,7 @@ def test_the_binary_plan_is_as_its_table_says(sumqayit):
 
     assert data[:4] == b"SWPL"
     assert struct.unpack(">HH", data[4:8]) == (2, len(data))
-    assert tuple(data[8:12]) == (2, 2, len(plan.blocks), 0)
+    assert tuple(data[8:12]) == (2, 2, len(plan.blocks), 2)
     assert struct.unpack(">HH", data[12:16]) == (len(plan.watches), 0)
     assert int.from_bytes(data[-4:]) == zlib.crc32(data[:-4]) == plan.crc
     assert data[:-4].endswith(b"\x0dtrans-caspian\x08sumqayit\x05beach")
@@ -161,10 +162,10 @@ def test_watches_and_inputs_follow_the_blocks(write, station_text):
     plan = compile_board(station, "pfe-room")
     names = plan.data.index(b"\x0dtrans-caspian")
     watches = plan.data[names - 10 * len(plan.watches) : names]
-    inputs = plan.data[names - 10 * len(plan.watches) - 4 : names - 10 * len(plan.watches)]
+    inputs = plan.data[names - 10 * len(plan.watches) - 12 : names - 10 * len(plan.watches)]
 
-    assert (plan.data[11], int.from_bytes(plan.data[12:14])) == (1, len(plan.watches))
-    assert inputs == struct.pack(">BBH", 5, 1, 20)
+    assert (plan.data[11], int.from_bytes(plan.data[12:14])) == (3, len(plan.watches))
+    assert list(struct.iter_unpack(">BBH", inputs)) == [(5, 1, 20), (0, 1, 20), (1, 1, 20)]
     rows = list(struct.iter_unpack(">BBHHHH", watches))
     assert [row[5] for row in rows] == list(range(len(rows)))
     assert {(row[0], row[1]) for row in rows} == {(plan.watches[0].block.index, 1)}

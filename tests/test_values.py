@@ -50,7 +50,7 @@ def test_a_good_block_becomes_good_values_with_their_time(room):
     assert values["temperature"].value == 23.5
     assert values["humidity"].value == 48.1
     assert values["humidity"].acquired_at == NOW - timedelta(milliseconds=250)
-    assert values["humidity"].acquired_s == 999.75
+    assert values["humidity"].acquired_s == pytest.approx(999.75 - 0.25 * MOMENT.rate_max)
 
 
 @pytest.mark.parametrize(
@@ -306,12 +306,20 @@ def test_an_isometer_tells_its_own_quality():
     assert values["capacitance"].value is None
 
 
-def test_ageing_counts_the_uncertainty():
-    """A value that may be older than its maximum age is not good."""
-    value = Value(Quality.GOOD, None, 1.0, NOW, 1000.0, uncertainty_s=0.5)
+def test_ageing_counts_what_the_boards_clock_may_drift(room):
+    """A value that may be older than its maximum age by the gateway's clock is not good."""
+    values = decode_block(room, served(room, 1, 4_000, [235, 481]), replace(MOMENT, rate_max=0.01))
 
-    assert value.aged(1004.4, 5.0).quality is Quality.GOOD
-    assert value.aged(1004.6, 5.0).reason is Reason.STALE
+    assert values["humidity"].aged(1000.95, 5.0).quality is Quality.GOOD
+    assert values["humidity"].aged(1000.97, 5.0).reason is Reason.STALE
+    assert values["humidity"].uncertainty_s == MOMENT.uncertainty_s + 0.04
+
+
+def test_the_walls_uncertainty_ages_nothing():
+    """How far UTC may be off makes no value stale: ages are monotonic."""
+    value = Value(Quality.GOOD, None, 1.0, NOW, 1000.0, uncertainty_s=9.0)
+
+    assert value.aged(1004.9, 5.0).quality is Quality.GOOD
 
 
 def test_a_device_that_refuses_an_address_gets_a_hint(sumqayit):

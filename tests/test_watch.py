@@ -153,3 +153,35 @@ def test_a_list_of_alarms_that_is_none_is_counted(body):
     follower = told(state=STATE, alarms=body)
 
     assert follower.refused == 1 and follower.stations[PREFIX].alarms is None
+
+
+EVENT = {
+    "kind": "event", "at": "2026-11-22T11:59:58.250Z", "source": "beach-contacts.lid-switch",
+    "what": "raised", "uncertainty_s": 0.004,
+}  # fmt: skip
+LOSS = {
+    "kind": "loss", "at": "2026-11-22T11:59:59.000Z", "source": "board/beach", "what": "event",
+    "count": None, "why": "the board started anew", "uplink": None,
+}  # fmt: skip
+
+
+def batch(*records: dict[str, object]) -> dict[str, object]:
+    numbered = [{"seq": n} | record for n, record in enumerate(records, 1)]
+    return {"journal": "x", "after": 0, "first": 1, "last": len(records), "records": numbered}
+
+
+@pytest.mark.parametrize("show", ["screen", "lines"])
+def test_events_are_shown_with_time_and_uncertainty(show):
+    """What a board stamped is shown with its source, its time and how far that may be off, once."""
+    follower = told(state=STATE, journal=batch(EVENT, LOSS))
+    console = Console(file=io.StringIO(), width=120)
+    if show == "screen":
+        console.print(screen(follower, "mqtt://x"))
+    else:
+        with _lines(console, follower, "mqtt://x") as refresh:
+            refresh()
+            refresh()
+
+    text = " ".join(console.file.getvalue().split())
+    assert text.count("11:59:58.250 ±0.004 s event beach-contacts.lid-switch raised") == 1
+    assert text.count("loss board/beach some of: event: the board started anew") == 1

@@ -12,6 +12,7 @@ import pytest
 from browser import opened
 from programs import need
 
+from shorewatch.clock import StationClock
 from shorewatch.config import load_station
 from shorewatch.direct.line import DirectStatus
 from shorewatch.image import Image
@@ -105,13 +106,14 @@ async def test_the_page_shows_what_is_wrong(tmp_path, sumqayit, width):
         page(_snapshot(sumqayit)) as (_, port),
         opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
     ):
-        await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.body.innerText")
 
         assert (
-            "board pfe-room down: no values of Power feed equipment and Mains power meter; "
-            "board beach down: no values of Beach manhole and Equipment room climate; "
-            "36 of 36 points bad"
+            "board pfe-room down: no values of Power feed equipment, Mains power meter and "
+            "Contacts of board pfe-room; board beach down: no values of Beach manhole, "
+            "Equipment room climate and Contacts of board beach; "
+            "40 of 40 points bad"
         ) in text
         assert "not reached yet" in text
         assert "Water level" in text
@@ -150,7 +152,7 @@ async def test_a_bad_row_tells_its_last_good_value_inside_its_card(tmp_path, sum
         page(look) as (_, port),
         opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=390) as browser,
     ):
-        await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.querySelector('td.last').parentNode.innerText")
         outside = await browser.value(
             "[...document.querySelectorAll('.card')].flatMap((card) => [...card.querySelectorAll("
@@ -176,7 +178,7 @@ async def test_a_device_s_own_words_stand_beside_the_reason(tmp_path, sumqayit):
         page(_snapshot(sumqayit, image)) as (_, port),
         opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=390) as browser,
     ):
-        await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        await browser.until("document.querySelectorAll('#devices tr').length === 40")
         cells = "[...document.querySelectorAll('td.quality')]"
         texts = await browser.value(f"{cells}.map((cell) => cell.innerText).join()")
         outside = await browser.value(f"{cells}.filter((c) => c.scrollWidth > c.offsetWidth + 1)")
@@ -200,7 +202,7 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
         page(look) as (_, port),
         opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser,
     ):
-        await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.querySelector('#health').innerText")
 
         assert "broker-acknowledged only" in text
@@ -222,7 +224,7 @@ async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):
             assert any("503" in error for error in browser.errors)
             for writer in streams:
                 writer.close()
-            await browser.until("document.querySelectorAll('#devices tr').length === 36")
+            await browser.until("document.querySelectorAll('#devices tr').length === 40")
 
 
 async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
@@ -286,7 +288,7 @@ async def test_a_page_that_hears_nothing_says_so(tmp_path, sumqayit):
     async with page(living) as (_, port):
         browser_at = opened(chromium, f"http://127.0.0.1:{port}/", tmp_path)
         browser = await browser_at.__aenter__()
-        await browser.until("document.querySelectorAll('#devices tr').length === 36")
+        await browser.until("document.querySelectorAll('#devices tr').length === 40")
         good = "[...document.querySelectorAll('td.quality')].filter((c) => c.innerText === 'good')"
         assert await browser.value(f"{good}.length") == 2
     try:
@@ -321,7 +323,7 @@ def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=(), trou
     image = image or Image(station)
     directs = {name: DirectStatus(is_up, why, utc_now()) for name in station.directs}
     known = {"boards": boards, "directs": directs, "uplinks": uplinks or {}}
-    known |= {"alarms": alarms, "started_at": utc_now()}
+    known |= {"alarms": alarms, "started_at": utc_now(), "clock": StationClock()}
     known["config_trouble"] = trouble
 
     def look():

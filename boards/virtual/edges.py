@@ -22,11 +22,12 @@ _EDGE_LATE_US = 20000  # later than this, an edge was not waiting: the next one 
 class Contacts:
     """Contacts played from a queue of edges; idle() ends when the next one is due."""
 
-    def __init__(self, port: "Port", count: int) -> None:
+    def __init__(self, port: "Port", count: int, closed: int) -> None:
+        """Closed: a bit for each contact that is closed at the start."""
         self.count = count
         self.wakes_idle = True
         self._port = port
-        self._mask = 0
+        self._mask = closed
         self._last_us: Any = time.ticks_us()  # when the last edge was played
         self._bits = bytearray(_EDGES)
         self._after_us = [0] * _EDGES

@@ -65,7 +65,8 @@ CONTACT_CHANGES = 2
 EVENT_RING = 256
 EVENT_REGISTERS = 8
 
-_AREA = 5  # the segment whose ages are worked out when they are read
+_BOARD = 0  # the segment with the clock, and the one with ages: worked out when they are read
+_AREA = 5
 
 
 def put(buf: bytearray, word: int, value: int) -> None:
@@ -145,7 +146,7 @@ class Image:
         put(self.generations, block, get(self.area, word))
 
     def read(self, address: int, count: int, now_ms: int, buf: bytearray, to: int) -> bool:
-        """Copies count registers, ages made fresh, to buf[to]; False if any is not mapped."""
+        """Copies count registers, ages and clock as of now_ms, to buf[to]; False if not mapped."""
         i = 6
         while address < self._starts[i]:
             i -= 1
@@ -155,6 +156,8 @@ class Image:
             return False
         if i == _AREA:
             self._age_range(address, address + count, now_ms)
+        elif i == _BOARD:
+            self.advance_clock(now_ms)
         copy(buf, to, source, at, 2 * count)
         return True
 

@@ -60,13 +60,13 @@ class Answers:
         self._object_ids = bytes((0x00, 0x01, 0x02, 0x80, 0x81))
         self._objects = [bytearray(text) for text in identity]
 
-    def answer(self, buf: bytearray, at: int, size: int, now_ms: int) -> int:
+    def answer(self, buf: bytearray, at: int, size: int) -> int:
         """Answers the PDU buf[at:at + size], size at least 1; returns the end of the reply."""
         out = self.out
         out[1] = buf[at]
         if out[1] == READ and size == 5:
             address = buf[at + 1] << 8 | buf[at + 2]
-            return self._read(address, buf[at + 3] << 8 | buf[at + 4], now_ms)
+            return self._read(address, buf[at + 3] << 8 | buf[at + 4])
         if out[1] == frame.IDENTIFY and size == 4 and buf[at + 1] == frame.IDENTIFICATION:
             return self._identify(buf[at + 2], buf[at + 3])
         return self.refuse(ILLEGAL_FUNCTION)
@@ -87,9 +87,12 @@ class Answers:
         self.out[2] = code
         return 3
 
-    def _read(self, address: int, count: int, now_ms: int) -> int:
+    def _read(self, address: int, count: int) -> int:
         if not 1 <= count <= READ_MAX:
             return self.refuse(ILLEGAL_VALUE)
+        # Not the time of the pass, which may have begun before the request was sent: the gateway
+        # takes clock and ages for those of an instant between its request and the reply.
+        now_ms = self.image.ticks.ticks_ms()
         if not self.image.read(address, count, now_ms, self.out, 3):
             return self.refuse(ILLEGAL_ADDRESS)
         if address == 0:
@@ -177,7 +180,7 @@ class Server:
             left_us = SILENCE_US - self.ticks.ticks_diff(now_us, self._since_us)
             if left_us > 0:
                 return left_us
-            self._end_by_silence(now_us, now_ms)
+            self._end_by_silence(now_us)
             return 0
         self._since_us = now_us
         if self._state == NOISE:
@@ -192,7 +195,7 @@ class Server:
             self._take(wanted - self._got)
         if self._got >= 2 and self._got == request_size(self._in[1]):
             if frame.has_crc(self._in, 0, self._got):
-                self._answer(0, self._got, now_us, now_ms)
+                self._answer(0, self._got, now_us)
             else:
                 self._state = NOISE
         elif self._got == FRAME_MAX:
@@ -214,25 +217,25 @@ class Server:
         copy(self._in, self._got, self._more, 0, n)
         self._got += n
 
-    def _end_by_silence(self, now_us: int, now_ms: int) -> None:
+    def _end_by_silence(self, now_us: int) -> None:
         got = self._got
         self._clear()
         if frame.has_crc(self._in, 0, got):
-            self._answer(0, got, now_us, now_ms)
+            self._answer(0, got, now_us)
             return
         for size in (8, 7):
             at = got - size
             if at <= 0 or self._in[at] != self.unit_id:
                 continue
             if request_size(self._in[at + 1]) == size and frame.has_crc(self._in, at, got):
-                self._answer(at, size, now_us, now_ms)
+                self._answer(at, size, now_us)
                 return
 
     def _clear(self) -> None:
         self._got = 0
         self._state = EMPTY
 
-    def _answer(self, at: int, size: int, now_us: int, now_ms: int) -> None:
+    def _answer(self, at: int, size: int, now_us: int) -> None:
         self._clear()
         if self._in[at] != self.unit_id:
             return
@@ -243,7 +246,7 @@ class Server:
             length = size - 2
             copy(out, 0, self._in, at, length)
         else:
-            length = self.answers.answer(self._in, at + 1, size - 3, now_ms)
+            length = self.answers.answer(self._in, at + 1, size - 3)
             out[0] = self.unit_id
         frame.seal(out, length)
         self.port.de(True)

@@ -166,15 +166,15 @@ class TcpServer:
             client.got += n
             if client.got > HEAD_SIZE and client.wanted() == 0:
                 client.active_ms = now_ms
-                return self._answer(client, now_ms)
+                return self._answer(client)
         return client.wanted() >= 0
 
-    def _answer(self, client: Client, now_ms: int) -> bool:
+    def _answer(self, client: Client) -> bool:
         size = client.got - HEAD_SIZE
         client.got = 0
         if client.request[6] != self.unit_id and client.request[6] != ANY_UNIT:
             return True
-        length = self.answers.answer(client.request, HEAD_SIZE, size, now_ms)
+        length = self.answers.answer(client.request, HEAD_SIZE, size)
         copy(client.reply, 0, client.request, 0, HEAD_SIZE)
         copy(client.reply, HEAD_SIZE, self.answers.out, 1, length - 1)
         client.reply[4] = length >> 8

@@ -14,9 +14,10 @@ from shorewatch.config import Device, DirectConfig
 from shorewatch.direct.line import PORT_RETRY_S_MAX
 from shorewatch.direct.wire import CONNECT_S
 from shorewatch.history import FLUSH_S
-from shorewatch.link import FAILURES_MAX, QUIET_S, SETTLE_S
+from shorewatch.link import FAILURES_MAX, QUIET_S
 from shorewatch.mqtt.client import KEEPALIVE_S
 from shorewatch.plan import Block, DirectPlan
+from shorewatch.wire import SETTLE_S
 
 
 def summary(compiled: Compiled) -> Group:
@@ -39,6 +40,9 @@ def detection_s(compiled: Compiled, rule: Rule) -> float:
     or a keepalive, have found nobody. A part of the gateway: until it has tried to do its work.
     """
     noun, slash, name = rule.source.partition("/")
+    contacts = {device.id: board_id for board_id, device in compiled.station.contacts.items()}
+    if noun == "device" and name in contacts:
+        noun, name = "board", contacts[name]
     if noun == "uplink":
         seen_s = 2 * KEEPALIVE_S + 1.0 + LOOK_S
     elif noun == "gateway":
@@ -52,6 +56,11 @@ def detection_s(compiled: Compiled, rule: Rule) -> float:
     else:
         device_id, _, point = (name, "", "") if slash else rule.source.partition(".")
         device = compiled.station.devices[device_id]
+        if device_id in contacts:
+            board = compiled.station.boards[contacts[device_id]]
+            (contact,) = (c for c in board.input if c.id == point)
+            seen_s = board.link.poll_s + board.link.timeout_s + contact.debounce_ms / 1000
+            return seen_s + rule.on_delay_s
         ages_s = [
             age_s
             for block, age_s, _ in _oldest(compiled, device)

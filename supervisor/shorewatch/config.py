@@ -38,6 +38,10 @@ def _is_printable(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_is_printable)]
+# The contacts of board `beach` are the device `beach-contacts`; how often their states are due.
+CONTACTS = "-contacts"
+CONTACTS_PERIOD_S = 1.0
+_CONTACTS_BOARD_MAX = 40 - len(CONTACTS)
 FilePath = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_is_printable)]
 
 
@@ -442,13 +446,14 @@ class BoardFile(Table):
 class Device:
     """A device with everything known of it: where it hangs and what it is.
 
-    `board` is None where the gateway reads the device itself; `bus` is then the direct line.
+    `board` is None where the gateway reads the device itself; `line` is then the direct line.
+    The contacts of a board are a device, too; their `line` is None, and they have no unit id.
     """
 
     config: DeviceConfig | DirectDeviceConfig
     profile: Profile
     board: BoardConfig | None
-    bus: BusConfig | DirectConfig
+    line: BusConfig | DirectConfig | None
 
     @property
     def id(self) -> str:
@@ -461,12 +466,24 @@ class Device:
         return self.profile.points
 
     @property
+    def bus(self) -> BusConfig | DirectConfig:
+        """The bus or direct line that it hangs on; contacts hang on none."""
+        assert self.line is not None, f"{self.id} is on no bus"
+        return self.line
+
+    @property
+    def unit_id(self) -> int | None:
+        """Its address on the bus; None for contacts."""
+        return None if self.line is None else self.config.unit_id
+
+    @property
     def place(self) -> Mapping[str, str | int | None]:
         """Where it hangs, as the page and a NOC are told: board and UART, or direct line."""
-        if isinstance(self.bus, DirectConfig):
-            return {"board": None, "uart": None, "direct": self.bus.id}
-        assert self.board is not None, "a bus is a board's"
-        return {"board": self.board.id, "uart": self.bus.uart, "direct": None}
+        if isinstance(self.line, DirectConfig):
+            return {"board": None, "uart": None, "direct": self.line.id}
+        assert self.board is not None, "a bus is a board's, and so are contacts"
+        uart = None if self.line is None else self.line.uart
+        return {"board": self.board.id, "uart": uart, "direct": None}
 
 
 @dataclass(frozen=True)
@@ -503,6 +520,12 @@ class Station:
         return {direct.id: direct for direct in self.file.direct}
 
     @cached_property
+    def contacts(self) -> Mapping[str, Device]:
+        """The contacts of each board that has any, as a device, by the board's id."""
+        contacts = (device for device in self.devices.values() if device.line is None)
+        return {device.board.id: device for device in contacts if device.board is not None}
+
+    @cached_property
     def config_hash(self) -> str:
         """What the file and the profiles it uses say, in 16 hexadecimal digits."""
         digest = hashlib.sha256(self.file.model_dump_json().encode())
@@ -535,18 +558,22 @@ class Station:
     def has_raw(self, table: str, id_: str) -> bool:
         """Whether the file names such a board, device and so on at all, sound or not."""
         data = self.source.data
+        boards = [board for _, board in _tables(data, "board")]
+        if table == "device" and any(id_ == f"{board.get('id')}{CONTACTS}" for board in boards):
+            return True
         parents = [line for _, line in _lines(data)] if table == "device" else [data]
         found = (entry for parent in parents for _, entry in _tables(parent, table))
         return any(entry.get("id") == id_ for entry in found)
 
     def of_board(self, board_id: str) -> list[Device]:
-        """The devices of one board, in plan order: bus by bus, as in the file."""
-        return [d for d in self.devices.values() if d.board is not None and d.board.id == board_id]
+        """The devices on a board's buses, in plan order: bus by bus, as in the file."""
+        on_lines = (device for device in self.devices.values() if device.line is not None)
+        return [d for d in on_lines if d.board is not None and d.board.id == board_id]
 
     def of_direct(self, direct_id: str) -> list[Device]:
         """The devices of one direct line, as in the file."""
         direct = self.directs[direct_id]
-        return [device for device in self.devices.values() if device.bus is direct]
+        return [device for device in self.devices.values() if device.line is direct]
 
 
 def load_station(path: Path, overrides: Sequence[tuple[str, Any]] = ()) -> Station:
@@ -599,8 +626,37 @@ def read_station(
             profile = profiles[device.profile].without(device.without)
             found = Device(device, profile, owner, line)
             devices.setdefault(device.id, found)
+    for board in file.board:
+        if board.input and len(board.id) <= _CONTACTS_BOARD_MAX:
+            contacts = contacts_of(board)
+            devices.setdefault(contacts.id, contacts)
     problems.sort(key=lambda problem: (problem.file, problem.line or 0))
     return Station(file, devices, source), problems
+
+
+def contacts_of(board: BoardConfig) -> Device:
+    """A board's contacts as a device with a profile of its own: a point an input."""
+    points = [
+        Point(
+            id=contact.id,
+            name=contact.name,
+            table="discrete",
+            type="bit",
+            address=place,
+            labels=dict(zip("01", _levels(contact), strict=True)),
+            period_s=CONTACTS_PERIOD_S,
+        )
+        for place, contact in enumerate(board.input)
+    ]
+    device_id, name = f"{board.id}{CONTACTS}", f"Contacts of board {board.id}"
+    profile = Profile(id=device_id, name=name, source="the station file", point=points)
+    config = DeviceConfig.model_construct(id=device_id, name=name, profile=device_id)
+    return Device(config, profile, board, None)
+
+
+def _levels(contact: InputConfig) -> tuple[str, str]:
+    """How a contact stands in its normal state, and off it."""
+    return ("open", "closed") if contact.normally == "open" else ("closed", "open")
 
 
 def load_board_type(board_type: str) -> BoardFile:
@@ -694,6 +750,7 @@ def _problems(
         yield from _unknown((*at, "type"), board.get("type"), types, "board type")
         if board.get("type") in types:
             yield from _absent(at, board, load_board_type(board["type"]))
+        yield from _unnameable(at, board, devices)
     for at, device in devices:
         yield from _unknown((*at, "profile"), device.get("profile"), profiles, "profile")
 
@@ -727,6 +784,21 @@ def _absent(
         for place, entry in _tables(board, table, at):
             if isinstance(entry.get(key), int) and entry[key] not in has[key]:
                 yield (*place, key), str(entry[key]), f"board type {kind.name} has {known}"
+
+
+def _unnameable(
+    at: Key, board: Mapping[str, Any], devices: Iterable[tuple[Key, Mapping[str, Any]]]
+) -> Iterator[tuple[Key, str | None, str]]:
+    """Why the contacts of this board could not be a device called after it."""
+    board_id, has_inputs = board.get("id"), any(True for _ in _tables(board, "input"))
+    if not isinstance(board_id, str) or not has_inputs:
+        return
+    if len(board_id) > _CONTACTS_BOARD_MAX:
+        rule = f"at most {_CONTACTS_BOARD_MAX} characters here: contacts add {CONTACTS} to it"
+        yield (*at, "id"), board_id, rule
+    for place, device in devices:
+        if device.get("id") == f"{board_id}{CONTACTS}":
+            yield (*place, "id"), device["id"], f"is the name of the contacts of board {board_id}"
 
 
 def _unknown(

@@ -7,13 +7,15 @@ the image, version 1 (32-bit values high word first):
            health bits, clock ms (3), worst pass 0.1 ms, free heap (2), least free heap (2), buses,
            devices, blocks, block registers, next event (2), event ring, watchdog ms, slot (2)
     0x0040 16 registers a bus · 0x0100 8 registers a device · 0x0800 a generation a block
+    0x0900 contacts: active, valid, a bit an input of the plan · 0x8000 ring of events (events.py)
     0x1000 blocks: generation, status (low byte; high byte = exception code), age ms (2), data
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from shorewatch.clock import CLOCK_AT_MIN, RATE_MAX
 from shorewatch.conversion import Doubt
 from shorewatch.errors import WrongBoardError
 from shorewatch.model import NEVER, Quality, Reason, Value, good_value
@@ -29,9 +31,8 @@ DEVICES = 0x0100
 DEVICE_SIZE = 8
 GENERATIONS = 0x0800
 AGE_NEVER = 0xFFFFFFFF
-# Older than this program: a wall clock before it was never set. What is known then is a value and
-# its age, not its time, so it is uncertain.
-CLOCK_AT_MIN = datetime(2026, 1, 1, tzinfo=UTC)
+CONTACTS = 0x0900
+CONTACTS_SIZE = 2
 
 _STATUS = {
     0: Reason.NEVER_READ,
@@ -59,6 +60,8 @@ class Header:
     heap_free: int
     heap_free_least: int
     blocks: int
+    event_next: int
+    event_capacity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,16 @@ class DeviceCounters:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When the gateway read an image: both clocks, and how far they may be off."""
+    """When the gateway read an image.
+
+    `at` may be off by `uncertainty_s` either way; `mono_s` is monotonic and not after the read, so
+    that no age comes out too small. `rate_max` is how fast the board's clock may drift off ours.
+    """
 
     at: datetime
     mono_s: float
     uncertainty_s: float
+    rate_max: float = RATE_MAX
 
 
 def parse_header(words: Sequence[int]) -> Header:
@@ -119,6 +127,8 @@ def parse_header(words: Sequence[int]) -> Header:
         heap_free=_long(words, 14),
         heap_free_least=_long(words, 16),
         blocks=words[20],
+        event_next=_long(words, 22),
+        event_capacity=words[24],
     )
 
 
@@ -155,12 +165,13 @@ def decode_block(block: Block, words: Sequence[int], moment: Moment) -> Mapping[
         reason = _STATUS.get(status, Reason.NEVER_READ)
         return dict.fromkeys((name for name, _ in block.points), NEVER.made_bad(reason))
     age_s = age_ms / 1000
-    at, at_s = earlier(moment.at, age_s), moment.mono_s - age_s
+    at, at_s = earlier(moment.at, age_s), moment.mono_s - age_s * (1 + moment.rate_max)
+    uncertainty_s = moment.uncertainty_s + age_s * moment.rate_max
     found = block.decoder.decode(words[BLOCK_HEADER:])
     values = {
-        name: _doubtful(item, at, at_s, moment.uncertainty_s)
+        name: _doubtful(item, at, at_s, uncertainty_s)
         if isinstance(item, Doubt)
-        else good_value(item, at, at_s, moment.uncertainty_s)
+        else good_value(item, at, at_s, uncertainty_s)
         for name, item in found.items()
     }
     if moment.at < CLOCK_AT_MIN:
@@ -169,6 +180,37 @@ def decode_block(block: Block, words: Sequence[int], moment: Moment) -> Mapping[
         reason = _STATUS.get(status, Reason.DEVICE_GARBLED)
         return {name: value.made_bad(reason) for name, value in values.items()}
     return values
+
+
+def decode_contacts(
+    names: Sequence[str], words: Sequence[int], moment: Moment
+) -> Mapping[str, Value]:
+    """A board's contacts, in the order of its inputs: whether each is off its normal state.
+
+    One that keeps no level (it chatters, or the board has just started) is bad.
+    """
+    assert len(words) == CONTACTS_SIZE, "states and validity are read together"
+    states, valid = words
+    quality, reason = Quality.GOOD, None
+    if moment.at < CLOCK_AT_MIN:
+        quality, reason = Quality.UNCERTAIN, Reason.CLOCK
+    values = {}
+    for i, name in enumerate(names):
+        value = Value(
+            quality,
+            reason,
+            bool(states >> i & 1),
+            acquired_at=moment.at,
+            acquired_s=moment.mono_s,
+            uncertainty_s=moment.uncertainty_s,
+        )
+        values[name] = value if valid >> i & 1 else _unsettled(value)
+    return values
+
+
+def _unsettled(value: Value) -> Value:
+    """What is read of a contact that keeps no level was never good."""
+    return replace(value, quality=Quality.BAD, reason=Reason.UNSETTLED, value=None)
 
 
 def earlier(at: datetime, span_s: float) -> datetime:

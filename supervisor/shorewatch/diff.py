@@ -200,7 +200,7 @@ def _own(noun: str, entry: Fields) -> dict[str, object]:
 
 def _place(device: Device) -> Sequence[object]:
     """Where and as what a device is read: with another place it is another device."""
-    return *device.place.values(), device.config.unit_id, device.profile.id
+    return *device.place.values(), device.unit_id, device.profile.id
 
 
 def _crc(compiled: Compiled, board_id: str) -> int | None:

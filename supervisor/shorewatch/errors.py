@@ -3,6 +3,7 @@
     ShorewatchError            a bad world or setup: caught in exactly one loop, or by the CLI
     ├── ConfigError            a file is wrong: every problem at once, exit code 78
     ├── LinkError              a board or direct line is not reached (its loop retries)
+    │   ├── SilenceError       a board did not answer at all
     │   ├── WrongBoardError    another board, or another plan, answers: no values
     │   └── MaintenanceError   the board is at its prompt: nothing may be sent to it
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
@@ -53,6 +54,10 @@ class ConfigError(ShorewatchError):
 
 class LinkError(ShorewatchError):
     """A board or direct line is not reached, or answered something that must not be used."""
+
+
+class SilenceError(LinkError):
+    """Nothing that could be an answer came in time."""
 
 
 class WrongBoardError(LinkError):

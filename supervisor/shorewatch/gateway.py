@@ -18,14 +18,15 @@ from collections.abc import Coroutine, Mapping, Set
 from pathlib import Path
 
 from shorewatch.alarmdesk import AlarmDesk
+from shorewatch.clock import StationClock
 from shorewatch.compiled import Compiled
-from shorewatch.config import Station, UplinkConfig
-from shorewatch.decode import CLOCK_AT_MIN
+from shorewatch.config import Device, Station, UplinkConfig
 from shorewatch.diff import kept_points
 from shorewatch.direct.line import DirectLine
 from shorewatch.disk import free_bytes
 from shorewatch.history import History
 from shorewatch.image import Image
+from shorewatch.kernel import read_kernel
 from shorewatch.link import BoardLink
 from shorewatch.model import utc_now
 from shorewatch.mqtt.uplink import Uplink
@@ -36,6 +37,7 @@ from shorewatch.status import Snapshot, device_row, snapshot
 
 STALE_CHECK_S = 1.0
 CANCEL_AGAIN_S = 0.1
+CLOCK_CHECK_S = 1.0
 
 
 class Gateway:
@@ -54,6 +56,7 @@ class Gateway:
         self.trouble: Snapshot | None = None
         self.image = Image(station)
         self.history = History(station, self.image, state_dir)
+        self.clock = StationClock(kernel=read_kernel)
         self._state_dir = state_dir
         self._tasks = tasks
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -81,6 +84,7 @@ class Gateway:
         self._start("alarms", self.desk.run())
         self._start("history", self.history.run())
         self._start("stale", self._record_stale())
+        self._start("clock", self._watch_clock())
         for uplink_id, uplink in self.uplinks.items():
             self._start(f"uplink {uplink_id}", uplink.run())
 
@@ -131,6 +135,7 @@ class Gateway:
             alarms=self.desk.listed(),
             alarm_mode=self.desk.mode,
             history=self.history.status,
+            clock=self.clock,
             started_at=self.started_at,
             config_trouble=self.trouble,
         )
@@ -154,7 +159,7 @@ class Gateway:
             self._reporter.adopt(new, kept)
             self.history.adopt(new)
             for board_id, link in links.items():
-                if old.of_board(board_id) != new.of_board(board_id):
+                if _served_by(board_id, old) != _served_by(board_id, new):
                     link.adopt(compiled.plans[board_id])
             self.links = {
                 board_id: links.get(board_id) or self._linked(plan)
@@ -200,7 +205,12 @@ class Gateway:
 
     def _linked(self, plan: BoardPlan) -> BoardLink:
         return BoardLink(
-            plan, self._state_dir, self.image, reporter=self._reporter, records=self.outbox
+            plan,
+            self._state_dir,
+            self.image,
+            reporter=self._reporter,
+            records=self.outbox,
+            clock=self.clock,
         )
 
     def _start_link(self, board_id: str) -> None:
@@ -253,9 +263,19 @@ class Gateway:
         return found | {
             "gateway/outbox": self.outbox.health is None,
             "gateway/history": self.history.is_well,
-            "gateway/clock": utc_now() >= CLOCK_AT_MIN,
+            "gateway/clock": self.clock.is_set,
             "gateway/disk": free_bytes(self._state_dir) >= free_mb_min * 1_000_000,
         }
+
+    async def _watch_clock(self) -> None:
+        """Record each step of the wall clock: times before it are by the clock as it stood."""
+        while True:
+            await asyncio.sleep(CLOCK_CHECK_S)
+            self.clock.look()
+            while self.clock.steps:
+                step = self.clock.steps.popleft()
+                body = {"what": "clock stepped", "step_s": round(step.span_s, 3)}
+                await self.outbox.put("event", step.at, {"source": "gateway"} | body)
 
     async def _record_stale(self) -> None:
         """Record values that went stale with nobody reporting it: a board whose bus hangs."""
@@ -276,6 +296,11 @@ def _is_carried(link: BoardLink, compiled: Compiled) -> bool:
         return False
     now = compiled.station.boards[plan.board_id]
     return (now.link, now.unique_id) == (board.link, board.unique_id)
+
+
+def _served_by(board_id: str, station: Station) -> list[Device | None]:
+    """All that a board serves: the devices on its buses, and its contacts."""
+    return [*station.of_board(board_id), station.contacts.get(board_id)]
 
 
 def _is_same(direct_id: str, old: Station, new: Station) -> bool:

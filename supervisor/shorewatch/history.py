@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from shorewatch.archive import DAMAGED, Archive, Live, Reader
+from shorewatch.clock import CLOCK_AT_MIN
 from shorewatch.config import Station
 from shorewatch.control import Caller, Reply, Request
 from shorewatch.database import explained
-from shorewatch.decode import CLOCK_AT_MIN
 from shorewatch.disk import free_bytes
 from shorewatch.errors import HistoryError
 from shorewatch.image import Image

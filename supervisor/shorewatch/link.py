@@ -1,56 +1,45 @@
 """The gateway's end of a link: one board, one port, one loop.
 
-`BoardLink.run` opens the port exclusively, makes sure that the right board with the right plan
-answers, then polls: header and generations, and of the block area what has changed. Blocks become
-values with the time the board says (age, counted back from the middle of the read) and go to the
-image; changes worth a record go to the outbox.
+`BoardLink.run` opens the port (wire.py), makes sure that the right board with the right plan
+answers, then polls: header and generations, of the block area what has changed, contacts, and what
+the board has stamped (events.py). Blocks become values with the time the board says (age, counted
+back from the read) and go to the image; changes worth a record go to the outbox.
 
-pymodbus is imported here and nowhere else on the gateway. It matches RTU replies to requests by
-order alone, so a late reply would be taken for the next one's answer (measured). Hence: no retries
-of its own, and after any failure the port is closed and left quiet for longer than a board may
-take, so that late bytes meet no request (Promise 3). Nothing here can write: only functions 04 and
-2B/0E are called.
+After any failure the port is closed and left quiet for longer than a board may take, so that late
+bytes meet no request (Promise 3). Nothing here can write: a wire knows reads only.
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from pymodbus import FramerType
-from pymodbus.client import AsyncModbusSerialClient
-from pymodbus.exceptions import ModbusException
-from pymodbus.pdu.mei_message import ReadDeviceInformationResponse
-
-from shorewatch import decode
+from shorewatch import decode, wire
+from shorewatch.clock import TICK_S, BoardClock, StationClock
 from shorewatch.config import BoardConfig, Station
 from shorewatch.decode import BusCounters, DeviceCounters, Header, Moment
-from shorewatch.errors import LinkError, MaintenanceError, WrongBoardError
+from shorewatch.errors import LinkError, MaintenanceError, SilenceError, WrongBoardError
+from shorewatch.events import EventReader, Records
 from shorewatch.image import Image
-from shorewatch.intake import Intake, Records
-from shorewatch.model import Reason, Value, utc_now
+from shorewatch.intake import Intake
+from shorewatch.model import Reason, Value
 from shorewatch.plan import Block, BoardPlan
-from shorewatch.plug import identity, why_closed
+from shorewatch.plug import identity
 from shorewatch.report import Reporter
+from shorewatch.wire import Wire
 
 QUIET_S = 0.5
 CONFIG_RETRY_S = 2.0
 FAILURES_MAX = 2
 COUNTERS_EVERY_S = 1.0
-SETTLE_S = 0.05
+CONTACTS_EVERY_S = 0.5
 # A board's maintenance ends by itself after 10 minutes, counted from each of its boots.
 MAINTENANCE_S = 630.0
-_PROMPTS = (b">>> ", b"raw REPL; CTRL-B")
-_HEARD_MAX = 300
-_OBJECT_UNIQUE_ID = 0x80
 
 _log = logging.getLogger("shorewatch.link")
-# What it would log is raised to us as well, and said once, in our words.
-logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +53,7 @@ class BoardStatus:
     buses: tuple[BusCounters, ...] = ()
     devices: Mapping[str, DeviceCounters] = field(default_factory=dict)
     round_trip_s: float = 0.0
+    drift_ppm: float | None = None
 
 
 class BoardLink:
@@ -78,9 +68,13 @@ class BoardLink:
         reporter: Reporter,
         records: Records,
         on_status: Callable[[], None] = lambda: None,
+        clock: StationClock | None = None,
+        opened: wire.Opener = wire.opened,
     ) -> None:
         self.plan = plan
-        self.status = BoardStatus(False, "not reached yet", utc_now())
+        self._clock = clock or StationClock()
+        self._opened = opened
+        self.status = BoardStatus(False, "not reached yet", self._clock.now())
         self._station: Station = plan.station
         self.board: BoardConfig = plan.station.boards[plan.board_id]
         self.port = str(state_dir / self.board.link.port)
@@ -92,8 +86,11 @@ class BoardLink:
         self._counters_due_s = 0.0
         # Whether a board at its prompt is left alone.
         self._is_waiting = False
-        # What came since the last good answer.
-        self._heard = b""
+        self._contacts = self._station.contacts.get(plan.board_id)
+        self._contact_words: list[int] = []
+        self._contacts_due_s = 0.0
+        self._board_clock = BoardClock(None)
+        self._events = EventReader(plan, records, self._clock)
 
     def adopt(self, plan: BoardPlan) -> None:
         """Go on by a plan that the board carries already: what it serves may mean other things.
@@ -104,6 +101,8 @@ class BoardLink:
         self.plan, self._station = plan, plan.station
         self.board = plan.station.boards[plan.board_id]
         self._generations = [None] * len(plan.blocks)
+        self._contacts, self._contact_words = self._station.contacts.get(plan.board_id), []
+        self._events.plan = plan
 
     async def set_aside(self, why: str) -> None:
         """While it does not run: say that the port is somebody else's, and make all points bad."""
@@ -118,12 +117,12 @@ class BoardLink:
         """Poll until cancelled; a board that fails is retried for ever."""
         while True:
             try:
-                async with self._opened() as client:
-                    await self._identify(client)
+                async with self._opened(self.port, self.board.link) as line:
+                    await self._identify(line)
                     while True:
-                        due_s = time.monotonic() + self.board.link.poll_s
-                        await self._poll(client)
-                        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+                        due_s = self._clock.mono_s() + self.board.link.poll_s
+                        await self._poll(line)
+                        await asyncio.sleep(max(0.0, due_s - self._clock.mono_s()))
             except WrongBoardError as error:
                 await self._set_down(str(error), Reason.CONFIG)
                 await asyncio.sleep(CONFIG_RETRY_S)
@@ -135,70 +134,22 @@ class BoardLink:
                     await self._set_down(str(error), Reason.LINK_DOWN)
                 await asyncio.sleep(QUIET_S)
 
-    @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[AsyncModbusSerialClient]:
-        client = AsyncModbusSerialClient(
-            self.port,
-            framer=FramerType.RTU,
-            baudrate=self.board.link.baud,
-            bytesize=8,
-            parity="N",
-            stopbits=1,
-            handle_local_echo=False,
-            reconnect_delay=0,
-            reconnect_delay_max=0,
-            timeout=self.board.link.timeout_s,
-            retries=0,
-            trace_packet=self._hear,
-        )
-        self._heard = b""
-        try:
-            if not await client.connect():
-                why = why_closed(self.port, "the board")
-                raise LinkError(f"{self.port} cannot be opened: {why}")
-            await asyncio.sleep(SETTLE_S)
-            yield client
-        except (ModbusException, LinkError, OSError) as error:
-            if any(prompt in self._heard for prompt in _PROMPTS):
-                raise MaintenanceError(
-                    f"{self.port}: the board is at its MicroPython prompt (maintenance); it is "
-                    f"left alone until it is plugged in anew, or for {MAINTENANCE_S / 60:g} minutes"
-                ) from error
-            if isinstance(error, LinkError):
-                raise
-            raise LinkError(f"no answer on {self.port}") from error
-        finally:
-            client.close()
-
-    def _hear(self, sending: bool, data: bytes) -> bytes:
-        """Look at what comes, whether it makes a frame or not (a hook of pymodbus)."""
-        if not sending:
-            self._heard = (self._heard + data)[-_HEARD_MAX:]
-        return data
-
     async def _maintenance_over(self, text: str) -> None:
         """Wait while frames would be typed into a prompt: 01 and 04 are Ctrl-A and Ctrl-D there."""
         was = identity(self.port)
-        until_s = time.monotonic() + MAINTENANCE_S
+        until_s = self._clock.mono_s() + MAINTENANCE_S
         self._is_waiting = True
         try:
             await self._set_down(text, Reason.MAINTENANCE)
-            while self._is_waiting and time.monotonic() < until_s:
+            while self._is_waiting and self._clock.mono_s() < until_s:
                 await asyncio.sleep(QUIET_S)
                 self._is_waiting = self._is_waiting and identity(self.port) == was
         finally:
             self._is_waiting = False
 
-    async def _identify(self, client: AsyncModbusSerialClient) -> None:
+    async def _identify(self, line: Wire) -> None:
         """Raise WrongBoardError unless this board, with this plan, is what answers."""
-        reply = await client.read_device_information(
-            read_code=4, object_id=_OBJECT_UNIQUE_ID, device_id=self.board.link.unit_id
-        )
-        if reply.isError():
-            raise WrongBoardError(f"{self.port}: what answers there is no Shorewatch board")
-        if not isinstance(reply, ReadDeviceInformationResponse):
-            raise LinkError(f"{self.port}: a late answer came in place of the board's identity")
-        found = reply.information.get(_OBJECT_UNIQUE_ID, b"").decode("ascii", "replace")
+        found = await line.identify()
         if found != self.board.unique_id:
             text = (
                 f"{self.port}: board {found or 'without an id'} is plugged in where the station "
@@ -208,8 +159,10 @@ class BoardLink:
             raise WrongBoardError(text)
         self._generations = [None] * len(self.plan.blocks)
 
-    async def _poll(self, client: AsyncModbusSerialClient) -> None:
-        words, moment = await self._read(client, decode.HEADER, decode.HEADER_SIZE)
+    async def _poll(self, line: Wire) -> None:
+        before_s = self._clock.mono_s()
+        words, moment = await self._read(line, decode.HEADER, decode.HEADER_SIZE)
+        after_s = self._clock.mono_s()
         header = decode.parse_header(words)
         if header.plan_crc != self.plan.crc:
             carried = f"plan {header.plan_crc:08x}" if header.plan_crc else "no valid plan"
@@ -220,34 +173,40 @@ class BoardLink:
             raise WrongBoardError(text)
         if self._is_restarted(header):
             self._generations = [None] * len(self.plan.blocks)
+        if self._board_clock.boot_id != header.boot_id:
+            self._board_clock = BoardClock(header.boot_id)
+        self._board_clock.note(header.clock_ms, before_s, after_s)
         # A board that was down is up when all of it was read, and its values count from then on.
         kept: list[tuple[Block, Mapping[str, Value], Moment]] = []
         try:
-            async for block, values, read in self._changed(client):
+            async for block, values, read in self._changed(line):
                 if self.status.up:
                     await self._take(block, values, read)
                 else:
                     kept.append((block, values, read))
-        except ModbusException as error:
+        except SilenceError as error:
             text = f"{self.port}: the board answers, but not when its data are read"
             raise LinkError(text) from error
-        await self._set_up(header, moment)
+        await self._set_up(header, moment.at, after_s - before_s)
         for block, values, read in kept:
             await self._take(block, values, read)
+        await self._poll_contacts(line)
+        more = partial(self._read_words, line)
+        await self._events.poll(header, before_s, self._board_clock, more)
         if moment.mono_s >= self._counters_due_s:
             self._counters_due_s = moment.mono_s + COUNTERS_EVERY_S
-            await self._poll_counters(client)
+            await self._poll_counters(line)
 
     async def _changed(
-        self, client: AsyncModbusSerialClient
+        self, line: Wire
     ) -> AsyncIterator[tuple[Block, Mapping[str, Value], Moment]]:
         """Read the blocks whose generation has moved on."""
         plan = self.plan
-        now, _ = await self._read(client, decode.GENERATIONS, len(plan.blocks))
+        now, _ = await self._read(line, decode.GENERATIONS, len(plan.blocks))
         changed = [b for b in plan.blocks if self._generations[b.index] != now[b.index]]
         for group in plan.reads(changed):
             start, last = group[0].image, group[-1]
-            words, moment = await self._read(client, start, last.image + last.size - start)
+            words, moment = await self._read(line, start, last.image + last.size - start)
             for block in group:
                 if self.plan is not plan:
                     return
@@ -256,15 +215,28 @@ class BoardLink:
                     self._generations[block.index] = own[0]
                     yield block, decode.decode_block(block, own, moment), moment
 
+    async def _poll_contacts(self, line: Wire) -> None:
+        """Read the contacts; what they are is taken when it has changed, and before it gets old."""
+        contacts = self._contacts
+        if contacts is None:
+            return
+        words, moment = await self._read(line, decode.CONTACTS, decode.CONTACTS_SIZE)
+        is_same = words == self._contact_words and moment.mono_s < self._contacts_due_s
+        if is_same or self._contacts is not contacts:
+            return
+        values = decode.decode_contacts(list(contacts.points), words, moment)
+        await self._intake.take(contacts.id, values, moment.at)
+        self._contact_words, self._contacts_due_s = words, moment.mono_s + CONTACTS_EVERY_S
+
     async def _take(self, block: Block, values: Mapping[str, Value], moment: Moment) -> None:
         if self.plan.blocks[block.index] is not block:
             return
         await self._intake.take(block.device.id, values, moment.at)
 
-    async def _poll_counters(self, client: AsyncModbusSerialClient) -> None:
+    async def _poll_counters(self, line: Wire) -> None:
         bus_count = len(self.board.bus)
         devices = self._station.of_board(self.board.id)
-        words, _ = await self._read(client, decode.BUSES, bus_count * decode.BUS_SIZE)
+        words, _ = await self._read(line, decode.BUSES, bus_count * decode.BUS_SIZE)
         size = decode.BUS_SIZE
         buses = tuple(decode.parse_bus(words[i * size : (i + 1) * size]) for i in range(bus_count))
         size = decode.DEVICE_SIZE
@@ -272,47 +244,47 @@ class BoardLink:
         step = 125 // size
         for first in range(0, len(devices), step):
             some = devices[first : first + step]
-            words, _ = await self._read(client, decode.DEVICES + first * size, len(some) * size)
+            words, _ = await self._read(line, decode.DEVICES + first * size, len(some) * size)
             for i, device in enumerate(some):
                 counters[device.id] = decode.parse_device(words[i * size : (i + 1) * size])
         self.status = replace(self.status, buses=buses, devices=counters)
 
-    async def _read(
-        self, client: AsyncModbusSerialClient, address: int, count: int
-    ) -> tuple[list[int], Moment]:
-        """Read the image; raises LinkError if the answer is not exactly what was asked for."""
-        before_s = time.monotonic()
-        reply = await client.read_input_registers(
-            address, count=count, device_id=self.board.link.unit_id
+    async def _read(self, line: Wire, address: int, count: int) -> tuple[list[int], Moment]:
+        """Read the image, and when; raises LinkError as the wire does."""
+        before_s = self._clock.mono_s()
+        words = await line.read(address, count)
+        after_s = self._clock.mono_s()
+        self._clock.look()
+        # Ages are differences of whole milliseconds: a tick more, either way.
+        half_s = (after_s - before_s) / 2 + TICK_S
+        moment = Moment(
+            self._clock.at((before_s + after_s) / 2),
+            before_s - TICK_S,
+            half_s + self._clock.error_s_max,
+            self._board_clock.rate_max,
         )
-        after_s = time.monotonic()
-        if reply.isError():
-            answer = f"exception {reply.exception_code} at {address:#06x}"
-            raise WrongBoardError(f"{self.port}: the board answers {answer}")
-        if len(reply.registers) != count:
-            text = f"{self.port}: asked for {count} registers, {len(reply.registers)} came"
-            raise LinkError(text)
-        self._heard = b""
-        half_s = (after_s - before_s) / 2
-        moment = Moment(utc_now(), after_s - half_s, half_s + 0.001)
-        return list(reply.registers), replace(moment, at=decode.earlier(moment.at, half_s))
+        return words, moment
 
-    async def _set_up(self, header: Header, moment: Moment) -> None:
+    async def _read_words(self, line: Wire, address: int, count: int) -> list[int]:
+        words, _ = await self._read(line, address, count)
+        return words
+
+    async def _set_up(self, header: Header, at: datetime, round_trip_s: float) -> None:
         was = self.status
         self._failures = 0
-        since = was.since if was.up else moment.at
         self.status = replace(
             was,
             up=True,
             reason=None,
-            since=since,
+            since=was.since if was.up else at,
             header=header,
-            round_trip_s=2 * moment.uncertainty_s,
+            round_trip_s=round_trip_s,
+            drift_ppm=self._board_clock.drift_ppm,
         )
         is_restarted, self._boot_id = self._is_restarted(header), header.boot_id
         if not was.up or is_restarted:
             what = f"up; board started by {header.boot_reason}" if is_restarted else "up"
-            await self._say(what, None, moment.at)
+            await self._say(what, None, at)
 
     def _is_restarted(self, header: Header) -> bool:
         """Whether the board has started anew since it was last up."""
@@ -322,9 +294,12 @@ class BoardLink:
         was = self.status
         if not was.up and was.reason == text:
             return
-        at = utc_now()
+        at = self._clock.now()
         self.status = replace(was, up=False, reason=text, since=at if was.up else was.since)
         devices = [device.id for device in self._station.of_board(self.board.id)]
+        if self._contacts is not None:
+            devices.append(self._contacts.id)
+        self._contact_words = []
         await self._intake.lose(devices, reason, at)
         await self._say("down", text, at)
 

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     FROZEN = "frozen"
     UNKNOWN_CODE = "unknown-code"
     DEVICE_DOUBT = "device-doubt"
+    UNSETTLED = "unsettled"
     CONFIG = "config"
     MAINTENANCE = "maintenance"
     CLOCK = "clock-unsynchronised"
@@ -50,8 +51,10 @@ class Value:
     """One point at one moment.
 
     `value` is None exactly when quality is bad: the last good one is kept apart, with its time.
-    `uncertainty_s` says how far `acquired_at` may be off, either way. `detail` is what the device
-    says of a value that is not good ("transducer fault"), in its profile's words.
+    `uncertainty_s` says how far `acquired_at` may be off, either way. `acquired_s` is not after the
+    acquisition: an age by it may be too great by the time of a read, and is never too small.
+    `detail` is what the device says of a value that is not good ("transducer fault"), in its
+    profile's words.
     """
 
     quality: Quality
@@ -89,8 +92,7 @@ class Value:
 
     def aged(self, now_s: float, age_s_max: float) -> "Value":
         """The same point seen at monotonic `now_s`: bad (stale) once older than `age_s_max`."""
-        oldest_s = self.age_s(now_s) + self.uncertainty_s
-        if self.quality is not Quality.BAD and oldest_s > age_s_max:
+        if self.quality is not Quality.BAD and self.age_s(now_s) > age_s_max:
             return self.made_bad(Reason.STALE)
         return self
 

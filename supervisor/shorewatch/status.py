@@ -10,6 +10,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from shorewatch.clock import StationClock
 from shorewatch.config import Device, Station
 from shorewatch.decode import DeviceCounters
 from shorewatch.direct.line import DirectStatus
@@ -53,6 +54,7 @@ def snapshot(
     directs: Mapping[str, DirectStatus],
     uplinks: Mapping[str, UplinkStatus],
     alarms: Sequence[Snapshot],
+    clock: StationClock,
     started_at: datetime,
     config_trouble: Snapshot | None = None,
     alarm_mode: Snapshot | None = None,
@@ -81,6 +83,7 @@ def snapshot(
         "alarms": list(alarms),
         "alarm_mode": alarm_mode,
         "uplinks": {name: _uplink(status, outbox.last) for name, status in uplinks.items()},
+        "clock": _clock(clock),
         "outbox": {
             "journal": outbox.journal,
             "first": outbox.first,
@@ -92,6 +95,16 @@ def snapshot(
     }
 
 
+def _clock(clock: StationClock) -> Snapshot:
+    """The gateway's wall clock; what the kernel says of it is None where it says nothing."""
+    kernel = clock.kernel
+    return {
+        "is_set": clock.is_set,
+        "kernel_synchronised": kernel and kernel.is_synchronised,
+        "kernel_error_s_max": kernel and kernel.error_s_max,
+    }
+
+
 def _board(status: BoardStatus) -> Snapshot:
     header = status.header
     return {
@@ -99,6 +112,7 @@ def _board(status: BoardStatus) -> Snapshot:
         "reason": status.reason,
         "since": to_text(status.since),
         "round_trip_ms": round(status.round_trip_s * 1000, 1),
+        "drift_ppm": status.drift_ppm,
         "firmware": header and header.firmware,
         "boot_reason": header and header.boot_reason,
         "running_s": header and header.clock_ms // 1000,
@@ -127,7 +141,7 @@ def device_row(
         "profile": device.profile.name,
         "synthetic": device.profile.synthetic,
         **device.place,
-        "unit_id": device.config.unit_id,
+        "unit_id": device.unit_id,
         "counters": counters and asdict(counters),
         "hint": counters and _hint(device, values, counters),
         "points": {name: _point(device, name, value, now_s) for name, value in values.items()},

@@ -1,8 +1,9 @@
 """`shorewatch watch`: a NOC consumer's view of all stations on a broker, in a terminal.
 
 Shows for each station whether it lives and since when, how far its journal has come and what is
-missing, and every value that is not good with its reason and age. Without a terminal it prints a
-line whenever something changes. It only listens unless told to acknowledge.
+missing, every value that is not good with its reason and age, and what happened last: events,
+alarms, losses. Without a terminal it prints a line whenever something changes or happens. It only
+listens unless told to acknowledge.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from shorewatch.mqtt.watch import follow
 
 REFRESH_S = 0.5
 _HIDDEN = ("shelved", "suppressed", "out-of-service")
+HAPPENED_MAX = 5
 
 
 async def run_watch(url: str, acknowledge: str | None, seconds: float | None) -> bool:
@@ -91,7 +93,10 @@ def _lines(console: Console, follower: Follower, url: str):  # type: ignore[no-u
     said: dict[str, str] = {}
 
     def refresh() -> None:
-        for key, text in lines(follower, url).items():
+        found = lines(follower, url)
+        for key in said.keys() - found.keys():
+            del said[key]
+        for key, text in found.items():
             if said.get(key) != text:
                 said[key] = text
                 console.print(
@@ -102,7 +107,7 @@ def _lines(console: Console, follower: Follower, url: str):  # type: ignore[no-u
 
 
 def lines(follower: Follower, url: str) -> dict[str, str]:
-    """A line for the broker and one a station, by topic prefix; they change only with the facts."""
+    """A line for the broker, one a station and one a record; they change only with the facts."""
     mono_s = time.monotonic()
     found = {"broker": f"{url}: {follower.broker_state} {follower.broker_text}".strip()}
     for prefix, station in follower.stations.items():
@@ -113,6 +118,9 @@ def lines(follower: Follower, url: str) -> dict[str, str]:
         life = follower.life(station, mono_s)
         alarms = "alarms unknown" if station.alarms is None else _alarms_text(_alarm_rows(station))
         found[prefix] = f"{station.id}: {life}; {alarms}; {values}; {gaps}"
+        for record in station.events:
+            key = f"{prefix} {station.journal} {record.get('seq')}"
+            found[key] = f"{station.id}: {' '.join(happened(record))}"
     return {key: _plain(text) for key, text in found.items()}
 
 
@@ -129,10 +137,11 @@ def screen(follower: Follower, url: str, *, height: int = 50) -> Group:
     stations = follower.stations.values()
     alarms = [row for station in stations for row in _alarm_rows(station)]
     bad = [row for station in stations for row in _bad_rows(station, mono_s)]
-    stations = follower.stations.values()
-    alarms = [row for station in stations for row in _alarm_rows(station)]
-    bad = [row for station in stations for row in _bad_rows(station, mono_s)]
+    last = _happened_rows(follower)
     rest = height - len(parts) - len(stations) - 3  # a narrow terminal folds two lines
+    if last and rest > len(alarms) + len(bad) + len(last) + 8:
+        rest -= len(last) + 2
+        parts += _section(last, _table("station", "time", "record", "of", "what"), len(last) + 2)
     if alarms:
         head = _table("station", "alarm", "priority", "state", "since", "text")
         parts += _section(alarms, head, max(rest // 2, rest - len(bad) - 2))
@@ -221,6 +230,36 @@ def _since(row: Mapping[str, object]) -> str:
         return _clock(from_text(str(row.get("since"))))
     except (ValueError, OverflowError):
         return ""
+
+
+def happened(record: Mapping[str, object]) -> tuple[str, ...]:
+    """A record that is no sample in words: when, what kind, of what, and what."""
+    try:
+        at = f"{from_text(str(record.get('at'))):%H:%M:%S.%f}"[:-3]
+    except (ValueError, OverflowError):
+        at = "?"
+    if isinstance(error_s := record.get("uncertainty_s"), (int, float)):
+        at += f" ±{error_s:g} s"
+    if "uncertain" in record:
+        at += f" ({record['uncertain']})"
+    count = "some" if record.get("count") is None else str(record["count"])
+    what = f"{count} of: " if record.get("kind") == "loss" else ""
+    what += str(record.get("what", ""))
+    for key, sign in (("label", ","), ("text", ","), ("why", ":")):
+        if record.get(key) is not None:
+            what += f"{sign} {record[key]}"
+    source = record.get("source") or record.get("alarm") or record.get("uplink") or ""
+    return at, str(record.get("kind")), str(source), what
+
+
+def _happened_rows(follower: Follower) -> list[tuple[str, ...]]:
+    """The newest few records of all stations, by their times."""
+    found = [
+        (str(record.get("at")), (station.id, *happened(record)))
+        for station in follower.stations.values()
+        for record in list(station.events)[-HAPPENED_MAX:]
+    ]
+    return [row for _, row in sorted(found)][-HAPPENED_MAX:]
 
 
 def _bad_rows(station: FollowedStation, mono_s: float) -> list[tuple[str, ...]]:

@@ -118,6 +118,13 @@ def test_ages_are_fresh_wherever_a_read_begins(start):
             assert words[header + 3 - start] == 123
 
 
+def test_the_clock_is_fresh_when_it_is_read():
+    """The header says the time of the pass that answers, also after a rest."""
+    img, ticks = make()
+    ticks.advance(43_000)
+    assert read(img, ticks, 0x0000, 0x1C)[image.CLOCK : image.CLOCK + 3] == (0, 0, 43)
+
+
 def test_an_old_block_never_looks_young():
     """After 2^28 ms an age saturates, and no wrap of the ticks makes it small again."""
     img, ticks = make()

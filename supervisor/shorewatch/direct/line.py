@@ -183,7 +183,7 @@ class DirectLine:
         code = client.reply[1] if result.outcome is Outcome.EXCEPTION else 0
         for block in result.blocks:
             served, uncertainty_s = self._served(block, code << 8 | result.outcome, now_s)
-            moment = Moment(at, now_s, uncertainty_s)
+            moment = Moment(at, now_s - uncertainty_s, uncertainty_s, rate_max=0.0)
             await self._intake.take(block.device.id, decode_block(block, served, moment), at)
 
     def _served(self, block: Block, status: int, now_s: float) -> tuple[list[int], float]:

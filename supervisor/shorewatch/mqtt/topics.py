@@ -201,7 +201,7 @@ def birth(device: Device) -> dict[str, object]:
         "source": device.profile.source,
         "synthetic": device.profile.synthetic,
         **device.place,
-        "unit_id": device.config.unit_id,
+        "unit_id": device.unit_id,
         "points": points,
     }
 

@@ -5,6 +5,8 @@ The firmware runs unchanged on the MicroPython unix VM, a child of this process.
     flash       a folder: firmware, board.py, board.json, plan.bin
     link        a pty whose far side the gateway opens; pumped to a second pty that the VM opens
     field bus   the paths of the lines (run.py), handed over in the environment; or any tty
+    contacts    a pty, boards/<board>.contacts: edges written there are played, in the lines of
+                boards/virtual/edges.py; at each start all contacts stand in their normal state
     watchdog    feed() writes "." to stdout; silence for the board's WATCHDOG_MS is a SIGKILL
     reset       exit code 70 is machine.reset(); any other is a crash; a signal is a power cut
     maintenance exit code 72: the next boot ends in MicroPython's REPL (also its raw mode) on the
@@ -140,8 +142,14 @@ def run_board(
         open_link(wiring.link)
         if wiring.link
         else open_port(state_dir / "boards" / f"{board_id}.link") as outside,
+        open_port(state_dir / "boards" / f"{board_id}.contacts") as edges,
     ):
-        environment = {"MICROPYPATH": ":.frozen", "SHOREWATCH_UID": board.unique_id}
+        closed = sum(1 << c.input for c in board.input if c.normally == "closed")
+        environment = {
+            "MICROPYPATH": ":.frozen",
+            "SHOREWATCH_UID": board.unique_id,
+            "SHOREWATCH_CLOSED": str(closed),
+        }
         for bus in board.bus:
             path = wiring.buses.get(bus.uart) or line_path(state_dir, board_id, bus.uart)
             environment[f"SHOREWATCH_BUS{bus.uart}"] = str(path.absolute())
@@ -149,8 +157,8 @@ def run_board(
         while not stop.is_set:
             if machine.is_due(time.monotonic()):
                 # A new pty for each life: whatever was under way to the last one is gone with it.
-                with open_port() as inside:
-                    _live(machine, inside, outside, stop)
+                with open_port() as inside, open_port() as played:
+                    _live(machine, inside, outside, stop, contacts=(edges, played))
             else:
                 _lie_dead(machine, outside, stop)
 
@@ -311,11 +319,15 @@ class Machine:
         """Whether it is time to start the VM."""
         return not self.is_running and now_s >= self._start_s
 
-    def start(self, now_s: float, link: str) -> None:
-        """Switch on, with the path of the link's tty; raises DemoError if there is no VM there."""
+    def start(self, now_s: float, link: str, inputs: str = "") -> None:
+        """Switch on, with the paths of the link's tty and of that on which contacts are played.
+
+        Raises DemoError if there is no VM there.
+        """
         assert not self.is_running, "a board is switched on once"
         environment = self._environment | {
             "SHOREWATCH_LINK": link,
+            "SHOREWATCH_INPUTS": inputs,
             "SHOREWATCH_BOOT_REASON": str(int(self._reason)),
         }
         argv, repl = self._argv, None
@@ -418,17 +430,27 @@ class Machine:
         self._process = None
 
 
-def _live(machine: Machine, inside: Port, outside: Port | Attached, stop: Stop) -> None:
+def _live(
+    machine: Machine,
+    inside: Port,
+    outside: Port | Attached,
+    stop: Stop,
+    *,
+    contacts: tuple[Port, Port],
+) -> None:
     """One life of the VM, from its start to its end or ours."""
-    machine.start(time.monotonic(), inside.far_path)
+    edges, played = contacts
+    machine.start(time.monotonic(), inside.far_path, played.far_path)
     try:
         while machine.is_running and not stop.is_set:
-            wanted = [inside.near_fd, stop.fd, *machine.fds, *_fds(outside)]
+            wanted = [inside.near_fd, edges.near_fd, stop.fd, *machine.fds, *_fds(outside)]
             readable, _, _ = select.select(wanted, [], [], _rest_s(machine, outside))
             if inside.near_fd in readable:
                 outside.send(inside.receive())
             if outside.near_fd in readable:
                 inside.send(outside.receive())
+            if edges.near_fd in readable:
+                played.send(edges.receive())
             if stop.fd in readable:
                 stop.drain()
             machine.step(time.monotonic())

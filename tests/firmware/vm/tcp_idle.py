@@ -28,7 +28,7 @@ class Ticks:
 class Answers:
     out = bytearray(256)
 
-    def answer(self, buf, at, size, now_ms):
+    def answer(self, buf, at, size):
         return 250
 
 

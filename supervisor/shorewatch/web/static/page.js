@@ -145,8 +145,9 @@ function deviceCard([id, device]) {
   const word = bad === 0 ? (latest.lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
   const title = make("h3", "", device.name, make("span", "word", word));
   if (device.synthetic) title.firstChild.after(make("span", "tag", "synthetic"));
-  const line = device.direct ? `direct line ${device.direct}` : `board ${device.board}, UART ${device.uart}`;
-  const where = `${id} on ${line}, unit ${device.unit_id}`;
+  const bus = device.uart === null ? "" : `, UART ${device.uart}, unit ${device.unit_id}`;
+  const line = device.direct ? `direct line ${device.direct}, unit ${device.unit_id}` : `board ${device.board}${bus}`;
+  const where = `${id} on ${line}`;
   const table = make("table", "", make("tbody", "", ...points.map(pointRow)));
   const lines = [where, device.hint].filter(Boolean).map((line) => make("p", "", line));
   return make("article", `card ${bad ? "is-bad" : ""}`, title, ...lines, table);
@@ -175,7 +176,7 @@ function verdict(s) {
     for (const [id, line] of Object.entries(lines)) {
       if (line.up) continue;
       const names = Object.values(s.devices).filter((device) => device[noun] === id).map((device) => device.name);
-      faults.push(`${noun === "board" ? "board" : "direct line"} ${id} down: no values of ${names.join(" and ")}`);
+      faults.push(`${noun === "board" ? "board" : "direct line"} ${id} down: no values of ${names.join(", ").replace(/, ([^,]*)$/, " and $1")}`);
     }
   }
   for (const [id, uplink] of Object.entries(s.uplinks)) {
@@ -199,7 +200,7 @@ function aged(s, silentS) {
   const points = { good: 0, uncertain: 0, bad: 0 };
   const age = (point) => {
     const found = { ...point, age_s: point.age_s === null ? null : point.age_s + silentS };
-    if (point.quality !== "bad" && found.age_s + point.uncertainty_s > point.age_s_max) {
+    if (point.quality !== "bad" && found.age_s > point.age_s_max) {
       Object.assign(found, { quality: "bad", reason: "stale", detail: null });
       if (point.quality === "good") Object.assign(found, { last_good_text: point.text, last_good_at: point.acquired_at });
     } else if (lost && point.quality === "good") {
