@@ -8,15 +8,18 @@ from running_station import running_station
 from shorewatch.control import ControlError, followed
 from shorewatch.live import FOLLOWERS_MAX
 
+DEVICES = {"pfe", "mains", "manhole", "room", "pfe-room-contacts", "beach-contacts"}
+
 
 async def test_one_board_or_device_can_be_asked_for(tmp_path, quiet_text):
     """The snapshot is cut to what was asked for; what is not there is refused by name."""
     async with running_station(tmp_path, quiet_text) as station:
         await station.until_good()
         whole = await station.ask("live")
-        assert whole["devices"].keys() == {"pfe", "mains", "manhole", "room"}
+        assert whole["devices"].keys() == DEVICES
         beach = await station.ask("live", board="beach")
-        assert (set(beach["boards"]), set(beach["devices"])) == ({"beach"}, {"manhole", "room"})
+        assert set(beach["boards"]) == {"beach"}
+        assert set(beach["devices"]) == {"manhole", "room", "beach-contacts"}
         room = await station.ask("live", device="room")
         assert (set(room["boards"]), set(room["devices"])) == (set(), {"room"})
         with pytest.raises(ControlError, match="no device 'attic'"):
@@ -33,8 +36,8 @@ async def test_a_follower_gets_a_line_a_change(tmp_path, quiet_text):
 
         def work() -> None:
             lines = followed(station.state, {})
-            first = [next(lines) for _ in range(4)]
-            assert {line["device"] for line in first} == {"pfe", "mains", "manhole", "room"}
+            first = [next(lines) for _ in DEVICES]
+            assert {line["device"] for line in first} == DEVICES
 
             def until(is_wanted):
                 return next(line for line in lines if is_wanted(line))

@@ -2,8 +2,7 @@
 
 Told by the environment: SHOREWATCH_LINK, SHOREWATCH_BUS0 and _BUS1 (paths of ttys; a link may
 vanish and come back as another), SHOREWATCH_UID, SHOREWATCH_BOOT_REASON.
-Dry contacts: edges.py plays what comes on the tty SHOREWATCH_INPUTS, and begins with those of the
-mask SHOREWATCH_CLOSED closed; without a tty all stay open.
+Dry contacts: edges.py plays what comes on the tty SHOREWATCH_INPUTS; without it all stay open.
 
 The watchdog is one "." on stdout at most each 100 ms: the supervisor kills a VM that misses it for
 WATCHDOG_MS. Exit code 70 is a reset. A pty carries no speed and no parity: tx_idle() works out when
@@ -220,8 +219,7 @@ def open_inputs() -> "Any":
     if path:
         import edges  # the simulation's own code: without it, a board like any other
 
-        closed = int(os.getenv("SHOREWATCH_CLOSED") or "0")
-        _contacts = edges.Contacts(Port(path, 0, size=128), _INPUTS, closed)
+        _contacts = edges.Contacts(Port(path, 0, size=128), _INPUTS)
     return _contacts
 
 

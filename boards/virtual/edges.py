@@ -3,9 +3,11 @@
 They come on the tty SHOREWATCH_INPUTS, a line each: "index level us", decimal: the contact (from
 0), 1 closed or 0 open, and how many microseconds (0 to 2^29) after the edge before it. Edges wait
 in a queue, at most one is played a pass, and none before its time, so that the writer's scheduling
-does not change their distances. A line that is no edge is skipped.
+does not change their distances. A line that is no edge is skipped. At the start the contacts of the
+mask SHOREWATCH_CLOSED are closed.
 """
 
+import os
 import time
 
 TYPE_CHECKING = False  # a board has no typing module
@@ -22,12 +24,11 @@ _EDGE_LATE_US = 20000  # later than this, an edge was not waiting: the next one 
 class Contacts:
     """Contacts played from a queue of edges; idle() ends when the next one is due."""
 
-    def __init__(self, port: "Port", count: int, closed: int) -> None:
-        """Closed: a bit for each contact that is closed at the start."""
+    def __init__(self, port: "Port", count: int) -> None:
         self.count = count
         self.wakes_idle = True
         self._port = port
-        self._mask = closed
+        self._mask = int(os.getenv("SHOREWATCH_CLOSED") or "0")
         self._last_us: Any = time.ticks_us()  # when the last edge was played
         self._bits = bytearray(_EDGES)
         self._after_us = [0] * _EDGES
