@@ -141,6 +141,45 @@ async def test_a_watched_word_says_its_limit(write, station_text):
     assert (body["above"], body["word"], body["value"]) == (30, 314, 31.4)
 
 
+TIED = """
+id = "own"
+name = "Own"
+source = "none: a device of this test"
+whole = [{ table = "input", address = 0, count = 2 }]
+[[point]]
+id = "gas"
+name = "Gas"
+table = "input"
+address = 0
+type = "u16"
+rated = -100
+rated_raw = 1000
+quality_by = { point = "health", bad = ["broken"] }
+watch_below = -50
+[[point]]
+id = "health"
+name = "Health"
+table = "input"
+address = 1
+type = "enum"
+labels = { 0 = "well", 1 = "broken" }
+"""
+
+
+async def test_a_watched_word_stands_for_itself(write, station_text):
+    """A word whose quality another point tells, and whose scale is negative, is told as it is."""
+    write("profiles/own.toml", TIED)
+    station = load_station(write("s.toml", station_text.replace('"xy-md02"', '"own"')))
+    plan = compile_board(station, "beach")
+    code = next(i for i, w in enumerate(plan.watches) if w.block.device.id == "room")
+    records, ring = Records(), Ring()
+    ring.stamp(plan.watches[code].block.index, 0x8000 | code, 600)
+    await poll(EventReader(plan, records, clock()), ring)
+
+    (body,) = records.bodies("event")
+    assert (body["below"], body["word"], body["value"]) == (-50, 600, -60)
+
+
 async def test_an_unset_clock_is_said():
     """An event read before the wall clock was ever set says so, and has the board's own time."""
     records, ring = Records(), Ring()

@@ -22,9 +22,11 @@ from typing import Protocol
 
 from shorewatch.clock import TICK_S, BoardClock, StationClock
 from shorewatch.config import InputConfig
+from shorewatch.conversion import Doubt
 from shorewatch.decode import Header, earlier
-from shorewatch.model import Quality, Reason, to_json, to_text
+from shorewatch.model import Reason, to_json, to_text
 from shorewatch.plan import ABOVE, ABOVE_SIGNED, BIT_CHANGED, BoardPlan, Watch
+from shorewatch.registers import unpack
 
 RING = 0x8000
 BOOT_ID = 0x0006
@@ -226,10 +228,11 @@ def _condition(watch: Watch, word: int) -> Body:
         if point.type == "bit":
             return {"word": word}
         return {"bit": watch.bit, "label": point.labels.get(str(watch.bit)), "word": word}
-    is_above = (watch.kind in (ABOVE, ABOVE_SIGNED)) == (point.scale > 0)
+    is_above = (watch.kind in (ABOVE, ABOVE_SIGNED)) == (point.scaling.gain > 0)
     limit = {"above": point.watch_above} if is_above else {"below": point.watch_below}
-    value, quality, _ = point.decode([word])
-    number = {} if quality is Quality.BAD else {"value": to_json(value)}
+    # The board judged the word alone, whatever another point says of its quality.
+    found = point.converter()(unpack([word], point.type, point.order))
+    number = {} if isinstance(found, Doubt) else {"value": to_json(found)}
     return {**limit, "word": word, **number}
 
 
