@@ -137,7 +137,7 @@ async def test_the_demo_runs_and_leaves_nothing_behind(tmp_path):
     assert report["ok"]
     for station in report["stations"].values():
         assert station["boards_up"] == station["boards"] == 2
-        assert station["devices_up"] == station["devices"] == 4
+        assert station["devices_up"] == station["devices"] == 6
         assert station["not_good"] == {}
         assert station["sequence_gaps"] == 0
         assert station["records_written"] >= station["records_acknowledged"] > 0

@@ -257,6 +257,17 @@ async def test_data_that_spell_a_prompt_are_data(plan, tmp_path):
             assert "no answer" in str(link.status.reason)
 
 
+async def test_a_port_that_goes_between_two_polls_comes_back(plan, tmp_path):
+    """A board that is pulled while nothing is asked is down, and up when it is there again."""
+    async with running(plan, tmp_path) as (link, image, _):
+        for value in (215, 216, 217):
+            with fake_board(plan, tmp_path / "b.link") as board:
+                serve_room(board, value)
+                await until(lambda v=value: image.look("room")["temperature"].value == v / 10)
+            await until(lambda: image.look("room")["temperature"].reason is Reason.LINK_DOWN)
+            assert not link.status.up
+
+
 async def test_a_port_that_is_not_there_says_so(plan, tmp_path):
     """A missing port is told as such."""
     async with running(plan, tmp_path) as (link, image, _):

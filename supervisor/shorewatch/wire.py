@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 from pymodbus import FramerType
@@ -112,9 +113,8 @@ class _SerialWire:
         self._client.close()
 
     async def read(self, address: int, count: int) -> list[int]:
-        reply = await self._answer(
-            self._client.read_input_registers(address, count=count, device_id=self._unit_id)
-        )
+        read = self._client.read_input_registers
+        reply = await self._answer(partial(read, address, count=count, device_id=self._unit_id))
         if reply.isError():
             answer = f"exception {reply.exception_code} at {address:#06x}"
             raise WrongBoardError(f"{self._port}: the board answers {answer}")
@@ -125,10 +125,9 @@ class _SerialWire:
         return list(reply.registers)
 
     async def identify(self) -> str:
+        read = self._client.read_device_information
         reply = await self._answer(
-            self._client.read_device_information(
-                read_code=4, object_id=_OBJECT_UNIQUE_ID, device_id=self._unit_id
-            )
+            partial(read, read_code=4, object_id=_OBJECT_UNIQUE_ID, device_id=self._unit_id)
         )
         if reply.isError():
             raise WrongBoardError(f"{self._port}: what answers there is no Shorewatch board")
@@ -137,9 +136,9 @@ class _SerialWire:
         unique_id: bytes = reply.information.get(_OBJECT_UNIQUE_ID, b"")
         return unique_id.decode("ascii", "replace")
 
-    async def _answer(self, request: Awaitable[ModbusPDU]) -> ModbusPDU:
+    async def _answer(self, request: Callable[[], Awaitable[ModbusPDU]]) -> ModbusPDU:
         try:
-            reply = await request
+            reply = await request()  # the call itself raises if the port has gone
         except ModbusException as error:
             raise SilenceError(f"no answer on {self._port}") from error
         # asyncio.wait_for of Python 3.11, which pymodbus uses, drops a cancellation that comes
