@@ -10,8 +10,8 @@ A Unix socket, `control.sock` in the state directory, for its owner alone. One l
 
 Nothing that can be asked reaches a board.
 
-Limits: requests of 8 kB, the next within 10 s unless a port is lent, answered within 60 s, answers
-taken within 10 s; 16 answered at once, 64 connections.
+Limits: requests of 8 kB whose values are lines of text and numbers, the next within 10 s unless a
+port is lent, answered within 60 s, answers taken within 10 s; 16 answered at once, 64 connections.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ DEFAULT_STATE = Path("/var/lib/shorewatch")
 NAME = "control.sock"
 REQUEST_BYTES_MAX = 8_000
 REPLY_BYTES_MAX = 4_000_000
+NUMBER_MAX = 1e15
 TIMEOUT_S = 10.0
 ANSWER_S_MAX = 60.0
 CLIENTS_MAX = 16
@@ -152,10 +153,7 @@ class _Server:
 
     async def _reply(self, line: bytes, caller: Caller) -> Reply | AsyncGenerator[Reply, None]:
         try:
-            request = json.loads(line)
-            if not isinstance(request, dict):
-                raise ValueError("a request is one line with a JSON object")
-            reply = await self._answer(request, caller)
+            reply = await self._answer(_parse_request(line), caller)
         except ValueError as error:
             return {"ok": False, "error": str(error)}
         return reply if isinstance(reply, AsyncGenerator) else {"ok": True, **reply}
@@ -255,6 +253,29 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
     writer.write(_line(reply))
     async with asyncio.timeout(TIMEOUT_S):
         await writer.drain()
+
+
+def _parse_request(line: bytes) -> Request:
+    """A request whose values are lines of text and numbers; raises ValueError for anything else.
+
+    What is refused here reaches no log, no record and no alarm's state.
+    """
+    try:
+        request = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("a request is one JSON object, not a nest of them") from error
+    if not isinstance(request, dict):
+        raise ValueError("a request is one line with a JSON object")
+    for key, value in request.items():
+        if isinstance(value, str):
+            is_sound = value.isprintable()
+        else:
+            is_number = isinstance(value, (int, float))
+            is_sound = value is None or (is_number and abs(value) <= NUMBER_MAX)
+        if not is_sound:
+            rule = f"one line of text without control characters, or a number to {NUMBER_MAX:.0e}"
+            raise ValueError(f"`{key}` must be {rule}")
+    return request
 
 
 def _line(body: Mapping[str, object]) -> bytes:
