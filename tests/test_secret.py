@@ -1,5 +1,6 @@
 """secret.py: secrets from files of one owner, never from the station file, never shown."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,10 @@ def test_what_is_no_secret_is_refused(secret, data, mode, said):
         read_secret(secret(data, mode), None)
 
 
-def test_a_folder_or_nothing_is_refused(tmp_path):
-    """A path that names no file is refused with its name."""
-    for path in (tmp_path, tmp_path / "nowhere"):
+def test_a_folder_a_pipe_or_nothing_is_refused(tmp_path):
+    """A path that names no file is refused with its name, and nobody waits for a pipe's writer."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "nowhere"):
         with pytest.raises(SecretError, match=str(path)):
             read_secret(str(path), None)
 
