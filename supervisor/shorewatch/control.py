@@ -33,6 +33,7 @@ REPLY_BYTES_MAX = 4_000_000
 NUMBER_MAX = 1e15
 TIMEOUT_S = 10.0
 ANSWER_S_MAX = 60.0
+HANG_UP_S = 1.0
 CLIENTS_MAX = 16
 CONNECTIONS_MAX = 64
 
@@ -64,6 +65,9 @@ class Caller:
         if not self._writer.is_closing():
             self._writer.write(_line({"ok": False, "error": why}))
             self._writer.close()
+            # Closing waits until all was read, and who does not read would never be gone.
+            abort = self._writer.transport.abort
+            asyncio.get_running_loop().call_later(HANG_UP_S, abort)
 
 
 Answer = Callable[[Request, Caller], Awaitable[Reply | AsyncGenerator[Reply, None]]]
@@ -83,7 +87,7 @@ async def serving(state_dir: Path, answer: Answer) -> AsyncIterator[None]:
         listener = _socket(state_dir, socket.socket.bind)
         (state_dir / NAME).chmod(0o600)
         listening = await asyncio.start_unix_server(
-            server.talk, sock=listener, limit=REQUEST_BYTES_MAX
+            server.accept, sock=listener, limit=REQUEST_BYTES_MAX
         )
     except OSError as error:
         _log.error("no control socket: %s: %s", state_dir / NAME, error)
@@ -106,15 +110,20 @@ class _Server:
         self._clients = asyncio.Semaphore(CLIENTS_MAX)
         self._talks: set[asyncio.Task[None]] = set()
 
-    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection from its beginning to its end."""
-        task = asyncio.current_task()
-        assert task is not None, "asyncio makes a task of each connection"
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Talk to who has connected, in a task of ours: asyncio logs the end of its own."""
         caller = Caller(writer)
         if len(self._talks) >= CONNECTIONS_MAX:
             caller.hang_up(f"{CONNECTIONS_MAX} connections are open already; close one of them")
             return
-        self._talks.add(task)
+        talk = asyncio.create_task(self._talk(reader, writer, caller))
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
+
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
+    ) -> None:
+        """One connection from its beginning to its end."""
         try:
             await self._serve(reader, writer, caller)
         except (OSError, ValueError, TimeoutError):
@@ -124,7 +133,6 @@ class _Server:
             writer.close()
             if caller.release is not None:
                 await caller.release()
-            self._talks.discard(task)
 
     async def close(self) -> None:
         """End every connection."""
