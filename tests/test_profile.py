@@ -189,6 +189,7 @@ type = "u16"
         ('type = "u16"', 'type = "u16"\nage_s_max = 1e9', "less than or equal to 86400"),
         ('name = "a"', 'name = ""', "at least 1 character"),
         ('name = "a"', 'name = "\\u001b[2J"', "control characters"),
+        ('name = "a"', f'name = "{"a" * 81}"', "at most 80 characters"),
         ('type = "u16"', 'type = "u16"\nunit = "\\u0007"', "control characters"),
         ('type = "u16"', f'type = "u16"\nunit = "{"V" * 81}"', "at most 80 characters"),
         ('type = "u16"', 'type = "enum"\nlabels = { 1 = "\\u202e" }', "control characters"),

@@ -53,7 +53,7 @@ def _labels(given: object) -> object:
 
 # What a profile says to people: of a code or as a unit, and as a name.
 Words = Annotated[str, Field(max_length=80), AfterValidator(printable)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
+Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(printable)]
 Codes = Annotated[
     dict[str, Words], BeforeValidator(_codes, json_schema_input_type=list[int] | dict[str, str])
 ]
