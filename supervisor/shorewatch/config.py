@@ -248,7 +248,8 @@ class UplinkConfig(Table):
     @classmethod
     def _is_broker(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/"):
+        is_address = parts.path in ("", "/") and not parts.query and not parts.fragment
+        if parts.scheme != "mqtt" or not parts.hostname or not is_address:
             raise ValueError("must look like mqtt://host:1883")
         if parts.username or parts.password:
             raise ValueError(

@@ -26,12 +26,14 @@ Key = tuple[str | int, ...]
 _HEADER = re.compile(r"^\s*(\[\[|\[)\s*([^\]]+?)\s*\]")
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z0-9_\-.\"']+)\s*=")
 _FILE_SIZE_MAX = 8_000_000
-_SECRET = re.compile("passw|secret|token|passphrase|private", re.IGNORECASE)
+_SECRET = re.compile("pass|pwd|secret|token|private", re.IGNORECASE)
 _NO_SECRETS = (
     "no secret stands in this file: put it into a file that only its owner can read, and name that "
     "(password_file), or a systemd credential (password_credential)"
 )
-_LOGIN = re.compile("://[^/@]*@")
+# A password may have any character of a url in it, and may stand behind the address too.
+_LOGIN = re.compile("://.*@")
+_QUERY = re.compile("(://[^?#]*[?#]).*")
 
 
 class Table(BaseModel):
@@ -194,7 +196,7 @@ def _index(node: Sequence[Any], part: str, key: str) -> int:
 def _short(value: Any) -> str | None:
     if isinstance(value, (dict, list, BaseModel)):
         return None
-    text = _LOGIN.sub("://...@", repr(value))
+    text = _QUERY.sub(r"\1...", _LOGIN.sub("://...@", repr(value)))
     return text if len(text) <= 60 else text[:57] + "..."
 
 
