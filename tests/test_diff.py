@@ -188,6 +188,18 @@ def test_a_value_goes_with_the_point_that_holds_its_scale(write, tmp_path, stati
     assert kept_points(old, load_compiled(path).station)["meter"] == set()
 
 
+def test_a_contact_at_another_input_begins_anew(old, write, station_text):
+    """What is wired elsewhere has no state yet, though name and place in the file are the same."""
+    (contacts, wired) = next(
+        (device.id, device.board.input)
+        for device in old.station.devices.values()
+        if device.line is None
+    )
+    text = station_text.replace(f"input = {wired[0].input}\n", "input = 7\n", 1)
+    kept = kept_points(old.station, load_compiled(write("new.toml", text)).station)
+    assert kept[contacts] == {contact.id for contact in wired[1:]}
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shorewatch", "diff", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -209,10 +209,15 @@ def _place(device: Device) -> Sequence[object]:
 
 
 def _meaning(device: Device, name: str) -> Sequence[object]:
-    """A point of a device, and those that hold its scale and quality; empty if there is none."""
+    """A point of a device, and what else it comes from; empty if there is none.
+
+    That is the points that hold its scale and quality, and of a contact the board's input.
+    """
     if (point := device.points.get(name)) is None:
         return ()
-    return point, *(device.points[partner] for _, partner in point.partners)
+    partners = (device.points[partner] for _, partner in point.partners)
+    inputs = device.board.input if device.line is None and device.board is not None else []
+    return point, *partners, *(contact.input for contact in inputs if contact.id == name)
 
 
 def _crc(compiled: Compiled, board_id: str) -> int | None:
