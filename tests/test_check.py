@@ -1,6 +1,8 @@
 """check.py: what a station file comes to, in tables that fit a terminal of 80 columns."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -52,3 +54,11 @@ def test_the_tables_fit_80_columns(compiled):
     assert max(map(len, text.splitlines())) <= 80 and "…" not in text
     assert all(f"{board} {plan.crc:08x}" in text for board, plan in compiled.plans.items())
     assert "19200 8E1" in text and "5%, 285 ms" in text
+
+
+def test_brackets_in_a_text_are_a_text(write, station_text):
+    """A station called `[/b]` is shown so: names in files have no say in how a table looks."""
+    path = write("s.toml", station_text.replace('name = "Sumqayit"', 'name = "[/b] :warning:"', 1))
+    command = [sys.executable, "-m", "shorewatch", "check", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "[/b] :warning:" in done.stdout, done.stderr

@@ -56,6 +56,71 @@ async def test_garbage_harms_nobody(tmp_path: Path, line: bytes) -> None:
         assert (await asyncio.to_thread(ask, tmp_path, {"do": "x"}))["ok"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 7_000,
+        b'{"do": []}',
+        b'{"do": "x", "board": {}}',
+        b'{"do": "x", "by": "\\ud800"}',
+        b'{"do": "x", "by": "ali\\n2026 INFO all is well"}',
+        b'{"do": "x", "by": "\\u001b[2J"}',
+        b'{"do": "x", "seconds": 1' + b"0" * 400 + b"}",
+        b'{"do": "x", "seconds": NaN}',
+        b'{"do": "x", "seconds": -1e16}',
+    ],
+)
+async def test_what_no_answer_can_be_given_to_is_refused(tmp_path: Path, line: bytes) -> None:
+    """Nests, broken text, control characters and endless numbers reach nobody who answers."""
+    heard = []
+
+    async def answer(request: Mapping[str, object], caller: Caller) -> Mapping[str, object]:
+        heard.append(request)
+        return {}
+
+    async with serving(tmp_path, answer):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / control.NAME)
+        writer.write(line + b"\n")
+        reply = json.loads(await reader.readline())
+        writer.close()
+    assert reply["ok"] is False and reply["error"] and not heard
+
+
+async def test_a_connection_that_is_open_at_the_end_is_no_fault(tmp_path: Path, caplog) -> None:
+    """A station that stops ends its tools' connections without a word in the log."""
+    async with serving(tmp_path, echo):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / control.NAME)
+        writer.write(b'{"do": "x"}\n')
+        assert json.loads(await reader.readline())["ok"]
+    assert await reader.read() == b""
+    writer.close()
+    assert not caplog.records
+
+
+async def test_who_does_not_read_is_hung_up_on_all_the_same(tmp_path: Path, monkeypatch) -> None:
+    """What is lent comes back at its time, also from a tool that leaves its answers lying."""
+    monkeypatch.setattr(control, "TIMEOUT_S", 3600.0)
+    monkeypatch.setattr(control, "HANG_UP_S", 0.0)
+    lent, gone = asyncio.get_running_loop().create_future(), asyncio.Event()
+
+    async def answer(request: Mapping[str, object], caller: Caller) -> Mapping[str, object]:
+        async def release() -> None:
+            caller.release = None
+            gone.set()
+
+        caller.release = release
+        lent.set_result(caller)
+        return {"much": "x" * 3_000_000}
+
+    async with serving(tmp_path, answer):
+        _, writer = await asyncio.open_unix_connection(tmp_path / control.NAME)
+        writer.transport.pause_reading()
+        writer.write(b'{"do": "x"}\n')
+        (await lent).hang_up("its time is over")
+        await gone.wait()
+        writer.close()
+
+
 async def test_a_dead_gateways_socket_is_taken_over(tmp_path: Path) -> None:
     """What kill -9 left behind is no obstacle; before that, asking says what to do."""
     left = socket.socket(socket.AF_UNIX)

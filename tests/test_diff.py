@@ -125,6 +125,81 @@ def test_values_go_on_where_the_same_is_read_from_the_same_place(old, write, sta
         assert bool(kept["manhole"]) is stays
 
 
+DIRECT = """
+[[direct]]
+id = "meter"
+tcp = "192.0.2.7:502"
+[[direct.device]]
+id = "meter"
+name = "Meter"
+profile = "{profile}"
+unit_id = 1
+"""
+TIED = """id = "tied"
+name = "Tied"
+source = "none"
+whole = [{ table = "input", address = 0, count = 5 }]
+
+[[point]]
+id = "level"
+name = "Level"
+table = "input"
+address = 0
+type = "s16"
+scale_by = { decimals = "places" }
+
+[[point]]
+id = "places"
+name = "Places"
+table = "input"
+address = 1
+type = "u16"
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "device"),
+    [
+        ("5357000000010001", "5357000000010009", "pfe"),
+        ("192.0.2.7:502", "192.0.2.8:502", "meter"),
+        ("192.0.2.7:502", "192.0.2.7:503", "meter"),
+    ],
+)
+def test_no_value_goes_on_behind_another_board_or_address(
+    write, station_text, before, after, device
+):
+    """The names stay, and what is read there is another device."""
+    text = station_text + DIRECT.format(profile="xy-md02")
+    assert before in text
+    old = load_compiled(write("old.toml", text)).station
+    new = load_compiled(write("new.toml", text.replace(before, after))).station
+    assert kept_points(old, old)[device] and not kept_points(old, new)[device]
+
+
+def test_a_value_goes_with_the_point_that_holds_its_scale(write, tmp_path, station_text):
+    """A number whose decimals are read elsewhere from then on begins anew."""
+    profile = tmp_path / "profiles" / "tied.toml"
+    profile.parent.mkdir()
+    path = write("s.toml", station_text + DIRECT.format(profile="tied"))
+    profile.write_text(TIED)
+    old = load_compiled(path).station
+    profile.write_text(TIED.replace("address = 1\n", "address = 2\n"))
+    assert kept_points(old, old)["meter"] == {"level", "places"}
+    assert kept_points(old, load_compiled(path).station)["meter"] == set()
+
+
+def test_a_contact_at_another_input_begins_anew(old, write, station_text):
+    """What is wired elsewhere has no state yet, though name and place in the file are the same."""
+    (contacts, wired) = next(
+        (device.id, device.board.input)
+        for device in old.station.devices.values()
+        if device.line is None
+    )
+    text = station_text.replace(f"input = {wired[0].input}\n", "input = 7\n", 1)
+    kept = kept_points(old.station, load_compiled(write("new.toml", text)).station)
+    assert kept[contacts] == {contact.id for contact in wired[1:]}
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shorewatch", "diff", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

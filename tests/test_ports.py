@@ -160,6 +160,33 @@ async def test_a_reload_leaves_a_borrowed_port_alone(tmp_path, quiet_text):
         await until_back(station)
 
 
+async def test_a_lent_port_stays_lent_under_another_name(tmp_path, quiet_text):
+    """A board that is renamed meanwhile neither opens its port nor lends it again."""
+    async with running_station(tmp_path, quiet_text) as station:
+        await until_back(station)
+
+        def work() -> None:
+            with borrowed(station.state, "pfe-room", **TOOL):
+                asyncio.run_coroutine_threadsafe(rename(), loop).result()
+                with (
+                    pytest.raises(ControlError, match="board east is lent to ali"),
+                    borrowed(station.state, "east", by="eve", reason="mine", seconds=5),
+                ):
+                    pass
+
+        async def rename() -> None:
+            station.path.write_text(quiet_text.replace('id = "pfe-room"', 'id = "east"'))
+            await station.ask("reload")
+            sent = len(station.boards["pfe-room"].requests)
+            await station.until_read_on()
+            assert "lent to ali" in (await station.ask("live"))["boards"]["east"]["reason"]
+            assert len(station.boards["pfe-room"].requests) == sent
+
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(work)
+        await station.until(lambda live: "push the plan" in live["boards"]["east"]["reason"])
+
+
 async def test_a_station_that_ends_takes_its_ports_with_it(tmp_path, quiet_text):
     """SIGTERM while a port is lent ends the daemon in order, and the borrower hears of it."""
     async with running_station(tmp_path, quiet_text) as station:

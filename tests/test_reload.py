@@ -14,6 +14,7 @@ from shorewatch.compiled import load_compiled
 from shorewatch.control import ControlError
 from shorewatch.plant.devices import simulated
 from shorewatch.plant.direct import serving
+from shorewatch.reload import LINE_MAX, LINES_MAX
 
 SHIPPED = Path(str(resources.files("shorewatch"))) / "profiles"
 ALARM = """
@@ -119,6 +120,33 @@ async def test_a_file_with_errors_changes_nothing_and_is_shown(tmp_path, quiet_t
         records = await undisturbed(station)
     refused = next(r for r in records if r.get("what") == "reload refused")
     assert any("found 1000" in line for line in refused["lines"])
+
+
+async def test_what_is_wrong_is_recorded_however_long_it_is(tmp_path, quiet_text):
+    """More text than a record may hold is cut: refused as loaded, the station goes on."""
+    names = "".join(f"a{i:0>38} = 1\n" for i in range(300))
+    labels = {side: ", ".join(f'{i} = "{side}{i:0>78}"' for i in range(900)) for side in "ab"}
+    (tmp_path / "profiles").mkdir()
+    own = tmp_path / "profiles" / "own.toml"
+    profile = (
+        'id = "own"\nname = "Own"\nsource = "none"\n[[point]]\nid = "p"\nname = "P"\n'
+        'table = "input"\naddress = 0\ntype = "enum"\nlabels = { LABELS }\n'
+    )
+    own.write_text(profile.replace("LABELS", labels["a"]))
+    text = quiet_text.replace('profile = "sdm630"', 'profile = "own"')
+    async with running_station(tmp_path, text) as station:
+        await station.until_good()
+        station.path.write_text(names + text)
+        with pytest.raises(ControlError, match="is no key of this table"):
+            await station.ask("reload")
+        own.write_text(profile.replace("LABELS", labels["b"]))
+        station.path.write_text(text)
+        assert len((await station.ask("reload"))["lines"]) == 2
+        records = await undisturbed(station)
+    refused, reloaded = (r for r in records if str(r.get("what")).startswith("reload"))
+    assert refused["count"] == 300 and len(refused["lines"]) == LINES_MAX
+    assert refused["what"] == "reload refused" and reloaded["what"] == "reloaded"
+    assert [len(line) for line in reloaded["lines"]] == [LINE_MAX]
 
 
 @pytest.mark.parametrize(

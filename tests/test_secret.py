@@ -1,5 +1,6 @@
 """secret.py: secrets from files of one owner, never from the station file, never shown."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,16 +55,22 @@ def test_what_is_no_secret_is_refused(secret, data, mode, said):
         read_secret(secret(data, mode), None)
 
 
-def test_a_folder_or_nothing_is_refused(tmp_path):
-    """A path that names no file is refused with its name."""
-    for path in (tmp_path, tmp_path / "nowhere"):
+def test_a_folder_a_pipe_or_nothing_is_refused(tmp_path):
+    """A path that names no file is refused with its name, and nobody waits for a pipe's writer."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", tmp_path / "nowhere"):
         with pytest.raises(SecretError, match=str(path)):
             read_secret(str(path), None)
 
 
 @pytest.mark.parametrize(
     ("lines", "key"),
-    [('password = "hunter2"', "password"), ('auth_token = "hunter2"', "auth_token")],
+    [
+        ('password = "hunter2"', "password"),
+        ('auth_token = "hunter2"', "auth_token"),
+        ('pwd = "hunter2"', "pwd"),
+        ('userpass = "hunter2"', "userpass"),
+    ],
 )
 def test_a_secret_in_the_station_file_is_refused_and_not_repeated(write, station_text, lines, key):
     """A password in the file is an error that says where it belongs, and does not show it."""
@@ -75,11 +82,21 @@ def test_a_secret_in_the_station_file_is_refused_and_not_repeated(write, station
     assert "hunter2" not in str(found.value)
 
 
-def test_a_login_in_a_url_is_refused_and_not_repeated(write, station_text):
-    """A user and password in a broker's url are refused without printing them."""
-    text = station_text.replace("mqtt://127.0.0.1", "mqtt://me:hunter2@127.0.0.1")
+@pytest.mark.parametrize(
+    ("url", "rule"),
+    [
+        ("mqtt://me:hunter2@127.0.0.1", "user or a password"),
+        ("mqtt://me:h@hunter2@127.0.0.1", "user or a password"),
+        ("mqtt://me:h/hunter2@127.0.0.1", "must look like"),
+        ("mqtt://127.0.0.1:1883?password=hunter2", "must look like"),
+        ("mqtt://127.0.0.1:1883/#hunter2", "must look like"),
+    ],
+)
+def test_a_login_in_a_url_is_refused_and_not_repeated(write, station_text, url, rule):
+    """A user and password anywhere in a broker's url are refused without printing them."""
+    text = station_text.replace("mqtt://127.0.0.1:18830", url)
 
-    with pytest.raises(ConfigError, match="user or a password") as found:
+    with pytest.raises(ConfigError, match=rule) as found:
         load_station(write("s.toml", text))
     assert "hunter2" not in str(found.value)
 

@@ -1,5 +1,6 @@
 """toml.py: every problem, at its line."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -131,9 +132,22 @@ def test_an_override_without_a_place_is_said_so(write, key, words):
         read_toml(write("car.toml", CAR), [(key, 1)])
 
 
-def test_a_file_without_end_is_refused():
-    """A device that never ends is read no further than a file may be long."""
-    assert "is larger than" in problems(Path("/dev/zero"))[0]
+def test_a_file_of_any_length_is_refused_past_the_limit(write):
+    """What is longer than a file may be is not parsed."""
+    assert "is larger than" in problems(write("car.toml", " " * 8_000_001))[0]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, kind):
+    """Neither a pipe that nobody writes to nor a device without end is read."""
+    path = tmp_path / "car.toml"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    assert "is no regular file" in problems(path)[0]
+
+
+def test_a_number_without_end_is_refused(write):
+    """An integer of more digits than Python converts is a problem with the file, not a crash."""
+    assert "is not TOML: " in problems(write("car.toml", "name = " + "1" * 5_000))[0]
 
 
 def test_a_file_nested_without_end_is_refused(write):

@@ -353,6 +353,16 @@ def test_a_heartbeat_that_goes_on_is_not_forgiven(sumqayit):
     assert image.look("manhole")["water_level"].reason is Reason.FROZEN
 
 
+def test_a_heartbeat_that_is_read_elsewhere_begins_anew(sumqayit):
+    """What one register held says nothing of how long the next one has stood still."""
+    image = Image(sumqayit, clock=lambda: 1012.5)
+    image.put("manhole", {"heartbeat": good(5, 1000.0), "water_level": good(1.0, 1000.0)})
+    kept = sumqayit.devices["manhole"].points.keys() - {"heartbeat"}
+    image.adopt(sumqayit, {"manhole": kept})
+    image.put("manhole", {"heartbeat": good(5, 1012.0), "water_level": good(1.1, 1012.0)})
+    assert image.look("manhole")["water_level"].value == 1.1
+
+
 async def test_only_devices_that_changed_are_told(sumqayit):
     """Who watches the image hears of those with a point that begins anew."""
     image = Image(sumqayit)

@@ -47,7 +47,7 @@ def list_(
     if not found:
         print("No alarms.")
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if reply["flood"]:
         console.print(Text("More alarms than people can follow: begin with the first.", "bold"))
     for row in found:

@@ -171,7 +171,7 @@ def check(station: Path, *, set_: Set = []) -> None:  # noqa: B006
     from shorewatch.check import summary
     from shorewatch.compiled import load_compiled
 
-    Console().print(summary(load_compiled(station, _overrides(set_))))
+    Console(markup=False, emoji=False).print(summary(load_compiled(station, _overrides(set_))))
 
 
 @app.command
@@ -332,7 +332,7 @@ def show(file: Path, *, board: str | None = None, set_: Set = []) -> None:  # no
     from shorewatch.planfile import parse
     from shorewatch.show import plan_text
 
-    console = Console()
+    console = Console(markup=False, emoji=False)
     if file.suffix == ".toml":
         for compiled in _plans(file, board, set_).values():
             names = [device.id for device in compiled.station.of_board(compiled.board_id)]

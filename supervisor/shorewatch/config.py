@@ -28,21 +28,14 @@ from shorewatch.assets import asset_folder
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.point import Id, Point
 from shorewatch.profile import Profile, load_profiles
-from shorewatch.toml import Key, Table, TomlFile, load_toml, read_toml
+from shorewatch.toml import Key, Table, TomlFile, load_toml, printable, read_toml
 
-
-def _is_printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must not contain control characters")
-    return text
-
-
-Text = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(_is_printable)]
+Text = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(printable)]
 # The contacts of board `beach` are the device `beach-contacts`; how often their states are due.
 CONTACTS = "-contacts"
 CONTACTS_PERIOD_S = 1.0
 _CONTACTS_BOARD_MAX = 40 - len(CONTACTS)
-FilePath = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_is_printable)]
+FilePath = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(printable)]
 
 
 Baud = Literal[1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200]
@@ -255,7 +248,8 @@ class UplinkConfig(Table):
     @classmethod
     def _is_broker(cls, url: str) -> str:
         parts = urlsplit(url)
-        if parts.scheme != "mqtt" or not parts.hostname or parts.path not in ("", "/"):
+        is_address = parts.path in ("", "/") and not parts.query and not parts.fragment
+        if parts.scheme != "mqtt" or not parts.hostname or not is_address:
             raise ValueError("must look like mqtt://host:1883")
         if parts.username or parts.password:
             raise ValueError(
@@ -302,7 +296,7 @@ class AlarmConfig(Table):
 
     id: Id
     text: Text
-    action: Annotated[str, Field(min_length=1, max_length=400), AfterValidator(_is_printable)]
+    action: Annotated[str, Field(min_length=1, max_length=400), AfterValidator(printable)]
     priority: Literal["critical", "major", "minor", "warning"]
     event_type: Literal[
         "communications", "quality-of-service", "processing-error", "equipment", "environmental"

@@ -10,8 +10,8 @@ A Unix socket, `control.sock` in the state directory, for its owner alone. One l
 
 Nothing that can be asked reaches a board.
 
-Limits: requests of 8 kB, the next within 10 s unless a port is lent, answered within 60 s, answers
-taken within 10 s; 16 answered at once, 64 connections.
+Limits: requests of 8 kB whose values are lines of text and numbers, the next within 10 s unless a
+port is lent, answered within 60 s, answers taken within 10 s; 16 answered at once, 64 connections.
 """
 
 import asyncio
@@ -30,8 +30,10 @@ DEFAULT_STATE = Path("/var/lib/shorewatch")
 NAME = "control.sock"
 REQUEST_BYTES_MAX = 8_000
 REPLY_BYTES_MAX = 4_000_000
+NUMBER_MAX = 1e15
 TIMEOUT_S = 10.0
 ANSWER_S_MAX = 60.0
+HANG_UP_S = 1.0
 CLIENTS_MAX = 16
 CONNECTIONS_MAX = 64
 
@@ -63,6 +65,9 @@ class Caller:
         if not self._writer.is_closing():
             self._writer.write(_line({"ok": False, "error": why}))
             self._writer.close()
+            # Closing waits until all was read, and who does not read would never be gone.
+            abort = self._writer.transport.abort
+            asyncio.get_running_loop().call_later(HANG_UP_S, abort)
 
 
 Answer = Callable[[Request, Caller], Awaitable[Reply | AsyncGenerator[Reply, None]]]
@@ -82,7 +87,7 @@ async def serving(state_dir: Path, answer: Answer) -> AsyncIterator[None]:
         listener = _socket(state_dir, socket.socket.bind)
         (state_dir / NAME).chmod(0o600)
         listening = await asyncio.start_unix_server(
-            server.talk, sock=listener, limit=REQUEST_BYTES_MAX
+            server.accept, sock=listener, limit=REQUEST_BYTES_MAX
         )
     except OSError as error:
         _log.error("no control socket: %s: %s", state_dir / NAME, error)
@@ -105,15 +110,20 @@ class _Server:
         self._clients = asyncio.Semaphore(CLIENTS_MAX)
         self._talks: set[asyncio.Task[None]] = set()
 
-    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection from its beginning to its end."""
-        task = asyncio.current_task()
-        assert task is not None, "asyncio makes a task of each connection"
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Talk to who has connected, in a task of ours: asyncio logs the end of its own."""
         caller = Caller(writer)
         if len(self._talks) >= CONNECTIONS_MAX:
             caller.hang_up(f"{CONNECTIONS_MAX} connections are open already; close one of them")
             return
-        self._talks.add(task)
+        talk = asyncio.create_task(self._talk(reader, writer, caller))
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
+
+    async def _talk(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller
+    ) -> None:
+        """One connection from its beginning to its end."""
         try:
             await self._serve(reader, writer, caller)
         except (OSError, ValueError, TimeoutError):
@@ -123,7 +133,6 @@ class _Server:
             writer.close()
             if caller.release is not None:
                 await caller.release()
-            self._talks.discard(task)
 
     async def close(self) -> None:
         """End every connection."""
@@ -152,10 +161,7 @@ class _Server:
 
     async def _reply(self, line: bytes, caller: Caller) -> Reply | AsyncGenerator[Reply, None]:
         try:
-            request = json.loads(line)
-            if not isinstance(request, dict):
-                raise ValueError("a request is one line with a JSON object")
-            reply = await self._answer(request, caller)
+            reply = await self._answer(_parse_request(line), caller)
         except ValueError as error:
             return {"ok": False, "error": str(error)}
         return reply if isinstance(reply, AsyncGenerator) else {"ok": True, **reply}
@@ -255,6 +261,29 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
     writer.write(_line(reply))
     async with asyncio.timeout(TIMEOUT_S):
         await writer.drain()
+
+
+def _parse_request(line: bytes) -> Request:
+    """A request whose values are lines of text and numbers; raises ValueError for anything else.
+
+    What is refused here reaches no log, no record and no alarm's state.
+    """
+    try:
+        request = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("a request is one JSON object, not a nest of them") from error
+    if not isinstance(request, dict):
+        raise ValueError("a request is one line with a JSON object")
+    for key, value in request.items():
+        if isinstance(value, str):
+            is_sound = value.isprintable()
+        else:
+            is_number = isinstance(value, (int, float))
+            is_sound = value is None or (is_number and abs(value) <= NUMBER_MAX)
+        if not is_sound:
+            rule = f"one line of text without control characters, or a number to {NUMBER_MAX:.0e}"
+            raise ValueError(f"`{key}` must be {rule}")
+    return request
 
 
 def _line(body: Mapping[str, object]) -> bytes:

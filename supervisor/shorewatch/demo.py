@@ -198,7 +198,7 @@ async def run_demo(options: Options) -> bool:
     find_vm()
     find_broker()
     _need_free_ports(options)
-    console = Console()
+    console = Console(markup=False, emoji=False)
     is_live = console.is_terminal and not console.is_dumb_terminal and not options.headless
     say = Say()
     with _folder(options.keep) as folder:

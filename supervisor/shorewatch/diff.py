@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shorewatch.compiled import Compiled
-from shorewatch.config import Device, Station
+from shorewatch.config import Device, DirectConfig, Station
 
 RELOADED = frozenset({"board", "bus", "input", "direct", "device", "point", "alarm", "uplink"})
 _RELOADED_KEYS = {"station": frozenset({"name", "cable_name"})}
@@ -135,10 +135,10 @@ def kept_points(old: Station, new: Station) -> dict[str, frozenset[str]]:
     return {
         device_id: frozenset(
             name
-            for name, point in device.points.items()
+            for name in device.points
             if (was := old.devices.get(device_id)) is not None
             and _place(was) == _place(device)
-            and was.points.get(name) == point
+            and _meaning(was, name) == _meaning(device, name)
         )
         for device_id, device in new.devices.items()
     }
@@ -199,8 +199,25 @@ def _own(noun: str, entry: Fields) -> dict[str, object]:
 
 
 def _place(device: Device) -> Sequence[object]:
-    """Where and as what a device is read: with another place it is another device."""
-    return *device.place.values(), device.unit_id, device.profile.id
+    """Where and as what a device is read: with another place it is another device.
+
+    A board's id and a direct line's are only names: its unique id or address says which it is.
+    """
+    line, board = device.line, device.board
+    what = line.where if isinstance(line, DirectConfig) else board and board.unique_id
+    return *device.place.values(), what, device.unit_id, device.profile.id
+
+
+def _meaning(device: Device, name: str) -> Sequence[object]:
+    """A point of a device, and what else it comes from; empty if there is none.
+
+    That is the points that hold its scale and quality, and of a contact the board's input.
+    """
+    if (point := device.points.get(name)) is None:
+        return ()
+    partners = (device.points[partner] for _, partner in point.partners)
+    inputs = device.board.input if device.line is None and device.board is not None else []
+    return point, *partners, *(contact.input for contact in inputs if contact.id == name)
 
 
 def _crc(compiled: Compiled, board_id: str) -> int | None:

@@ -60,7 +60,7 @@ class Gateway:
         self._state_dir = state_dir
         self._tasks = tasks
         self._running: dict[str, asyncio.Task[None]] = {}
-        # By board, why its port is not ours.
+        # By port, why it is not ours: a board may be renamed or moved meanwhile.
         self._lent: dict[str, str] = {}
         # Held by whoever starts and stops parts: one change at a time.
         self._changing = asyncio.Lock()
@@ -104,24 +104,28 @@ class Gateway:
         async with self._changing:
             await self._apply(compiled)
 
-    async def lend(self, board_id: str, why: str) -> BoardLink:
+    async def lend(self, board_id: str, port: str, why: str) -> BoardLink:
         """Close a board's port and leave it alone: its points are bad (maintenance).
 
-        Raises ValueError if the board has gone meanwhile.
+        Raises ValueError if the board has gone meanwhile, or is at another port.
         """
         async with self._changing:
-            if board_id not in self.links:
-                raise ValueError(f"the station has no board {board_id!r} any more")
-            self._lent[board_id] = why
+            link = self.links.get(board_id)
+            if link is None or link.port != port:
+                raise ValueError(f"the station has no board {board_id!r} at {port} any more")
+            self._lent[port] = why
             await self._stop(f"link {board_id}")
-            await self.links[board_id].set_aside(why)
-            return self.links[board_id]
+            await link.set_aside(why)
+            return link
 
-    async def take_back(self, board_id: str) -> None:
-        """Open a lent port again; of a board that is no more there is nothing to open."""
+    async def take_back(self, port: str) -> None:
+        """Open a lent port again for the board that is there; for none there is nothing to open."""
         async with self._changing:
-            if self._lent.pop(board_id, None) is not None and board_id in self.links:
-                self._start_link(board_id)
+            if self._lent.pop(port, None) is None:
+                return
+            for board_id, link in self.links.items():
+                if link.port == port:
+                    self._start_link(board_id)
 
     def look(self) -> Snapshot:
         """Everything a person wants to see."""
@@ -226,8 +230,9 @@ class Gateway:
 
     async def _begin(self, board_id: str) -> None:
         """Start a new link, unless its port is lent."""
-        if board_id in self._lent:
-            await self.links[board_id].set_aside(self._lent[board_id])
+        link = self.links[board_id]
+        if link.port in self._lent:
+            await link.set_aside(self._lent[link.port])
         else:
             self._start_link(board_id)
 

@@ -43,7 +43,8 @@ class Image:
                 name: values[device.id][name] if name in stays else NEVER for name in device.points
             }
             spans_s = {p.id: p.unchanged_s_max for p in device.points.values() if p.unchanged_s_max}
-            is_same = stays and heartbeats[device.id].spans_s == spans_s
+            is_same = bool(stays) and stays >= spans_s.keys()
+            is_same = is_same and heartbeats[device.id].spans_s == spans_s
             self._heartbeats[device.id] = heartbeats[device.id] if is_same else Heartbeats(spans_s)
             if stays != device.points.keys():
                 self._tell(device.id, self._values[device.id])

@@ -13,14 +13,14 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Annotated, Literal, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from shorewatch import conversion
 from shorewatch.conversion import Converter, Doubt, Found, Scaling, decimal, to_float
 from shorewatch.model import Quality, Reason, Scalar
 from shorewatch.registers import Kind, Order, Raw, bounds, count_of, pack, unpack
 from shorewatch.tie import QualityBy, ScaleBy
-from shorewatch.toml import Table
+from shorewatch.toml import Table, printable
 
 FUNCTIONS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 AGE_S_MAX = 86_400.0
@@ -51,11 +51,13 @@ def _labels(given: object) -> object:
     return _plain(given, r"0|[1-9][0-9]{0,9}", "label")
 
 
+# What a profile says to people: of a code or as a unit, and as a name.
+Words = Annotated[str, Field(max_length=80), AfterValidator(printable)]
+Name = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(printable)]
 Codes = Annotated[
-    dict[str, str], BeforeValidator(_codes, json_schema_input_type=list[int] | dict[str, str])
+    dict[str, Words], BeforeValidator(_codes, json_schema_input_type=list[int] | dict[str, str])
 ]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-Name = Annotated[str, Field(min_length=1)]
 TableName = Literal["coil", "discrete", "holding", "input"]
 Beside = Mapping[str, Found]
 
@@ -82,13 +84,13 @@ class Point(Table):
     rated_raw: Annotated[int, Field(ge=1)] | None = None
     scale_by: ScaleBy | None = None
     quality_by: QualityBy | None = None
-    unit: str = ""
+    unit: Words = ""
     digits: Annotated[int, Field(ge=0, le=9)] = 0
     range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     # Raw numbers that are no measurement, with what they say; bad (sentinel), bad (out-of-range).
     sentinels: Codes = {}
     out_of_range: Codes = {}
-    labels: Annotated[dict[str, str], BeforeValidator(_labels)] = {}
+    labels: Annotated[dict[str, Words], BeforeValidator(_labels)] = {}
     period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
     age_s_max: Annotated[float, Field(gt=0, le=AGE_S_MAX)] | None = None
     # A heartbeat: standing still for longer than this, every point of the device is bad (frozen).

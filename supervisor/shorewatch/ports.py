@@ -28,6 +28,7 @@ class Ports:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        # By port: under whatever name its board goes, it is lent once.
         self._loans: dict[str, _Loan] = {}
 
     async def borrow(self, request: Request, caller: Caller) -> dict[str, object]:
@@ -37,17 +38,18 @@ class Ports:
         """
         board_id, seconds = self._board(request), _seconds(request)
         until = utc_now() + timedelta(seconds=seconds)
-        loan = _Loan(board_id, _text(request, "by"), _text(request, "reason"), until, caller)
+        port = self._gateway.links[board_id].port
+        loan = _Loan(board_id, port, _text(request, "by"), _text(request, "reason"), until, caller)
         if caller.release is not None:
             raise ValueError("this connection has borrowed a port already: open another one")
-        if board_id in self._loans:
-            text = f"the port of board {board_id} is {self._loans[board_id]}; ask them, or wait"
+        if port in self._loans:
+            text = f"the port of board {board_id} is {self._loans[port]}; ask them, or wait"
             raise ValueError(text)
-        self._loans[board_id] = loan
+        self._loans[port] = loan
         loan.deadline = asyncio.get_running_loop().call_later(seconds, loan.expire)
         caller.release = lambda: self._release(loan)
         try:
-            link = await self._gateway.lend(board_id, f"the port is {loan}")
+            link = await self._gateway.lend(board_id, port, f"the port is {loan}")
         except ValueError:
             self._forget(loan)
             raise
@@ -81,14 +83,14 @@ class Ports:
         return {"board": board_id}
 
     async def _release(self, loan: "_Loan") -> None:
-        await self._gateway.take_back(loan.board_id)
+        await self._gateway.take_back(loan.port)
         self._forget(loan)
         await self._record(loan, "port taken back", loan.end)
 
     def _forget(self, loan: "_Loan") -> None:
         loan.caller.release = None
         loan.deadline.cancel()
-        del self._loans[loan.board_id]
+        del self._loans[loan.port]
 
     async def _record(self, loan: "_Loan", what: str, why: str) -> None:
         _log.info("board %s: %s (%s): %s", loan.board_id, what, loan.by, why)
@@ -108,6 +110,7 @@ class _Loan:
     """One port lent to one connection; the end of that connection is the end of the loan."""
 
     board_id: str
+    port: str
     by: str
     reason: str
     until: datetime

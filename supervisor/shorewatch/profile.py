@@ -15,13 +15,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from shorewatch import rules
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.point import ENUMS, REGISTERS_MAX, Codes, Id, Name, Point, TableName
 from shorewatch.registers import ADDRESSES
-from shorewatch.toml import Key, Table, TomlFile, read_toml
+from shorewatch.toml import Key, Table, TomlFile, printable, read_toml
 
 Integer = Literal["u16", "s16", "u32", "s32", "u64", "s64", "bits", "bits32", "enum", "enum32"]
 
@@ -57,7 +57,7 @@ class Profile(Table):
 
     id: Id
     name: Name
-    source: Name
+    source: Annotated[str, Field(min_length=1, max_length=400), AfterValidator(printable)]
     synthetic: bool = False
     # How the device answers: at most this many registers (bits: 16 times as many) a request ...
     registers_max: Annotated[int, Field(ge=1, le=REGISTERS_MAX)] = REGISTERS_MAX

@@ -54,7 +54,7 @@ def check(file: Path, /) -> None:
     from shorewatch.profile import check_profile
     from shorewatch.profilecheck import summary
 
-    Console(highlight=False).print(summary(check_profile(file)))
+    Console(highlight=False, markup=False, emoji=False).print(summary(check_profile(file)))
 
 
 @profile.command(name="try")
@@ -109,7 +109,7 @@ def try_(
         _write(as_json, {"verdict": "unreachable", "error": str(error)})
         print(f"shorewatch: {error}", file=sys.stderr)
         sys.exit(EXIT_UNREACHABLE)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     _show(console, tried)
     _write(as_json, _as_json(tried))
     code, told = _VERDICTS[tried.verdict]

@@ -6,10 +6,11 @@ nothing, and neither does one that differs where only a restart can follow (diff
 both are logged, recorded, and shown on the page until a file is taken. What was applied is one
 record as well.
 
-Limits: 16 may wait; a record lists at most 50 lines.
+Limits: 16 may wait; a record lists at most 50 lines, of 1000 characters each and 40 kB together.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ from shorewatch.model import to_text, utc_now
 
 WAITING_MAX = 16
 LINES_MAX = 50
+LINE_MAX = 1000
+LINES_BYTES_MAX = 40_000
 
 _log = logging.getLogger("shorewatch.reload")
 
@@ -112,14 +115,27 @@ class Reloader:
                 f"{gateway.station.config_hash} since {gateway.config_since:%Y-%m-%d %H:%M:%S} UTC"
             ),
             "at": to_text(at),
-            "problems": lines[:LINES_MAX],
+            "problems": _some(lines),
             "count": len(lines),
         }
         await self._record({"what": "reload refused", "by": by}, lines)
 
     async def _record(self, body: Mapping[str, object], lines: Sequence[str]) -> None:
-        more = {"lines": list(lines[:LINES_MAX]), "count": len(lines)}
+        more = {"lines": _some(lines), "count": len(lines)}
         await self._gateway.outbox.put("event", utc_now(), {"source": "gateway", **body, **more})
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    """As many of the lines as a record has room for, each as far as `LINE_MAX`."""
+    found: list[str] = []
+    room_bytes = LINES_BYTES_MAX
+    for line in lines[:LINES_MAX]:
+        text = line if len(line) <= LINE_MAX else line[: LINE_MAX - 1] + "…"
+        room_bytes -= len(json.dumps(text))
+        if room_bytes < 0:
+            break
+        found.append(text)
+    return found
 
 
 def _restarts(diff: Diff, compiled: Compiled) -> list[Problem]:

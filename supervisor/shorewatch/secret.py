@@ -11,6 +11,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from shorewatch.disk import open_at_once
 from shorewatch.errors import SecretError
 
 SIZE_BYTES_MAX = 4096
@@ -23,7 +24,7 @@ def read_secret(
     assert (file is None) != (credential is None), "a secret has one place"
     path = Path(file) if file is not None else _credential(str(credential), environ)
     try:
-        with path.open("rb") as stream:
+        with open(path, "rb", opener=open_at_once) as stream:
             mode = os.fstat(stream.fileno()).st_mode
             data = stream.read(SIZE_BYTES_MAX + 1) if stat.S_ISREG(mode) else b""
     except OSError as error:

@@ -7,7 +7,9 @@ to those of the shape. tomllib keeps no positions, so `locate` finds lines by sc
 """
 
 import difflib
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,18 +19,21 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from shorewatch.disk import open_at_once
 from shorewatch.errors import ConfigError, Problem
 
 Key = tuple[str | int, ...]
 _HEADER = re.compile(r"^\s*(\[\[|\[)\s*([^\]]+?)\s*\]")
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z0-9_\-.\"']+)\s*=")
 _FILE_SIZE_MAX = 8_000_000
-_SECRET = re.compile("passw|secret|token|passphrase|private", re.IGNORECASE)
+_SECRET = re.compile("pass|pwd|secret|token|private", re.IGNORECASE)
 _NO_SECRETS = (
     "no secret stands in this file: put it into a file that only its owner can read, and name that "
     "(password_file), or a systemd credential (password_credential)"
 )
-_LOGIN = re.compile("://[^/@]*@")
+# A password may have any character of a url in it, and may stand behind the address too.
+_LOGIN = re.compile("://.*@")
+_QUERY = re.compile("(://[^?#]*[?#]).*")
 
 
 class Table(BaseModel):
@@ -38,6 +43,13 @@ class Table(BaseModel):
 
 
 T = TypeVar("T", bound=Table)
+
+
+def printable(text: str) -> str:
+    """`text`, which is shown to people as it is; raises ValueError for what steers a terminal."""
+    if not text.isprintable():
+        raise ValueError("must not contain control characters")
+    return text
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ def read_toml(path: Path, overrides: Sequence[tuple[str, Any]] = ()) -> TomlFile
     text = _read(path)
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, or a number of more digits than int() takes
         found = re.search(r"line (\d+)", str(error))
         line = int(found.group(1)) if found else None
         rule = f"is not TOML: {str(error).split(' (at')[0]}"
@@ -141,7 +153,10 @@ def locate(lines: Sequence[str], key: Key) -> int | None:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                rule = "is no regular file (a pipe or a device): put the file itself there"
+                raise ConfigError([Problem(str(path), None, "file", None, rule)])
             data = file.read(_FILE_SIZE_MAX + 1)
         if len(data) > _FILE_SIZE_MAX:
             rule = f"is larger than {_FILE_SIZE_MAX:,} bytes"
@@ -181,7 +196,7 @@ def _index(node: Sequence[Any], part: str, key: str) -> int:
 def _short(value: Any) -> str | None:
     if isinstance(value, (dict, list, BaseModel)):
         return None
-    text = _LOGIN.sub("://...@", repr(value))
+    text = _QUERY.sub(r"\1...", _LOGIN.sub("://...@", repr(value)))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

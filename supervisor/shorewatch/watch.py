@@ -44,7 +44,7 @@ async def run_watch(url: str, acknowledge: str | None, seconds: float | None) ->
         loop.add_signal_handler(signum, stop.set)
     following = asyncio.create_task(follow(url, follower, acknowledge=acknowledge))
     end_s = None if seconds is None else time.monotonic() + seconds
-    console = Console()
+    console = Console(markup=False, emoji=False)
     is_live = console.is_terminal and not console.is_dumb_terminal
     show = _live(console, follower, url) if is_live else _lines(console, follower, url)
     try:
