@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from shorewatch.model import Quality, Reason, Value, from_text
 from shorewatch.trend import GOOD, NOT_RECORDED, Span, to_state
 
 START_AT = datetime(2026, 11, 22, 16, 0, 30, tzinfo=UTC)
+SHIPPED = Path(str(resources.files("shorewatch"))) / "profiles"
 BAD = Value(Quality.BAD, Reason.DEVICE_TIMEOUT)
 POINT = ("room", "temperature")
 
@@ -332,6 +334,24 @@ async def test_a_short_disk_is_given_the_histories_room(station, tmp_path) -> No
         after = [s for s in await bench.spans(0, 7200) if s.known_ms]
         assert bench.history.health is None
     assert before and not after
+
+
+async def test_numbers_of_another_unit_are_another_past(write, station_text, tmp_path) -> None:
+    """A reload that changes a unit leaves the old numbers behind; changed back, they are there."""
+    file = write("s.toml", station_text)
+    station = load_station(file)
+    profile = station.devices["room"].profile.id
+    text = (SHIPPED / f"{profile}.toml").read_text()
+    write("profiles/own.toml", text.replace(f'"{profile}"', '"own"').replace("degC", "degF"))
+    file.write_text(station_text.replace(f'profile = "{profile}"', 'profile = "own"'))
+    fahrenheit = load_station(file)
+    async with opened(station, tmp_path) as bench:
+        await bench.run(10, 21.0)
+        bench.history.adopt(fahrenheit)
+        await bench.run(10, 70.0)
+        assert {s.last for s in await bench.spans() if s.last is not None} == {70.0}
+        bench.history.adopt(station)
+        assert {s.last for s in await bench.spans() if s.last is not None} == {21.0}
 
 
 async def test_what_was_switched_off_says_so(write, station_text, tmp_path) -> None:

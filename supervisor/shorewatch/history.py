@@ -38,6 +38,7 @@ from shorewatch.disk import free_bytes
 from shorewatch.errors import HistoryError
 from shorewatch.image import Image
 from shorewatch.model import Value, from_text, to_json, to_text, utc_now
+from shorewatch.point import Point
 from shorewatch.recorder import Recorder
 from shorewatch.trend import HOUR_MS, MINUTE_MS, Span, thinned, to_words
 
@@ -146,7 +147,7 @@ class History:
             for point in device.points.values()
             if point.record
         ]
-        names = {(device, point.id): f"{device}.{point.id}" for device, point in points}
+        names = {(device, point.id): _series_name(device, point) for device, point in points}
         self._series = {names[device, point.id]: point.is_numeric for device, point in points}
         self._is_registered = False
         self._recorder.adopt(names, self._world.clock())
@@ -194,11 +195,13 @@ class History:
         Minutes are not cut at the edges. Raises HistoryError if there is no such point, or the
         file cannot be read.
         """
-        name = f"{device}.{point}"
+        found = self._station.devices.get(device)
+        known = None if found is None else found.points.get(point)
         if not self._config.record:
             raise HistoryError("the history is switched off: [history] record in the station file")
-        if name not in self._series:
+        if known is None or not known.record:
             raise HistoryError(self._unknown(device, point))
+        name = _series_name(device, known)
         if not 2 <= points_max <= POINTS_MAX:
             raise HistoryError(f"{points_max} points: ask for 2 to {POINTS_MAX}")
         if self._reader is None or self._session is None:
@@ -450,6 +453,11 @@ def _delete(path: Path) -> None:
     for end in ("-wal", "-shm", ""):
         with suppress(OSError):
             path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _series_name(device: str, point: Point) -> str:
+    """What a point's past is kept under: numbers of another unit are another past."""
+    return f"{device}.{point.id} {point.unit}".rstrip()
 
 
 def _to_ms(at: datetime) -> int:

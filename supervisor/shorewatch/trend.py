@@ -28,7 +28,7 @@ _REASONS: Final = {
     Reason.NEVER_READ: 1, Reason.STALE: 2, Reason.LINK_DOWN: 3, Reason.DEVICE_TIMEOUT: 4,
     Reason.DEVICE_GARBLED: 5, Reason.DEVICE_EXCEPTION: 6, Reason.SENTINEL: 7,
     Reason.OUT_OF_RANGE: 8, Reason.FROZEN: 9, Reason.UNKNOWN_CODE: 10, Reason.CONFIG: 11,
-    Reason.MAINTENANCE: 12, Reason.CLOCK: 13, Reason.DEVICE_DOUBT: 14,
+    Reason.MAINTENANCE: 12, Reason.CLOCK: 13, Reason.DEVICE_DOUBT: 14, Reason.UNSETTLED: 15,
 }  # fmt: skip
 _REASON_BITS: Final = 6
 _OTHER_REASON: Final = 62
