@@ -23,7 +23,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Final
 
 from shorewatch.errors import HistoryError
 from shorewatch.pack import (
@@ -43,14 +42,6 @@ from shorewatch.trend import (
     gap,
     to_spans,
 )
-
-# With SQL and keys that are right, an error in them is damage to the schema or to an index.
-DAMAGED: Final = frozenset(
-    {
-        sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_CONSTRAINT,
-    }
-)  # fmt: skip
 
 _VERSION = 1
 _APPLICATION = 0x53576869

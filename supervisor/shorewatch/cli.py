@@ -620,7 +620,9 @@ def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):  # a full disk ends no gateway
+        # A full or read-only disk ends no gateway.
+        is_usable = error.errno == errno.EROFS and folder.is_dir()
+        if not is_usable and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             text = f"state directory {folder}: {error.strerror}; choose another with --state-dir"
             raise UsageError(text) from error
     return folder

@@ -8,7 +8,7 @@
     │   └── MaintenanceError   the board is at its prompt: nothing may be sent to it
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
     ├── SecretError            a secret cannot be had (mqtt/uplink.py shows it and retries)
-    ├── OutboxError            the outbox cannot be opened: newer schema, not a database
+    ├── OutboxError            the outbox is another process's, or came back as another journal
     ├── HistoryError           the history cannot be used, or cannot answer (history.py degrades)
     ├── UsageError             an argument of the command line makes no sense: exit code 64
     ├── ControlError           a running station refuses what it was asked (control.py)

@@ -29,11 +29,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from shorewatch.archive import DAMAGED, Archive, Live, Reader
+from shorewatch.archive import Archive, Live, Reader
 from shorewatch.clock import CLOCK_AT_MIN
 from shorewatch.config import Station
 from shorewatch.control import Caller, Reply, Request
-from shorewatch.database import explained
+from shorewatch.database import (
+    DAMAGED,
+    asides,
+    delete,
+    explained,
+    move_aside,
+    primary_code,
+    run_in,
+)
 from shorewatch.disk import free_bytes
 from shorewatch.errors import HistoryError
 from shorewatch.image import Image
@@ -49,8 +57,6 @@ STEP_MS: Final = 1000
 TAIL_CHANGES_MAX: Final = 100_000
 RETRY_S: Final = 30.0
 POINTS_MAX: Final = 5000
-ASIDE_MAX: Final = 2
-_ASIDE = ".aside-"
 _FREE_STEP_BYTES = 1_000_000
 _FREE_STEPS_MAX = 500
 
@@ -214,10 +220,10 @@ class History:
         is_coarse = to_ms - from_ms >= 2 * MINUTE_MS * points_max
         read = partial(self._reader.read, name, from_ms, to_ms, live, is_coarse=is_coarse)
         try:
-            spans = await _run_in(self._reading, read)
+            spans = await run_in(self._reading, read)
         except sqlite3.Error as error:
             raise HistoryError(explained("history", self._path, error)) from error
-        return await _run_in(self._reading, partial(thinned, spans, points_max))
+        return await run_in(self._reading, partial(thinned, spans, points_max))
 
     async def answer(self, request: Request, caller: Caller | None = None) -> Reply:
         """What people ask: {"do": "history", "point": "pfe.line_current", "from", "to", "points"}.
@@ -337,21 +343,19 @@ class History:
 
     async def _give_back(self) -> bool:
         """Delete the least useful of what is left; False if there is nothing more."""
-        asides = self._asides()
-        if asides:
-            _delete(asides[0])
-            return True
+        if old := asides(self._path):
+            return delete(old[0])
         if self._archive is None:
             return False
         if not await self._tried(partial(self._archive.shrink, _FREE_STEP_BYTES)):
             await self._shut()
-            _delete(self._path)
+            delete(self._path)
         return True
 
     async def _tried(self, work: Callable[[], _T]) -> _T | None:
         """What `work` gives in the writer's thread; None if the disk failed: `health` tells."""
         try:
-            return await _run_in(self._writing, work)
+            return await run_in(self._writing, work)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.ProgrammingError):
                 raise
@@ -361,10 +365,10 @@ class History:
     async def _suffer(self, error: sqlite3.DatabaseError) -> None:
         """Do what helps against a disk's error: a new file, less of the old one, or patience."""
         self._say(explained("history", self._path, error))
-        code = _code(error)
+        code = primary_code(error)
         if code == sqlite3.SQLITE_FULL and self._archive is not None:
             try:
-                await _run_in(
+                await run_in(
                     self._writing, partial(self._archive.shrink, self._size_bytes_max // 50)
                 )
             except sqlite3.DatabaseError:
@@ -380,19 +384,19 @@ class History:
         for _ in range(2):
             try:
                 if self._damage is not None:
-                    await _run_in(self._writing, partial(self._move_aside, self._damage))
+                    await run_in(self._writing, partial(self._move_aside, self._damage))
                     self._damage = None
                 make = partial(Archive, self._path, self._size_bytes_max)
-                self._archive = await _run_in(self._writing, make)
-                self._reader = await _run_in(self._reading, partial(Reader, self._path))
+                self._archive = await run_in(self._writing, make)
+                self._reader = await run_in(self._reading, partial(Reader, self._path))
                 return
             except HistoryError as error:
                 self._damage = f"{error}."
             except sqlite3.DatabaseError as error:
                 self._say(explained("history", self._path, error))
-                if _code(error) == sqlite3.SQLITE_FULL:
+                if primary_code(error) == sqlite3.SQLITE_FULL:
                     self._delete_itself()
-                if _code(error) not in DAMAGED:
+                if primary_code(error) not in DAMAGED:
                     return
                 self._damage = self._trouble
             except OSError as error:
@@ -402,57 +406,27 @@ class History:
 
     async def _shut(self) -> None:
         if self._reader is not None:
-            await _run_in(self._reading, self._reader.close)
+            await run_in(self._reading, self._reader.close)
         if self._archive is not None:
-            await _run_in(self._writing, self._archive.close)
+            await run_in(self._writing, self._archive.close)
         self._archive = self._reader = self._session = None
         self._is_registered = False
         self._recorder.forget_file()
 
     def _move_aside(self, why: str) -> None:
-        stamp = self._world.wall().strftime("%Y%m%dT%H%M%S")
-        aside = self._path.with_name(f"{self._path.name}{_ASIDE}{stamp}")
-        for end in ("-wal", "-shm", ""):
-            with suppress(FileNotFoundError):
-                self._path.with_name(self._path.name + end).rename(f"{aside}{end}")
-        for old in self._asides()[:-ASIDE_MAX]:
-            _delete(old)
+        aside = move_aside(self._path, self._world.wall())
         self._notice = f"{why} It was moved to {aside.name}, and a new one began."
         _log.error("%s", self._notice)
 
     def _delete_itself(self) -> None:
-        _delete(self._path)
+        delete(self._path)
         self._notice = f"The history {self._path} was deleted: the disk was full. It began anew."
         _log.error("%s", self._notice)
-
-    def _asides(self) -> list[Path]:
-        """Files moved aside, the oldest first."""
-        found = self._path.parent.glob(f"{self._path.name}{_ASIDE}*")
-        return sorted(path for path in found if not path.name.endswith(("-wal", "-shm")))
 
     def _say(self, text: str) -> None:
         if text != self._trouble:
             _log.error("%s", text)
         self._trouble = text
-
-
-async def _run_in(thread: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    """Run `work` in a thread; of a garbled file, sqlite3 cannot always decode its own complaint."""
-    try:
-        return await asyncio.get_running_loop().run_in_executor(thread, work)
-    except UnicodeDecodeError as error:
-        raise sqlite3.DatabaseError(f"text that is none: {error}") from error
-
-
-def _code(error: sqlite3.Error) -> int:
-    """The primary code; text that cannot be decoded has none, and is damage."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-
-
-def _delete(path: Path) -> None:
-    for end in ("-wal", "-shm", ""):
-        with suppress(OSError):
-            path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 def _series_name(device: str, point: Point) -> str:

@@ -18,11 +18,16 @@ in a `loss` record of the same transaction; a loss record that must go itself is
 A disk that is full or fails is no crash: `health` says so, the writer retries, records wait in
 memory. When that queue is full too, nobody waits for a disk: its oldest samples make room, and when
 it has none, what comes is dropped. Both are counted in loss records (with times, not numbers).
+
+The same holds at the start. A file that cannot be written is read, if it can be; else the outbox is
+empty until it can be used. One that is damaged is moved aside: the new one, another journal, says
+so in a loss record. One of a newer version or another program is left alone.
 """
 
 import asyncio
 import json
 import logging
+import os
 import secrets
 import sqlite3
 from collections import deque
@@ -35,7 +40,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from shorewatch.database import explained
+from shorewatch.database import DAMAGED, explained, move_aside, primary_code, run_in
 from shorewatch.errors import OutboxError
 from shorewatch.model import to_text, utc_now
 
@@ -104,7 +109,7 @@ class Outbox:
         self._committed = asyncio.Event()
         self._is_closing = False
         self._settled = 0
-        self._trouble: str | None = None
+        self._trouble: str | None = store.trouble
         self._read_trouble: str | None = None
         self.journal = store.journal
         self.kept: dict[str, Facts] = dict(store.kept)
@@ -116,13 +121,13 @@ class Outbox:
     async def opened(cls, path: Path, *, size_bytes_max: int) -> AsyncIterator["Outbox"]:
         """The outbox at `path`, made if absent; what is queued is flushed on leaving.
 
-        Raises OutboxError: not an outbox, written by a newer version, in use, damaged, unreadable.
+        Raises OutboxError if another process has it. Within the block, and on leaving it, it is
+        raised when the file can be used again but has another journal than was told: start anew.
         """
         assert size_bytes_max >= SIZE_BYTES_MIN, f"an outbox takes at least {SIZE_BYTES_MIN} bytes"
         thread = ThreadPoolExecutor(1, thread_name_prefix="outbox")
-        loop = asyncio.get_running_loop()
         try:
-            store = await loop.run_in_executor(thread, _Store, path, size_bytes_max)
+            store = await run_in(thread, partial(_Store, path, size_bytes_max))
             outbox = cls(store, thread)
             try:
                 yield outbox
@@ -214,12 +219,12 @@ class Outbox:
         Fewer come when they are large (`READ_BYTES_MAX`). A disk that cannot be read is waited for.
         """
         wait_s = RETRY_S_MIN
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                found = await loop.run_in_executor(self._thread, self._store.read, after, count)
+                found = await run_in(self._thread, partial(self._store.read, after, count))
             except sqlite3.DatabaseError as error:
                 self._read_trouble = self._store.explain(error)
+                self._wake.set()
             else:
                 self._read_trouble = None
                 return found
@@ -293,7 +298,7 @@ class Outbox:
         return any(dropped.count for dropped in self._dropped.values())
 
     async def _has_work(self) -> bool:
-        while not (self._queue or self._cursors_wanted or self._has_dropped):
+        while not (self._queue or self._cursors_wanted or self._has_dropped or self._store.trouble):
             if self._is_closing:
                 return False
             self._wake.clear()
@@ -336,6 +341,11 @@ class Outbox:
         self._first, self._last = done.first, done.last
         self._room.set()
         self._tell()
+        if done.journal != self.journal:
+            raise OutboxError(
+                "The outbox can be written again, and has another journal than was told: the"
+                " gateway ends, to be started anew with it."
+            )
 
     async def _written(self, work: "Callable[[], _Done]") -> "_Done":
         """Run `work` in the thread until the disk lets it; `health` tells meanwhile.
@@ -343,11 +353,10 @@ class Outbox:
         Only a write that succeeds ends that: a full disk can be read.
         """
         wait_s = RETRY_S_MIN
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                result = await loop.run_in_executor(self._thread, work)
-            except sqlite3.DatabaseError as error:
+                result = await run_in(self._thread, work)
+            except (sqlite3.DatabaseError, OutboxError) as error:
                 if isinstance(error, (sqlite3.ProgrammingError, sqlite3.IntegrityError)):
                     raise
                 self._trouble = self._store.explain(error)
@@ -373,7 +382,7 @@ class Outbox:
             if self._queue or self._has_dropped:
                 lost = len(self._queue) + sum(d.count for d in self._dropped.values())
                 _log.error("%d records could not be written and are lost: %s", lost, self._trouble)
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
+            await run_in(self._thread, self._store.close)
 
 
 class _Entry(NamedTuple):
@@ -397,6 +406,7 @@ class _Done(NamedTuple):
     """What a commit changed."""
 
     written: int
+    journal: str
     first: int
     last: int
 
@@ -448,36 +458,69 @@ class _Loss:
 
 
 class _Store:
-    """The database; every method runs in the outbox's thread."""
+    """The database; every method runs in the outbox's thread.
+
+    `trouble` says why the file cannot be written. While it does, a stand-in takes the file's place:
+    the file itself, read-only, or an empty one in memory. Each commit then tries the file again.
+    """
 
     def __init__(self, path: Path, size_bytes_max: int) -> None:
-        self._path = path
+        self._path, self._size_bytes_max = path, size_bytes_max
+        self._damage: str | None = None
+        self._moved: str | None = None
+        self.trouble: str | None = None
+        # The identity of a new file. Nothing may be told under it before a number is used.
+        self.journal, self.first, self.last = secrets.token_hex(16), 0, 0
+        self._db = sqlite3.connect(":memory:", isolation_level=None)
         try:
-            self._db = sqlite3.connect(path, timeout=2, isolation_level=None)
-        except sqlite3.Error as error:
-            raise OutboxError(self.explain(error)) from error
-        try:
-            self._open(size_bytes_max)
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise OutboxError(self.explain(error)) from error
-        except OutboxError:
-            self._db.close()
-            raise
+            self._attach()
+        except (sqlite3.DatabaseError, OutboxError) as error:
+            if isinstance(error, sqlite3.Error) and primary_code(error) == sqlite3.SQLITE_BUSY:
+                self._db.close()
+                raise OutboxError(self.explain(error)) from error
+            self.trouble = self.explain(error)
+            self._stand_in(error)
+            _log.error("%s", self.trouble)
 
-    def _open(self, size_bytes_max: int) -> None:
+    def _attach(self) -> None:
+        """Open the file for writing; one that is damaged is moved aside first, and a new one made.
+
+        Raises sqlite3.DatabaseError and OutboxError; what was open before is then open still.
+        """
+        try:
+            if self._damage is not None:
+                self._move_aside(self._damage)
+            self._connect()
+        except sqlite3.DatabaseError as error:
+            if primary_code(error) not in DAMAGED:
+                raise
+            self._move_aside(self.explain(error))
+            self._connect()
+
+    def _connect(self) -> None:
+        before = self._db
+        if os.path.exists(self._path) and not os.path.isfile(self._path):  # noqa: PTH110, PTH113
+            raise sqlite3.DatabaseError("it is no file")
+        try:
+            self._db = sqlite3.connect(self._path, timeout=2, isolation_level=None)
+            self._open()
+        except UnicodeDecodeError as error:
+            self._db.close()
+            self._db = before
+            raise sqlite3.DatabaseError(f"text that is none: {error}") from error
+        except (sqlite3.Error, OutboxError):
+            if self._db is not before:
+                self._db.close()
+            self._db = before
+            raise
+        before.close()
+
+    def _open(self) -> None:
         run = self._db.execute
         # One owner: a second process finds it locked. Also spares the shared-memory file.
         run("PRAGMA locking_mode = EXCLUSIVE")
-        version = self._number("PRAGMA user_version")
         is_new = self._number("SELECT count(*) FROM sqlite_schema") == 0
-        if not is_new and self._number("PRAGMA application_id") != _APPLICATION:
-            raise OutboxError(f"{self._path} is another program's database: name another file")
-        if version > _VERSION:
-            raise OutboxError(
-                f"{self._path} was written by a newer Shorewatch (schema {version}, this one knows"
-                f" {_VERSION}): run that version, or move the file away and lose what is in it"
-            )
+        version = _VERSION if is_new else self._version()
         if is_new:
             run("PRAGMA auto_vacuum = INCREMENTAL")
         run("PRAGMA journal_mode = WAL")
@@ -486,30 +529,100 @@ class _Store:
         self._page_bytes = self._number("PRAGMA page_size")
         wal_bytes = 2 * _WAL_PAGES * self._page_bytes
         run(f"PRAGMA journal_size_limit = {wal_bytes}")
-        self._pages_max = (size_bytes_max - wal_bytes) // self._page_bytes
+        self._pages_max = (self._size_bytes_max - wal_bytes) // self._page_bytes
         # The cap that SQLite itself holds; ours comes first, by the room one commit may need.
         run(f"PRAGMA max_page_count = {self._pages_max}")
         self._pages_high = self._pages_max - 2 * _COMMIT_BYTES_MAX // self._page_bytes
-        self._chunk_bytes = min(size_bytes_max // 20, 1_000_000)
-        run("BEGIN IMMEDIATE")
+        self._chunk_bytes = min(self._size_bytes_max // 20, 1_000_000)
         if is_new:
-            for statement in _SCHEMA.split(";"):
-                run(statement)
-            run("INSERT INTO journal VALUES (1, ?, 0)", (secrets.token_hex(16),))
-        else:
+            self._make()
+        elif version < _VERSION:  # else nothing is written: a full disk opens all the same
+            run("BEGIN IMMEDIATE")
             for old in range(version, _VERSION):
                 run(_MIGRATIONS[old])
             run(f"PRAGMA user_version = {_VERSION}")
+            run("COMMIT")
+        self._read_head()
+
+    def _version(self) -> int:
+        """The version of the open file; raises OutboxError if it is none that we may touch."""
+        if self._number("PRAGMA application_id") != _APPLICATION:
+            raise OutboxError(f"{self._path} is another program's database: name another file")
+        version = self._number("PRAGMA user_version")
+        if version > _VERSION:
+            raise OutboxError(
+                f"{self._path} was written by a newer Shorewatch (schema {version}, this one knows"
+                f" {_VERSION}): run that version, or move the file away and lose what is in it"
+            )
+        if version not in (*_MIGRATIONS, _VERSION):
+            raise sqlite3.DatabaseError(f"a schema {version} that never was")
+        return version
+
+    def _make(self) -> None:
+        """Make a new journal in an empty file, in one transaction."""
+        # What was told so far, as long as no number was.
+        self.journal = self.journal if self.last == 0 else secrets.token_hex(16)
+        run = self._db.execute
+        run("BEGIN IMMEDIATE")
+        for statement in _SCHEMA.split(";"):
+            run(statement)
+        run("INSERT INTO journal VALUES (1, ?, 0)", (self.journal,))
         run("COMMIT")
-        row = run("SELECT id, last FROM journal").fetchone() or (None, None)
-        if not isinstance(row[0], str) or not isinstance(row[1], int):
-            raise OutboxError(f"{self._path} is damaged (no identity): move it away")
-        self.journal, self.last = row[0], row[1]
-        self._cursors: dict[str, int] = dict(run("SELECT uplink, seq FROM cursor").fetchall())
-        self.kept = self._kept()
-        self.first = self._number("SELECT coalesce(min(seq), 0) FROM record")
-        if self._number("SELECT coalesce(max(seq), 0) FROM record") > self.last:
-            raise OutboxError(f"{self._path} is damaged (a number beyond the last): move it away")
+
+    def _read_head(self) -> None:
+        """Read what is known of the journal; raises sqlite3.DatabaseError if that cannot be."""
+        run = self._db.execute
+        journal, last = run("SELECT id, last FROM journal").fetchone() or (None, None)
+        if not isinstance(journal, str) or not isinstance(last, int):
+            raise sqlite3.DatabaseError("no identity")
+        if self._number("SELECT coalesce(max(seq), 0) FROM record") > last:
+            raise sqlite3.DatabaseError("a number beyond the last")
+        first = self._number("SELECT coalesce(min(seq), 0) FROM record")
+        # A cursor that a disk has garbled begins anew: what is sent twice has the same number.
+        cursors = {
+            uplink.decode(errors="replace"): seq
+            for uplink, seq in run("SELECT CAST(uplink AS BLOB), seq FROM cursor")
+            if isinstance(uplink, bytes) and isinstance(seq, int) and 0 <= seq <= last
+        }
+        self.kept: dict[str, Facts] = self._kept()
+        self._cursors, self.journal, self.first, self.last = cursors, journal, first, last
+
+    def _stand_in(self, trouble: Exception) -> None:
+        """Open the file for reading, or, if it is damaged or not ours, an empty one in memory."""
+        is_world = isinstance(trouble, sqlite3.Error) and primary_code(trouble) not in DAMAGED
+        if is_world and self._path.is_file():
+            before = self._db
+            # What a crash left in the write-ahead log is not seen: reading it needs a lock, and a
+            # lock needs a file that can be written.
+            uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+            try:
+                self._db = sqlite3.connect(uri, uri=True, isolation_level=None)
+                self._version()
+                self._read_head()
+            except (sqlite3.Error, UnicodeDecodeError, OutboxError):
+                self._db.close()
+                self._db = before
+            else:
+                before.close()
+                return
+        self._make()
+        self._read_head()
+
+    def _move_aside(self, why: str) -> None:
+        """Take the file away; raises OutboxError if that cannot be."""
+        try:
+            aside = move_aside(self._path, utc_now())
+        except OSError as error:
+            text = f"{why} It cannot be moved aside ({error.strerror}): move it away."
+            raise OutboxError(text) from error
+        self._damage = None
+        self._moved = f"{why} It was moved to {aside.name}, and what it had is not sent"
+        _log.error("%s", self._moved)
+
+    def _suffer(self, error: sqlite3.Error) -> None:
+        """What is found damaged at work is moved aside by the next commit."""
+        if primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self._damage = self.trouble = self.explain(error)
 
     def cursor(self, uplink: str) -> int:
         """The cursor as last committed (no I/O)."""
@@ -520,7 +633,7 @@ class _Store:
         found: dict[str, Facts] = {}
         rows = self._db.execute("SELECT CAST(name AS BLOB), CAST(facts AS BLOB) FROM kept")
         for name, text in rows:
-            with suppress(ValueError):
+            with suppress(ValueError, TypeError, RecursionError):
                 facts = json.loads(text)
                 if isinstance(facts, dict):
                     found[name.decode()] = facts
@@ -534,14 +647,18 @@ class _Store:
         uplinks: frozenset[str],
     ) -> _Done:
         """Number and write a batch, move cursors, evict if need be: all or nothing."""
+        if self.trouble is not None:
+            self._attach()
+            self.trouble = None
         run = self._db.execute
         last = self.last
+        # A cursor of another journal, that of a file that was moved aside, says nothing here.
+        cursors = {up: seq for up, seq in cursors.items() if self.cursor(up) < seq <= last}
         try:
             run("BEGIN IMMEDIATE")
             run_many = self._db.executemany
             run_many(
-                "INSERT INTO cursor VALUES (?, ?) ON CONFLICT DO UPDATE"
-                " SET seq = max(seq, excluded.seq)",
+                "INSERT INTO cursor VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq",
                 cursors.items(),
             )
             run_many(
@@ -551,6 +668,8 @@ class _Store:
             rows = [(entry.kind, entry.at_ms, entry.body) for entry in batch if entry.kind]
             losses = [count.body(what) for what, count in dropped.items() if count.count]
             losses += self._evicted(cursors, uplinks)
+            if self._moved is not None:
+                losses.append(_moved_body(self._moved))
             now_ms = _to_ms(utc_now())
             rows += [("loss", now_ms, json.dumps(loss)) for loss in losses]
             numbered = [(last + i, *row) for i, row in enumerate(rows, 1)]
@@ -559,16 +678,26 @@ class _Store:
             run("UPDATE journal SET last = ?", (last,))
             first = self._number("SELECT coalesce(min(seq), 0) FROM record")
             run("COMMIT")
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             if self._db.in_transaction:
-                run("ROLLBACK")
+                with suppress(sqlite3.Error):
+                    run("ROLLBACK")
+            self._suffer(error)
             raise
+        self._moved = None
         self.first, self.last = first, last
         self._cursors.update(cursors)
         self._shrink()
-        return _Done(len(rows), first, last)
+        return _Done(len(rows), self.journal, first, last)
 
     def read(self, after: int, count: int) -> list[Record]:
+        try:
+            return self._read(after, count)
+        except sqlite3.DatabaseError as error:
+            self._suffer(error)
+            raise
+
+    def _read(self, after: int, count: int) -> list[Record]:
         rows = self._db.execute(
             "SELECT seq, CAST(kind AS BLOB), at_ms, coalesce(CAST(body AS BLOB), x'')"
             " FROM record WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -584,9 +713,13 @@ class _Store:
         rows.close()
         return records
 
-    def explain(self, error: sqlite3.Error) -> str:
-        """One sentence on a database error, with what to do."""
-        return explained("outbox", self._path, error)
+    def explain(self, error: sqlite3.Error | OutboxError) -> str:
+        """One sentence on what is wrong, with what to do."""
+        return (
+            explained("outbox", self._path, error)
+            if isinstance(error, sqlite3.Error)
+            else str(error)
+        )
 
     def close(self) -> None:
         self._db.close()
@@ -657,6 +790,13 @@ class _Store:
         return int(self._db.execute(query).fetchone()[0])
 
 
+def _moved_body(why: str) -> dict[str, object]:
+    return {
+        "uplink": None, "what": "record", "from": None, "to": None, "count": None,
+        "from_at": None, "to_at": to_text(utc_now()), "why": why,
+    }  # fmt: skip
+
+
 def _account(
     losses: dict[tuple[str, str], _Loss],
     uplink: str,
@@ -684,7 +824,7 @@ def _account(
 def _record(seq: int, kind: bytes, at_ms: int, body: bytes) -> Record:
     """A row as a record; one that a disk has damaged becomes the record of its own loss."""
     at = utc_now()
-    with suppress(ValueError, TypeError, OverflowError):
+    with suppress(ValueError, TypeError, OverflowError, RecursionError):
         at = _EPOCH + timedelta(milliseconds=at_ms)
         found = json.loads(body)
         if kind.decode() in KINDS and isinstance(found, dict):
