@@ -624,11 +624,23 @@ async def test_a_sick_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
 
 async def test_a_record_that_is_no_json_is_a_bug(tmp_path: Path) -> None:
-    """NaN in a body is refused at the door, before anything is queued."""
+    """What JSON cannot hold is refused at the door; what is no number never looks like one."""
     async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
-        with pytest.raises(ValueError, match="JSON"):
-            await outbox.put("sample", AT, {"value": float("nan")})
+        with pytest.raises(TypeError, match="JSON"):
+            await outbox.put("sample", AT, {"value": object()})
         assert outbox.queued == 0
+        await outbox.put("sample", AT, {"value": float("nan")})
+        await outbox.settled()
+        assert (await outbox.read(0, 1))[0].body == {"value": None}
+
+
+async def test_a_cursor_alone_is_committed_as_well(tmp_path: Path) -> None:
+    """It waits for records to share their commit, but not for ever."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 3)
+        async with asyncio.timeout(20):
+            await outbox.acknowledge("noc", 2)
+        assert outbox.cursor("noc") == 2
 
 
 async def test_a_smaller_cap_shrinks_the_file(tmp_path: Path) -> None:

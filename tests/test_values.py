@@ -4,6 +4,8 @@ from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shorewatch import decode
 from shorewatch.decode import DeviceCounters, Moment, decode_block, parse_header
@@ -118,6 +120,60 @@ def test_values_age_out_whoever_looks(sumqayit):
 
     assert (value.quality, value.reason, value.value) == (Quality.BAD, Reason.STALE, None)
     assert value.last_good == 21.0
+
+
+async def test_what_goes_stale_is_told_once(sumqayit):
+    """Whoever finds it first, every watcher and listener hears of each value that went stale."""
+    now_s = 1000.0
+    image = Image(sumqayit, clock=lambda: now_s)
+    image.put("room", {"temperature": good(21.0), "humidity": good(40.0, 1001.0)})
+    heard = []
+    image.listen(lambda device, values: heard.append((device, *sorted(values))))
+    changes = image.watch()
+
+    now_s = 1000.5 + sumqayit.devices["room"].points["temperature"].age_max_s
+    image.look("room")
+    image.age()
+    now_s += 1.0
+    image.age()
+    image.look("room")
+
+    assert heard == [("room", "temperature"), ("room", "humidity")]
+    assert await changes.take() == {"room"}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "put_bad", "look", "age", "wait"]),
+            st.sampled_from(["temperature", "humidity"]),
+            st.floats(0.0, 9.0),
+        ),
+        max_size=30,
+    )
+)
+def test_no_order_of_putting_and_looking_keeps_a_value_good(sumqayit, steps):
+    """What a look says of a value's age is what the value itself says, whatever came before."""
+    now_s = 1000.0
+    image = Image(sumqayit, clock=lambda: now_s)
+    points = sumqayit.devices["room"].points
+    plain = {}
+    for do, name, seconds in steps:
+        if do == "put":
+            plain[name] = good(20.0, now_s - seconds)
+            image.put("room", {name: plain[name]})
+        elif do == "put_bad":
+            image.put_bad("room", Reason.LINK_DOWN)
+            plain = {}
+        elif do == "age":
+            image.age()
+        elif do == "wait":
+            now_s += seconds
+        seen = image.look("room")
+        for known, value in plain.items():
+            aged = value.aged(now_s, points[known].age_max_s)
+            assert (seen[known].quality, seen[known].value) == (aged.quality, aged.value)
 
 
 def test_the_last_good_value_survives_a_value_that_never_was_one(sumqayit):

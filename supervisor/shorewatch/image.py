@@ -8,6 +8,7 @@ each value then until it is read anew. One thread, no I/O.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
@@ -16,6 +17,9 @@ from shorewatch.config import Station
 from shorewatch.model import NEVER, Quality, Reason, Scalar, Value
 
 DeviceValues = Mapping[str, Value]
+_GOOD = Quality.GOOD
+# So much before the first value is stale, each is looked at again: no rounding may keep it good.
+_MARGIN_S = 0.001
 
 
 class Image:
@@ -24,6 +28,9 @@ class Image:
     def __init__(self, station: Station, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._values: dict[str, dict[str, Value]] = {}
+        # By device: until when no value of it can have gone stale, and its shortest maximum age.
+        self._fresh_until_s: dict[str, float] = {}
+        self._age_s_max: dict[str, float] = {}
         self._heartbeats: dict[str, Heartbeats] = {}
         self._watchers: list[Changes] = []
         self._listeners: list[Callable[[str, DeviceValues], None]] = []
@@ -42,6 +49,9 @@ class Image:
             self._values[device.id] = {
                 name: values[device.id][name] if name in stays else NEVER for name in device.points
             }
+            ages_s = (point.age_max_s for point in device.points.values())
+            self._age_s_max[device.id] = min(ages_s, default=math.inf)
+            self._fresh_until_s[device.id] = -math.inf
             spans_s = {p.id: p.unchanged_s_max for p in device.points.values() if p.unchanged_s_max}
             is_same = bool(stays) and stays >= spans_s.keys()
             is_same = is_same and heartbeats[device.id].spans_s == spans_s
@@ -64,8 +74,15 @@ class Image:
                 name: replace(_frozen(value), last_good=None, last_good_at=None)
                 for name, value in values.items()
             }
-        kept = {name: _remembering(known[name], value) for name, value in values.items()}
+        kept = {
+            name: value if value.quality is _GOOD else _remembering(known[name], value)
+            for name, value in values.items()
+        }
         known.update(kept)
+        times_s = [value.acquired_s for value in kept.values() if value.acquired_s is not None]
+        if times_s:
+            until_s = min(times_s) + self._age_s_max[device_id] - _MARGIN_S
+            self._fresh_until_s[device_id] = min(until_s, self._fresh_until_s[device_id])
         has_more = heartbeats.is_frozen and not was_frozen
         self._tell(device_id, known if has_more else kept)
         return kept
@@ -78,12 +95,15 @@ class Image:
 
     def look(self, device_id: str) -> dict[str, Value]:
         """The device's values as they are now, aged."""
+        if self._clock() > self._fresh_until_s[device_id]:
+            self._age(device_id)
+        return dict(self._values[device_id])
+
+    def age(self) -> None:
+        """Find what has gone stale, and tell it to whoever watches or listens."""
         now_s = self._clock()
-        points = self._station.devices[device_id].points
-        return {
-            name: value.aged(now_s, points[name].age_max_s)
-            for name, value in self._values[device_id].items()
-        }
+        for device_id in [name for name, at_s in self._fresh_until_s.items() if now_s > at_s]:
+            self._age(device_id)
 
     def counts(self) -> dict[Quality, int]:
         """How many points of the station are good, uncertain and bad now."""
@@ -102,6 +122,24 @@ class Image:
     def listen(self, listener: Callable[[str, DeviceValues], None]) -> None:
         """Have `listener` given every set of values as it is put, of one device each."""
         self._listeners.append(listener)
+
+    def _age(self, device_id: str) -> None:
+        """Make bad what is too old, and note until when the rest is not."""
+        now_s = self._clock()
+        points, known = self._station.devices[device_id].points, self._values[device_id]
+        until_s = math.inf
+        stale: dict[str, Value] = {}
+        for name, value in known.items():
+            age_s_max = points[name].age_max_s
+            aged = value.aged(now_s, age_s_max)
+            if aged is not value:
+                stale[name] = aged
+            elif value.quality is not Quality.BAD and value.acquired_s is not None:
+                until_s = min(until_s, value.acquired_s + age_s_max)
+        self._fresh_until_s[device_id] = until_s - _MARGIN_S
+        if stale:
+            known.update(stale)
+            self._tell(device_id, stale)
 
     def _tell(self, device_id: str, values: DeviceValues) -> None:
         for changes in self._watchers:
@@ -146,8 +184,8 @@ def _frozen(value: Value) -> Value:
 
 
 def _remembering(old: Value, new: Value) -> Value:
-    """`new`, keeping the last good value of `old` if it is not good and has none of its own."""
-    if new.quality is Quality.GOOD or new.last_good_at is not None:
+    """`new`, which is not good, with the last good value of `old` if it has none of its own."""
+    if new.last_good_at is not None:
         return new
     before = old.made_bad(Reason.STALE)
     return replace(new, last_good=before.last_good, last_good_at=before.last_good_at)

@@ -2,7 +2,8 @@
 
 A record is numbered and committed (SQLite, WAL, synchronous=FULL: also a power cut keeps it) before
 any uplink may see it. All of SQLite runs in one thread; records that arrive within `GATHER_S` share
-one commit. It is not the history (that is thinned and may be thrown away) and knows no MQTT.
+one commit; a cursor that moves waits up to `CURSOR_S` for records to share theirs. It is not the
+history (that is thinned and may be thrown away) and knows no MQTT.
 
     put -> bounded queue -> one writer (number, evict, commit) -> read by uplinks -> acknowledge
 
@@ -34,15 +35,17 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import orjson
+
 from shorewatch.database import DAMAGED, explained, move_aside, primary_code, run_in
 from shorewatch.errors import OutboxError
-from shorewatch.model import to_text, utc_now
+from shorewatch.model import encode, to_text, utc_now
 
 KINDS: Final = ("sample", "event", "alarm", "loss", "audit", "note")
 BODY_BYTES_MAX: Final = 64_000
@@ -50,7 +53,8 @@ QUEUE_RECORDS_MAX: Final = 4096
 QUEUE_BYTES_MAX: Final = 8_000_000
 READ_BYTES_MAX: Final = 1_000_000
 SIZE_BYTES_MIN: Final = 2_000_000
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.04
+CURSOR_S: Final = 0.5
 RETRY_S_MIN: Final = 0.1
 RETRY_S_MAX: Final = 5.0
 
@@ -83,12 +87,16 @@ _log = logging.getLogger("shorewatch.outbox")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One committed entry of the journal; `at` is UTC in whole milliseconds."""
+    """One committed entry of the journal; `at` is UTC in whole milliseconds.
+
+    `text` is the body as it stands in the file, None where that is no JSON object.
+    """
 
     seq: int
     kind: str
     at: datetime
     body: Mapping[str, object]
+    text: bytes | None = field(default=None, compare=False, repr=False)
 
 
 class Outbox:
@@ -170,8 +178,8 @@ class Outbox:
         named in a loss record as soon as the disk takes it. Returns False for such a one.
         """
         assert kind in KINDS, f"{kind!r} is no kind of record"
-        text = _json(body)
-        size = len(text.encode())
+        text = encode(body)
+        size = len(text)
         assert size <= BODY_BYTES_MAX, f"a {kind} record of {size} bytes is over {BODY_BYTES_MAX}"
         while self._is_full:
             if self._trouble is None:
@@ -182,7 +190,7 @@ class Outbox:
                 return False
         self._raise_if_dead()
         kept = None if keep is None else self._kept_entry(*keep)
-        self._queue.append(_Entry(kind, _to_ms(at), text, size, kept))
+        self._queue.append(_Entry(kind, _to_ms(at), text.decode(), size, kept))
         self._queue_bytes += size
         self._wake.set()
         return True
@@ -198,7 +206,7 @@ class Outbox:
 
     def _kept_entry(self, name: str, facts: Facts) -> "_Kept":
         self.kept[name] = facts
-        return _Kept(name, _json(facts))
+        return _Kept(name, encode(facts).decode())
 
     async def settled(self) -> None:
         """Return when all that was put before is durable."""
@@ -303,6 +311,11 @@ class Outbox:
                 return False
             self._wake.clear()
             await self._wake.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CURSOR_S):
+                while not (self._queue or self._has_dropped or self._is_closing):
+                    self._wake.clear()
+                    await self._wake.wait()
         if not self._is_closing and len(self._queue) < _COMMIT_RECORDS_MAX:
             await asyncio.sleep(GATHER_S)
         return True
@@ -671,7 +684,7 @@ class _Store:
             if self._moved is not None:
                 losses.append(_moved_body(self._moved))
             now_ms = _to_ms(utc_now())
-            rows += [("loss", now_ms, json.dumps(loss)) for loss in losses]
+            rows += [("loss", now_ms, encode(loss).decode()) for loss in losses]
             numbered = [(last + i, *row) for i, row in enumerate(rows, 1)]
             run_many("INSERT INTO record VALUES (?, ?, ?, ?)", numbered)
             last += len(rows)
@@ -826,19 +839,15 @@ def _record(seq: int, kind: bytes, at_ms: int, body: bytes) -> Record:
     at = utc_now()
     with suppress(ValueError, TypeError, OverflowError, RecursionError):
         at = _EPOCH + timedelta(milliseconds=at_ms)
-        found = json.loads(body)
+        found = orjson.loads(body)
         if kind.decode() in KINDS and isinstance(found, dict):
-            return Record(seq, kind.decode(), at, found)
+            return Record(seq, kind.decode(), at, found, body)
     what = "sample" if kind == b"sample" else "record"
     loss: dict[str, object] = {
         "uplink": None, "what": what, "from": seq, "to": seq, "count": 1,
         "why": "its entry in the outbox is damaged",
     }  # fmt: skip
     return Record(seq, "loss", at, loss)
-
-
-def _json(body: Facts) -> str:
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _to_ms(at: datetime) -> int:

@@ -28,7 +28,7 @@ class Recorder:
     """The open changes of a station; `names` gives each recorded (device, point) its name."""
 
     def __init__(self, names: Mapping[tuple[str, str], str]) -> None:
-        self._names: Mapping[tuple[str, str], str] = {}
+        self._names: dict[str, dict[str, str]] = {}
         self._last: dict[str, tuple[int, Scalar | None]] = {}
         self._last_ms: dict[str, int] = {}
         self._open: dict[str, list[Change]] = {}
@@ -45,7 +45,9 @@ class Recorder:
 
     def adopt(self, names: Mapping[tuple[str, str], str], now_s: float) -> None:
         """Record these points from here on; of the others nothing is known any more."""
-        self._names = names
+        self._names = {}
+        for (device, point), name in names.items():
+            self._names.setdefault(device, {})[point] = name
         wanted = set(names.values())
         for name in wanted - self._open.keys():
             self._open[name], self._safe[name] = [], 0
@@ -89,12 +91,13 @@ class Recorder:
         now_ms = self.now_ms(now_s)
         if now_ms >= self._hour_ms:
             self._turn_hour(now_ms)
+        names, last = self._names.get(device_id, {}), self._last
         for point, value in values.items():
-            name = self._names.get((device_id, point))
+            name = names.get(point)
             if name is None:
                 continue
             found = to_state(value), value.value
-            if self._last.get(name) == found:
+            if last.get(name) == found:
                 continue
             is_timed = value.quality is not Quality.BAD and value.acquired_s is not None
             at_ms = self.now_ms(value.acquired_s or 0.0) if is_timed else now_ms

@@ -8,6 +8,7 @@ tell "the same" from "no longer read"; a bad one is not, since it cannot go stal
 """
 
 from collections.abc import Mapping, Set
+from typing import NamedTuple
 
 from shorewatch.config import Station
 from shorewatch.model import Quality, Scalar, Value, to_json
@@ -18,16 +19,18 @@ class Reporter:
     """Remembers what was last recorded of each point. A restart records everything once."""
 
     def __init__(self, station: Station) -> None:
-        self._station = station
-        self._last: dict[tuple[str, str], Value] = {}
+        self._last: dict[str, dict[str, Value]] = {}
+        self.adopt(station, {})
 
     def adopt(self, station: Station, kept: Mapping[str, Set[str]]) -> None:
         """Report for `station` from here on; of points not in `kept` (by device) all is new."""
-        self._station = station
+        self._rules = {
+            device.id: {point.id: _rule(point) for point in device.points.values()}
+            for device in station.devices.values()
+        }
         self._last = {
-            (device, name): value
-            for (device, name), value in self._last.items()
-            if name in kept.get(device, ())
+            device: {name: last[name] for name in kept.get(device, ()) if name in last}
+            for device, last in ((id_, self._last.get(id_, {})) for id_ in self._rules)
         }
 
     def changes(self, device_id: str, values: Mapping[str, Value]) -> dict[str, object] | None:
@@ -40,17 +43,22 @@ class Reporter:
         bad: dict[str, str] = {}
         uncertain: dict[str, str] = {}
         uncertainty_s = 0.0
+        seen, rules = self._last[device_id], self._rules[device_id]
         for name, value in values.items():
-            if not self._is_worth(device_id, name, value):
+            last = seen.get(name)
+            if last is value or (last is not None and not _is_worth(rules[name], last, value)):
                 continue
-            self._last[device_id, name] = value
-            uncertainty_s = max(uncertainty_s, value.uncertainty_s)
+            seen[name] = value
+            if value.uncertainty_s > uncertainty_s:
+                uncertainty_s = value.uncertainty_s
             number = to_json(value.value)
             if number is not None:
                 points[name] = number
+            if value.reason is None:
+                continue
             if value.quality is Quality.BAD:
                 bad[name] = str(value.reason)
-            elif value.quality is Quality.UNCERTAIN:
+            else:
                 uncertain[name] = str(value.reason)
         if not points and not bad:
             return None
@@ -58,24 +66,33 @@ class Reporter:
         tables = {"points": points, "bad": bad, "uncertain": uncertain}
         return body | {name: table for name, table in tables.items() if table}
 
-    def _is_worth(self, device_id: str, name: str, value: Value) -> bool:
-        point = self._station.devices[device_id].points[name]
-        last = self._last.get((device_id, name))
-        if last is None or (last.quality, last.reason) != (value.quality, value.reason):
-            return True
-        if not point.record:
-            return False
-        if _is_due(point, last, value):
-            return True
-        if point.is_numeric and value.value is not None and last.value is not None:
-            assert not isinstance(value.value, str) and not isinstance(last.value, str)
-            return abs(value.value - last.value) - point.deadband > 1e-9 * abs(value.value)
-        return value.value != last.value
+
+class _Rule(NamedTuple):
+    """What a point's records depend on; `deadband` is None where no number is compared."""
+
+    is_recorded: bool
+    deadband: float | None
+    silent_s_max: float
 
 
-def _is_due(point: Point, last: Value, value: Value) -> bool:
-    """Whether the next reading would come too late to end the point's silence."""
-    if value.value is None or value.acquired_s is None or last.acquired_s is None:
+def _rule(point: Point) -> _Rule:
+    # The next reading must not come too late to end the point's silence.
+    silent_s_max = max(0.0, point.age_max_s / 2 - point.period_s)
+    return _Rule(point.record, point.deadband if point.is_numeric else None, silent_s_max)
+
+
+def _is_worth(rule: _Rule, last: Value, value: Value) -> bool:
+    if last.quality is not value.quality or last.reason is not value.reason:
+        return True
+    if not rule.is_recorded:
         return False
-    silent_s = value.acquired_s - last.acquired_s
-    return silent_s > 0 and silent_s + point.period_s > point.age_max_s / 2
+    found, before = value.value, last.value
+    if found is None:
+        return before is not None
+    now_s, then_s = value.acquired_s, last.acquired_s
+    if now_s is not None and then_s is not None and now_s - then_s > rule.silent_s_max:
+        return True
+    if rule.deadband is None or before is None:
+        return found != before
+    assert not isinstance(found, str) and not isinstance(before, str)
+    return abs(found - before) - rule.deadband > 1e-9 * abs(found)

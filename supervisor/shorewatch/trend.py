@@ -65,6 +65,8 @@ class Span:
 
 def to_state(value: Value) -> int:
     """The byte for a value's quality and reason."""
+    if value.reason is None:
+        return GOOD  # it must be: a value that is not good says why
     reason = 0 if value.reason is None else _REASONS.get(value.reason, _OTHER_REASON)
     return _QUALITIES.index(value.quality) << _REASON_BITS | reason
 

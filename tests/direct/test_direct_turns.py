@@ -44,6 +44,18 @@ def test_a_late_reply_is_never_taken_for_anothers(seed, blocks, copies):
     assert all(s.is_right for s in good)
 
 
+def test_a_line_keeps_its_place_in_the_period():
+    """Every block is due at once, then at the line's part of its period, however it began."""
+    where = line((1,))
+    turns = Turns(where, blocks_of(where, profile(period_s=2.0)), 0.0)
+    client = RtuClient(where.char_us / 1e6, where.t35_us / 1e6)
+    turns.restart(0.0, place=0.25)
+
+    seen = list(played(turns, client, Field(), 10.0))
+
+    assert [round(s.at_s, 1) for s in seen] == [0.0, 0.5, 2.5, 4.5, 6.5, 8.5]
+
+
 def test_a_device_that_was_late_is_left_alone_and_others_go_on():
     """After a time-out the device is not asked before its worst reply time; the others are."""
     there = Field(answers={1: [0.28]})

@@ -121,6 +121,17 @@ def test_a_body_cannot_forge_the_numbering(at: At) -> None:
     assert body == {"seq": 7, "kind": "note", "at": "2026-11-22T16:44:00.000Z", "text": "hello"}
 
 
+def test_a_record_goes_out_as_it_was_kept(at: At) -> None:
+    """The text in the file is sent, number, kind and time before it, unless it has keys of ours."""
+    kept = [
+        Record(1, "note", at(0), {"text": "x", "n": [1]}, b'{"text":"x","n":[1]}'),
+        Record(2, "note", at(0), {}, b"{}"),
+        Record(3, "note", at(0), {"seq": 9, "text": "x"}, b'{"seq":9,"text":"x"}'),
+    ]
+    plain = [Record(record.seq, record.kind, record.at, record.body) for record in kept]
+    assert topics.batch("j", 0, kept).payload == topics.batch("j", 0, plain).payload
+
+
 def test_only_objects_of_honest_json_are_parsed() -> None:
     """NaN, deep nesting, lists and broken UTF-8 are none."""
     assert topics.parse_object(b'{"a": 1}') == {"a": 1}

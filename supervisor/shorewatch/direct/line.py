@@ -32,6 +32,7 @@ from shorewatch.plan import Block, DirectPlan
 from shorewatch.report import Reporter
 
 FAILURES_MAX = 2
+PLACES = 4
 RETRY_S_MIN = 0.5
 RETRY_S_MAX = 15.0
 PORT_RETRY_S_MAX = 2.0  # to look for a port costs nobody anything
@@ -137,12 +138,19 @@ class DirectLine:
         """Lines that failed together come back apart: each has its own part of the pause."""
         most_s = PORT_RETRY_S_MAX if self._line.address is None else RETRY_S_MAX
         pause_s = min(RETRY_S_MIN * 2 ** min(self._failures - 1, 10), most_s)
-        part = zlib.crc32(self.plan.direct_id.encode()) % 256 / 256
-        await asyncio.sleep(pause_s * (0.75 + part / 2))
+        await asyncio.sleep(pause_s * (0.75 + self._part / 2))
+
+    @property
+    def _part(self) -> float:
+        """This line's place among others, in [0, 1)."""
+        return zlib.crc32(self.plan.direct_id.encode()) % 256 / 256
 
     async def _read(self, wire: Wire, client: Client) -> None:
         turns = self._turns
-        turns.restart(time.monotonic())
+        # Hundreds of addresses read at one instant would each wait for all; each at its own would
+        # wake the processor hundreds of times a second.
+        place = None if self._line.address is None else int(self._part * PLACES) / PLACES
+        turns.restart(time.monotonic(), place=place)
         if self._line.address is None:
             await self._set_up()
         while True:

@@ -153,13 +153,18 @@ class Turns:
         """Whether it must be the line: every device is down, or several fell silent at once."""
         return len(self._fell_silent) >= SILENT_MAX or self.is_dark
 
-    def restart(self, now_s: float) -> None:
-        """The line was opened anew: every device gets its chance; quarantines go on."""
+    def restart(self, now_s: float, *, place: float | None = None) -> None:
+        """The line was opened anew: every device gets its chance; quarantines go on.
+
+        Blocks are due at once, then a period after that; with a `place` in [0, 1), at that part of
+        their period on the monotonic clock, so that lines of one place are asked together.
+        """
         for party in self._parties.values():
             party.failures = 0
             party.state = "never" if party.is_down else party.state
         for seat in self._seats:
-            seat.due_s, seat.tries = now_s, 0
+            late_s = 0.0 if place is None else (now_s - place * seat.period_s) % seat.period_s
+            seat.due_s, seat.tries = now_s - late_s, 0
         self._asked = None
         self._probe_s = -math.inf
         self._fell_silent.clear()

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 
 from shorewatch.config import Device, Station
 from shorewatch.model import Quality, Value, to_json, to_text
+from shorewatch.model import encode as encode
 from shorewatch.outbox import Record
 
 ROOT: Final = "shorewatch/v1"
@@ -103,11 +104,6 @@ def parse_object(payload: bytes) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def encode(body: Mapping[str, object]) -> bytes:
-    """A JSON object as it goes out."""
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def online(
@@ -216,11 +212,35 @@ def expiry_s(device: Device) -> int:
 
 def now(device: str, values: Mapping[str, Value], at: datetime, now_s: float) -> dict[str, object]:
     """The last values of a device, aged to monotonic `now_s`, which is wall clock `at`."""
-    return {
-        "device": device,
-        "at": to_text(at),
-        "points": {name: _point(value, now_s) for name, value in values.items()},
-    }
+    points: dict[str, dict[str, object]] = {}
+    # Values of one acquisition share its time.
+    acquired_at: datetime | None = None
+    acquired_s: float | None = None
+    text: str | None = None
+    age_s: float | None = None
+    exact_s = uncertainty_s = 0.0
+    for name, value in values.items():
+        if value.acquired_at is not acquired_at:
+            acquired_at, text = value.acquired_at, to_text(value.acquired_at)
+        if value.acquired_s != acquired_s:
+            acquired_s = value.acquired_s
+            age_s = None if acquired_s is None else round(value.age_s(now_s), 3)
+        if value.uncertainty_s != exact_s:
+            exact_s, uncertainty_s = value.uncertainty_s, round(value.uncertainty_s, 4)
+        points[name] = {
+            "value": to_json(value.value),
+            "quality": value.quality,
+            "reason": value.reason,
+            "acquired_at": text,
+            "age_s": age_s,
+            "uncertainty_s": uncertainty_s,
+        }
+        if value.detail is not None:
+            points[name]["detail"] = value.detail
+        if value.reason is not None and value.quality is Quality.BAD:
+            points[name]["last_good"] = to_json(value.last_good)
+            points[name]["last_good_at"] = to_text(value.last_good_at)
+    return {"device": device, "at": to_text(at), "points": points}
 
 
 def alarms(
@@ -255,8 +275,7 @@ def batch(
     texts: list[bytes] = []
     size = 150
     for record in records[:BATCH_RECORDS_MAX]:
-        numbered = {"seq": record.seq, "kind": record.kind, "at": to_text(record.at)}
-        text = encode(numbered | {k: v for k, v in record.body.items() if k not in numbered})
+        text = _numbered(record)
         size += len(text) + 1
         if texts and size > bytes_max:
             break
@@ -273,22 +292,13 @@ def ack(journal: str, seq: int) -> dict[str, object]:
     return {"journal": journal, "seq": seq}
 
 
-def _point(value: Value, now_s: float) -> dict[str, object]:
-    age_s = value.age_s(now_s)
-    point: dict[str, object] = {
-        "value": to_json(value.value),
-        "quality": str(value.quality),
-        "reason": None if value.reason is None else str(value.reason),
-        "acquired_at": to_text(value.acquired_at),
-        "age_s": None if math.isinf(age_s) else round(age_s, 3),
-        "uncertainty_s": round(value.uncertainty_s, 4),
-    }
-    if value.detail is not None:
-        point["detail"] = value.detail
-    if value.quality is Quality.BAD:
-        point["last_good"] = to_json(value.last_good)
-        point["last_good_at"] = to_text(value.last_good_at)
-    return point
+def _numbered(record: Record) -> bytes:
+    """A record with its number, kind and time before its body."""
+    head = {"seq": record.seq, "kind": record.kind, "at": to_text(record.at)}
+    if record.text is None or not head.keys().isdisjoint(record.body):
+        return encode(head | {k: v for k, v in record.body.items() if k not in head})
+    # Spares putting it into JSON again: it is valid, it was read.
+    return encode(head)[:-1] + b"," + record.text[1:] if record.body else encode(head)
 
 
 def _refuse(constant: str) -> object:
