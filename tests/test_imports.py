@@ -13,11 +13,11 @@ PACKAGE = ROOT / "supervisor" / "shorewatch"
 
 IMPORTERS = {
     "ctypes": {"kernel", "process"},
-    "pymodbus": {"wire", "bench/peers"},
+    "pymodbus": {"wire", "bench/peers", "bench/bare"},
     "serial": {"direct/wire"},
     "aiomqtt": {"mqtt/client"},
-    "paho": {"mqtt/client"},
-    "orjson": {"model", "outbox"},
+    "paho": {"mqtt/client", "bench/bare"},
+    "orjson": {"model", "outbox", "bench/listener"},
     "iotcore": {"mqtt/broker"},
     "sqlite3": {"outbox", "archive", "history", "database"},
     "starlette": {"web/app"},

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -395,6 +396,30 @@ def core(*, json: Path | None = None) -> None:
     from shorewatch.bench.core import run_core
 
     _report(run_core(_say), "bench core", json)
+
+
+@bench.command
+def uplink(*, json: Path | None = None, quick: bool = False, first_port: int = 18900) -> None:
+    """Measure the way from many Modbus TCP devices to a subscriber: cost, delays, losses.
+
+    Example: shorewatch bench uplink --json uplink.json
+
+    Takes about six minutes, and the processors. Real processes on this machine: devices, the
+    gateway, a broker, a subscriber; the broker is taken away and the gateway killed on the way.
+
+    Parameters
+    ----------
+    json
+        Write the figures, the versions and the load of the machine as one JSON object.
+    quick
+        A few devices for a few seconds: to see that it works, not to quote.
+    first_port
+        The first of the TCP ports on 127.0.0.1 that are used: one for the broker, one a device.
+    """
+    from shorewatch.bench.uplink import QUICK, Extent, run_uplink
+
+    extent = replace(QUICK if quick else Extent(), first_port=first_port)
+    _report(run_uplink(extent, _say), "bench uplink", json)
 
 
 @plant.command

@@ -45,7 +45,7 @@ class _Device(asyncio.Protocol):
                 return
             now_ms = time.time_ns() // 1_000_000
             number = next(self._counter)
-            words = (((number + i) * 7 + i) & 0xFFFF for i in range(REGISTERS - 2))
+            words = ((9973 * number + 31 * i) & 0xFFFF for i in range(REGISTERS - 2))
             self._transport.write(
                 _REPLY.pack(
                     transaction, 0, 3 + 2 * REGISTERS, unit, function, 2 * REGISTERS,
