@@ -72,6 +72,7 @@ class Listener:
         self._prefix = prefix
         self.account = Account()
         self._tally = Tally()
+        self._alarm_s: dict[str, float] = {}
 
     def mark(self) -> dict[str, Any]:
         """The tally and the account as one object; the tally begins anew."""
@@ -88,7 +89,9 @@ class Listener:
             self._take_now(body["points"], at_s)
         elif address.kind == "alarm" and not message.is_retained:
             told_s = from_text(body["since"]).timestamp()
-            self._tally.alarm_ms.append(1000 * (at_s - told_s))
+            if told_s > self._alarm_s.get(address.name, 0.0):  # else it tells of its end
+                self._alarm_s[address.name] = told_s
+                self._tally.alarm_ms.append(1000 * (at_s - told_s))
         elif address.kind == "journal":
             self._take_journal(body, len(message.payload), at_s)
             return topics.encode(topics.ack(body["journal"], self.account.seq))
