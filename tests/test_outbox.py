@@ -255,7 +255,7 @@ async def test_an_evicted_loss_record_is_folded_into_the_next(tmp_path: Path) ->
             await fill(outbox, "event", 4000)
         records = await read_all(outbox)
         last = outbox.last
-        size = sum(p.stat().st_size for p in tmp_path.iterdir())
+        size = sum(p.stat().st_size for p in tmp_path.iterdir() if "ballast" not in p.name)
     losses = [r.body for r in records if r.kind == "loss"]
     lost = {seq for loss in losses for seq in range(loss["from"], loss["to"] + 1)}
     assert {r.seq for r in records} | lost == set(range(1, last + 1))
@@ -606,6 +606,57 @@ async def test_a_read_that_succeeds_makes_no_disk_healthy(
             async with asyncio.timeout(1):
                 for _ in range(3000):
                     await outbox.put("sample", AT, {})
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own; skips where none may be mounted."""
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(words, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file system may be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_a_full_disk_costs_samples_and_no_other_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the file stays as large as it is; samples in it make room and are named.
+
+    The ballast beside it is given up for that, and is there again when there is room.
+    """
+    monkeypatch.setattr(outbox_module, "_BALLAST_TRY_S", 0.0)
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        path, ballast = disk / "o.sqlite", disk / "o.sqlite-ballast"
+        async with Outbox.opened(path, size_bytes_max=30_000_000) as outbox:
+            outbox.cursor("noc")
+            await fill(outbox, "sample", 5000, 500)
+            assert ballast.stat().st_blocks * 512 >= outbox_module.BALLAST_BYTES
+            with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while filler.write(bytes(4096)):
+                    pass
+            for i in range(6_000):
+                await outbox.put("event", AT, {"i": i, "text": "x" * 200})
+            async with asyncio.timeout(60):
+                await outbox.settled()
+            assert outbox.health is None and not ballast.exists()
+
+            found = await read_all(outbox)
+            numbers = [record.body["i"] for record in found if record.kind == "event"]
+            assert numbers == list(range(6_000))
+            losses = [record.body for record in found if record.kind == "loss"]
+            assert {(loss["what"], loss["why"]) for loss in losses} == {
+                ("sample", "the disk is full")
+            }
+            samples = sum(record.kind == "sample" for record in found)
+            assert sum(int(str(loss["count"])) for loss in losses) == 5000 - samples > 0
+
+            (disk / "filler").unlink()
+            await fill(outbox, "event", 1)
+            assert ballast.exists()
 
 
 async def test_a_sick_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ database. A number is never used twice: not after a kill, not when everything wa
 Limits: the file and its write-ahead log stay within `size_bytes_max`. Over it the oldest go:
 acknowledged ones first, then samples, then the rest. What some uplink had not acknowledged is named
 in a `loss` record of the same transaction; a loss record that must go itself is folded into it.
-A disk that is full or fails is no crash: `health` says so, the writer retries, records wait in
+On a full disk room is made within the file: acknowledged records go, then samples; a ballast beside
+it (`BALLAST_BYTES`) is given up for that, and made again when there is room. A disk that fails, or
+that is full of what must stay, is no crash: `health` says so, the writer retries, records wait in
 memory. When that queue is full too, nobody waits for a disk: its oldest samples make room, and when
 it has none, what comes is dropped. Both are counted in loss records (with times, not numbers).
 
@@ -28,9 +30,11 @@ so in a loss record. One of a newer version or another program is left alone.
 import asyncio
 import json
 import logging
+import math
 import os
 import secrets
 import sqlite3
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +48,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from shorewatch.database import DAMAGED, explained, move_aside, primary_code, run_in
+from shorewatch.disk import free_bytes
 from shorewatch.errors import OutboxError
 from shorewatch.model import encode, to_text, utc_now
 
@@ -55,6 +60,7 @@ READ_BYTES_MAX: Final = 1_000_000
 SIZE_BYTES_MIN: Final = 2_000_000
 GATHER_S: Final = 0.04
 CURSOR_S: Final = 0.5
+BALLAST_BYTES: Final = 3_000_000
 RETRY_S_MIN: Final = 0.1
 RETRY_S_MAX: Final = 5.0
 
@@ -63,6 +69,8 @@ _APPLICATION = 0x53576F78
 _COMMIT_RECORDS_MAX = 1000
 _COMMIT_BYTES_MAX = 256_000
 _WAL_PAGES = 128
+_BALLAST_ROOM = 4  # so many times its size must be free to make it
+_BALLAST_TRY_S = 60.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_TABLE = "CREATE TABLE kept (name TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
 _SCHEMA = f"""
@@ -479,6 +487,8 @@ class _Store:
 
     def __init__(self, path: Path, size_bytes_max: int) -> None:
         self._path, self._size_bytes_max = path, size_bytes_max
+        self._ballast = path.with_name(path.name + "-ballast")
+        self._ballast_s = -math.inf
         self._damage: str | None = None
         self._moved: str | None = None
         self.trouble: str | None = None
@@ -663,6 +673,28 @@ class _Store:
         if self.trouble is not None:
             self._attach()
             self.trouble = None
+        try:
+            return self._commit(batch, cursors, dropped, uplinks, is_full=False)
+        except sqlite3.DatabaseError as error:
+            if primary_code(error) != sqlite3.SQLITE_FULL:
+                self._suffer(error)
+                raise
+        self._freeze()
+        try:
+            return self._commit(batch, cursors, dropped, uplinks, is_full=True)
+        except sqlite3.DatabaseError as error:
+            self._suffer(error)
+            raise
+
+    def _commit(
+        self,
+        batch: Sequence[_Entry],
+        cursors: Mapping[str, int],
+        dropped: Mapping[str, _Dropped],
+        uplinks: frozenset[str],
+        *,
+        is_full: bool,
+    ) -> _Done:
         run = self._db.execute
         last = self.last
         # A cursor of another journal, that of a file that was moved aside, says nothing here.
@@ -680,7 +712,7 @@ class _Store:
             )
             rows = [(entry.kind, entry.at_ms, entry.body) for entry in batch if entry.kind]
             losses = [count.body(what) for what, count in dropped.items() if count.count]
-            losses += self._evicted(cursors, uplinks)
+            losses += self._evicted(cursors, uplinks, is_full=is_full)
             if self._moved is not None:
                 losses.append(_moved_body(self._moved))
             now_ms = _to_ms(utc_now())
@@ -691,16 +723,16 @@ class _Store:
             run("UPDATE journal SET last = ?", (last,))
             first = self._number("SELECT coalesce(min(seq), 0) FROM record")
             run("COMMIT")
-        except sqlite3.Error as error:
+        except sqlite3.Error:
             if self._db.in_transaction:
                 with suppress(sqlite3.Error):
                     run("ROLLBACK")
-            self._suffer(error)
             raise
         self._moved = None
         self.first, self.last = first, last
         self._cursors.update(cursors)
         self._shrink()
+        self._load_ballast()
         return _Done(len(rows), self.journal, first, last)
 
     def read(self, after: int, count: int) -> list[Record]:
@@ -737,25 +769,64 @@ class _Store:
     def close(self) -> None:
         self._db.close()
 
+    def _freeze(self) -> None:
+        """Let the file grow no more, and have all in it that is in the log.
+
+        A page that is in the log alone needs room in the file before the log can begin anew.
+        """
+        self._ballast.unlink(missing_ok=True)
+        self._ballast_s = time.monotonic() + _BALLAST_TRY_S
+        with suppress(sqlite3.OperationalError):
+            self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        pages = self._number("PRAGMA page_count")
+        self._db.execute(f"PRAGMA max_page_count = {min(pages, self._pages_max)}")
+
+    def _load_ballast(self) -> None:
+        """Take room on the disk that is given up when there is no other; then the file may grow."""
+        now_s = time.monotonic()
+        if now_s < self._ballast_s or self._ballast.exists():
+            return
+        self._ballast_s = now_s + _BALLAST_TRY_S
+        if free_bytes(self._path.parent) < _BALLAST_ROOM * BALLAST_BYTES:
+            return
+        with suppress(OSError), self._ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+            self._db.execute(f"PRAGMA max_page_count = {self._pages_max}")
+
     def _evicted(
-        self, cursors: Mapping[str, int], uplinks: frozenset[str]
+        self, cursors: Mapping[str, int], uplinks: frozenset[str], *, is_full: bool
     ) -> list[dict[str, object]]:
-        """Make room if the file is near its cap; the loss bodies for what was not acknowledged."""
+        """Make room if the file is near its cap or the disk is full; what was not acknowledged.
+
+        On a full disk only what may go: acknowledged records and samples.
+        """
         known = {uplink: max(self.cursor(uplink), cursors.get(uplink, 0)) for uplink in uplinks}
         acked = min(known.values(), default=self.last)
         losses: dict[tuple[str, str], _Loss] = {}
         while self._used_pages() > self._pages_high and self._evict_chunk(acked, known, losses):
             pass
+        why = "the outbox reached its size limit"
+        if is_full:
+            why = "the disk is full"
+            pages = 2 * _COMMIT_BYTES_MAX // self._page_bytes
+            while self._number("PRAGMA freelist_count") < pages:
+                if not self._evict_chunk(acked, known, losses, is_sparing=True):
+                    break
         return [
             {
                 "uplink": uplink, "what": what, "from": loss.first, "to": loss.last,
-                "count": loss.count, "why": "the outbox reached its size limit",
+                "count": loss.count, "why": why,
             }
             for (uplink, what), loss in losses.items()
         ]  # fmt: skip
 
     def _evict_chunk(
-        self, acked: int, known: Mapping[str, int], losses: dict[tuple[str, str], _Loss]
+        self,
+        acked: int,
+        known: Mapping[str, int],
+        losses: dict[tuple[str, str], _Loss],
+        *,
+        is_sparing: bool = False,
     ) -> bool:
         """Delete the oldest of the most dispensable class; False when nothing is left."""
         classes = (
@@ -763,7 +834,7 @@ class _Store:
             ("sample", "kind = 'sample'", ()),
             ("record", "true", ()),
         )
-        for what, condition, values in classes:
+        for what, condition, values in classes[:2] if is_sparing else classes:
             rows = self._db.execute(
                 f"SELECT seq, coalesce(length(body), 0), CASE kind WHEN 'loss' THEN"
                 f" coalesce(CAST(body AS BLOB), x'') END FROM record WHERE {condition}"
