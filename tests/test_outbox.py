@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from shorewatch import outbox as outbox_module
+from shorewatch import store
 from shorewatch.errors import OutboxError
 from shorewatch.outbox import BODY_BYTES_MAX, SIZE_BYTES_MIN, Outbox, Record
 
@@ -628,13 +629,13 @@ async def test_a_full_disk_costs_samples_and_no_other_record(
 
     The ballast beside it is given up for that, and is there again when there is room.
     """
-    monkeypatch.setattr(outbox_module, "_BALLAST_TRY_S", 0.0)
+    monkeypatch.setattr(store, "_BALLAST_TRY_S", 0.0)
     with small_disk(tmp_path / "disk", "32m") as disk:
         path, ballast = disk / "o.sqlite", disk / "o.sqlite-ballast"
         async with Outbox.opened(path, size_bytes_max=30_000_000) as outbox:
             outbox.cursor("noc")
             await fill(outbox, "sample", 5000, 500)
-            assert ballast.stat().st_blocks * 512 >= outbox_module.BALLAST_BYTES
+            assert ballast.stat().st_blocks * 512 >= store.BALLAST_BYTES
             with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
                 while filler.write(bytes(4096)):
                     pass
