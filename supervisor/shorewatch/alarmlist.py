@@ -56,8 +56,9 @@ def _compile(station: Station, config: AlarmConfig) -> Rule:
     found: Scalar = limit
     if config.point is None:
         noun, _, name = config.source.partition("/")
-        if noun != "gateway" and not station.has_raw(noun, name):
-            raise _Wrong(noun, name, f"the station has no {noun} of this id")
+        table = "uplink" if noun == "consumers" else noun
+        if noun != "gateway" and not station.has_raw(table, name):
+            raise _Wrong(noun, name, f"the station has no {table} of this id")
     else:
         (key, given), *_ = config.conditions.items()
         when = _WHEN[key]

@@ -16,6 +16,7 @@ from shorewatch.direct.wire import CONNECT_S
 from shorewatch.history import FLUSH_S
 from shorewatch.link import FAILURES_MAX, QUIET_S
 from shorewatch.mqtt.client import KEEPALIVE_S
+from shorewatch.mqtt.journal import SILENT_S
 from shorewatch.plan import Block, DirectPlan
 from shorewatch.wire import SETTLE_S
 
@@ -45,6 +46,8 @@ def detection_s(compiled: Compiled, rule: Rule) -> float:
         noun, name = "board", contacts[name]
     if noun == "uplink":
         seen_s = 2 * KEEPALIVE_S + 1.0 + LOOK_S
+    elif noun == "consumers":
+        seen_s = SILENT_S + LOOK_S
     elif noun == "gateway":
         seen_s = FLUSH_S + LOOK_S
     elif noun == "board":

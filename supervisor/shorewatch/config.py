@@ -239,6 +239,8 @@ class UplinkConfig(Table):
     url: Text
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,64}$")] | None = None
     consumers: Annotated[list[Id], Field(max_length=8)] = []
+    # What a backlog takes at most of what broker and line carry; live messages have the rest.
+    backfill_share: Annotated[float, Field(ge=0.05, le=1.0)] = 0.8
     user: Text | None = None
     # Where its password stands (secret.py).
     password_file: FilePath | None = None
@@ -307,6 +309,8 @@ class AlarmConfig(Table):
     board: Id | None = None
     direct: Id | None = None
     uplink: Id | None = None
+    # The uplink whose consumers acknowledge nothing.
+    consumers: Id | None = None
     gateway: Literal["outbox", "history", "clock", "disk", "maintenance", "test"] | None = None
     above: float | None = None
     below: float | None = None
@@ -326,7 +330,7 @@ class AlarmConfig(Table):
     @property
     def source(self) -> str:
         """What it watches, as one word: `pfe.line_current`, `board/beach`, `gateway/disk`."""
-        for noun in ("device", "board", "direct", "uplink", "gateway"):
+        for noun in ("device", "board", "direct", "uplink", "consumers", "gateway"):
             if (found := getattr(self, noun)) is not None:
                 return f"{noun}/{found}"
         return str(self.point)
@@ -342,10 +346,13 @@ class AlarmConfig(Table):
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:
         sources = [
-            self.point, self.device, self.board, self.direct, self.uplink, self.gateway
+            self.point, self.device, self.board, self.direct,
+            self.uplink, self.consumers, self.gateway,
         ]  # fmt: skip
         if sum(source is not None for source in sources) != 1:
-            raise ValueError("must name one of point, device, board, direct, uplink, gateway")
+            raise ValueError(
+                "must name one of point, device, board, direct, uplink, consumers, gateway"
+            )
         if self.point is not None and len(self.conditions) != 1:
             raise ValueError("a point needs one of above, below, is, is_not, bit, bit_clear, bad")
         if self.point is None and self.conditions:

@@ -264,6 +264,7 @@ class Gateway:
         found = {source: line.status.up for source, line in self._lines().items()}
         for uplink_id, uplink in self.uplinks.items():
             found[f"uplink/{uplink_id}"] = uplink.status.state == "online"
+            found[f"consumers/{uplink_id}"] = not uplink.status.silent
         free_mb_min = self.station.file.history.free_mb_min
         return found | {
             "gateway/outbox": self.outbox.health is None,

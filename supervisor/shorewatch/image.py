@@ -207,6 +207,10 @@ class Changes:
     async def take(self) -> set[str]:
         """Wait for a change, then return all changed ids at once."""
         await self._event.wait()
+        return self.taken()
+
+    def taken(self) -> set[str]:
+        """All ids that changed so far; the empty set if none did."""
         self._event.clear()
         taken, self._ids = self._ids, set()
         return taken

@@ -43,6 +43,8 @@ class UplinkStatus(Protocol):
     def refused_acks(self) -> int: ...
     @property
     def last_refusal(self) -> str | None: ...
+    @property
+    def silent(self) -> Mapping[str, datetime]: ...
 
 
 def snapshot(
@@ -184,6 +186,7 @@ def _uplink(status: UplinkStatus, last: int) -> Snapshot:
     return {
         "state": status.state,
         "text": status.text,
+        "silent": {name: to_text(since) for name, since in status.silent.items()},
         "since": to_text(status.since),
         "published": status.published,
         "acknowledged": status.cursor,

@@ -11,10 +11,12 @@ from shorewatch.mqtt.journal import (
     BATCH_BYTES_MIN,
     PAUSE_S_MAX,
     REWIND_S_MIN,
+    SILENT_S,
     WINDOW,
     Accepted,
     Acks,
     Flight,
+    Listening,
     Refusals,
     Refused,
     Sender,
@@ -81,6 +83,51 @@ def test_batches_shrink_on_a_slow_line_and_grow_on_a_fast_one() -> None:
     for i in range(20, 40):
         sender.taken(sender.send(i, i + 1, 0.0), 0.01)
     assert sender.batch_bytes_max == BATCH_BYTES_MAX
+
+
+@given(st.floats(0.01, 0.5), st.floats(0.1, 1.0), st.integers(1, WINDOW))
+def test_a_backlog_takes_its_share_of_the_line(takes_s: float, share: float, window: int) -> None:
+    """Behind a broker that takes one batch after the other, a part of its time stays free."""
+    sender = Sender(0, window=window, share=share)
+    now_s = busy_until_s = 0.0
+    flights: list[tuple[float, Flight]] = []
+    while sender.published < 400:
+        if sender.has_room and sender.wait_s(now_s) <= 0:
+            busy_until_s = max(busy_until_s, now_s) + takes_s
+            flight = sender.send(sender.after, sender.after + 1, now_s, is_history=True)
+            flights.append((busy_until_s, flight))
+            continue
+        wake_s = flights[0][0] if flights else now_s + sender.wait_s(now_s)
+        if sender.has_room and sender.wait_s(now_s) > 0:
+            wake_s = min(wake_s, now_s + sender.wait_s(now_s) + 1e-9)
+        now_s = max(now_s, wake_s)
+        while flights and flights[0][0] <= now_s:
+            sender.taken(flights.pop(0)[1], now_s)
+    assert 400 * takes_s / now_s <= share * 1.05 + 0.02
+
+
+def test_what_is_live_is_not_paced() -> None:
+    """Only history is held back."""
+    sender = Sender(0, share=0.5)
+    sender.taken(sender.send(0, 10, 0.0), 1.0)
+    sender.send(10, 20, 1.0)
+    assert sender.wait_s(1.0) == 0
+    sender.send(20, 30, 1.0, is_history=True)
+    assert sender.wait_s(1.0) > 0
+
+
+def test_a_consumer_is_silent_while_records_wait_for_its_word() -> None:
+    """Only then, only after `SILENT_S`, and each of them by itself."""
+    listening = Listening(["noc", "owner"])
+    listening.look({"noc": 5, "owner": 5}, 5, 0.0)
+    assert listening.silent(10 * SILENT_S) == {}
+    listening.look({"noc": 5, "owner": 9}, 9, 100.0)
+    assert listening.silent(100.0 + SILENT_S - 1) == {}
+    listening.look({"noc": 5, "owner": 9}, 12, 110.0)
+    listening.heard("owner")
+    assert listening.silent(101.0 + SILENT_S) == {"noc": SILENT_S + 1}
+    listening.heard("noc")
+    assert listening.silent(200.0) == {}
 
 
 @given(st.lists(st.tuples(st.sampled_from("stxw"), st.integers(0, 9)), max_size=200))

@@ -89,7 +89,13 @@ def test_the_state_tells_boards_from_direct_lines(station: Station, at: At) -> N
     """What is known of each line stands under its kind, by its id."""
     lines = {"board/a": {"up": True, "reason": None}, "direct/a": {"up": False, "reason": "x"}}
     state = topics.online(
-        station, journal=("j", 0, 0, 0), times=(at(0), at(0)), lines=lines, points={}, outbox=None
+        station,
+        journal=("j", 0, 0, 0),
+        times=(at(0), at(0)),
+        lines=lines,
+        points={},
+        outbox=None,
+        silent={},
     )
     assert state["boards"] == {"a": {"up": True, "reason": None}}
     assert state["directs"] == {"a": {"up": False, "reason": "x"}}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from fake_alarms import FakeAlarms
 
 from shorewatch.config import Station, UplinkConfig
 from shorewatch.image import Image
-from shorewatch.mqtt.client import NO_SUBSCRIBERS, connected
+from shorewatch.model import utc_now
+from shorewatch.mqtt import journal
+from shorewatch.mqtt.client import NO_SUBSCRIBERS, Message, connected
 from shorewatch.mqtt.follower import Follower
 from shorewatch.mqtt.uplink import BACKOFF_S_MAX, NOW_S_MIN, Backoff, Pace, Uplink
 from shorewatch.mqtt.watch import follow
@@ -305,6 +308,64 @@ async def test_a_consumer_that_was_away_gets_what_it_missed(broker, bench, until
         await asyncio.wait([bystander, following])
 
 
+async def test_that_nobody_listens_is_said_and_since_when(
+    broker, bench, listening, until, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
+    """With records waiting and no acknowledgement, text, status and state say so; then no more."""
+    monkeypatch.setattr(journal, "SILENT_S", 0.3)
+    async with (
+        listening(broker.port, "shorewatch/v1/+/+/state") as listener,
+        bench(broker.url) as b,
+    ):
+        await b.write(1234)
+        await until(lambda: "nobody is listening since" in b.uplink.status.text)
+        assert "1,234 records wait" in b.uplink.status.text and b.uplink.status.state == "online"
+        assert list(b.uplink.status.silent) == ["noc"]
+        await until(lambda: json.loads(listener.messages[-1].payload)["silent_consumers"])
+        following = asyncio.create_task(follow(broker.url, Follower(), acknowledge="noc"))
+        await until(lambda: not b.uplink.status.silent)
+        assert "nobody" not in b.uplink.status.text
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def test_what_comes_late_is_marked_as_history(broker, bench, listening, until) -> None:  # type: ignore[no-untyped-def]
+    """Records older than ten seconds, and those sent once more, are; live ones are not."""
+    async with listening(broker.port) as listener, bench(broker.url) as b:
+        await b.until_state("online")
+        await b.outbox.put("event", utc_now() - timedelta(seconds=11), {"text": "old"})
+        await until(lambda: b.uplink.status.published == 1)
+        await b.outbox.put("event", utc_now(), {"text": "young"})
+        await until(lambda: b.uplink.status.published == 2)
+        await until(lambda: len(listener.of("/journal")) == 2)
+        found = [json.loads(m.payload).get("history") for m in listener.of("/journal")]
+        assert found == [True, None]
+        for seq in (1, 1):
+            await publish(
+                broker.port, f"{b.prefix}/ack/noc", {"journal": b.outbox.journal, "seq": seq}
+            )
+        await until(lambda: len(listener.of("/journal")) == 3)
+        again = json.loads(listener.of("/journal")[2].payload)
+        assert (again["first"], again["history"]) == (2, True)
+
+
+async def test_many_alarms_do_not_hold_up_the_list(broker, bench, listening, until) -> None:  # type: ignore[no-untyped-def]
+    """After connecting, a new alarm is listed before the topics of thousands are in order."""
+    async with listening(broker.port) as listener, bench(broker.url) as b:
+
+        def told() -> list[Message]:
+            return [m for m in listener.messages if "/alarm/" in m.topic]
+
+        b.alarms.ids = tuple(f"a{i}" for i in range(3000))
+        for name in b.alarms.ids[:1000]:
+            b.alarms.become(name, "unacknowledged")
+        await until(lambda: len(listener.of("/alarms")) >= 1)
+        b.alarms.become("late", "unacknowledged")
+        await until(lambda: json.loads(listener.of("/alarms")[-1].payload)["count"] == 1001)
+        assert len(told()) < 1000
+        await until(lambda: len({m.topic for m in told() if m.payload}) == 1001)
+
+
 async def test_live_goes_on_while_a_backlog_drains(broker, bench, listening, until) -> None:  # type: ignore[no-untyped-def]
     """Values are published between the batches of a long journal, not after it."""
     async with listening(broker.port) as listener, bench(broker.url, []) as b:
@@ -329,6 +390,8 @@ async def test_a_stalled_broker_is_lost_and_found_again(broker, bench, until) ->
         await b.until_state("online")
         broker.signal(signal.SIGSTOP)
         await b.write(100)
+        await until(lambda: "has not answered for" in b.uplink.status.text)
+        assert b.uplink.status.state == "online"
         await until(lambda: b.uplink.status.state in ("lost", "unreachable"))
         assert "stalled" in b.uplink.status.text
         broker.signal(signal.SIGCONT)

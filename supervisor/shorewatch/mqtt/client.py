@@ -77,6 +77,11 @@ class Connection:
         self._slots = asyncio.Semaphore(min(IN_FLIGHT_MAX, client.receive_max))
 
     @property
+    def unanswered_s(self) -> float:
+        """Seconds for which the broker has owed us the oldest answer; 0 if it owes none."""
+        return self._client.unanswered_s()
+
+    @property
     def discarded(self) -> int:
         """Messages thrown away, oldest first, since they came faster than they were taken."""
         return self._client.inbox.discarded
@@ -266,6 +271,7 @@ class _Client(aiomqtt.Client):
         )
         self._client.connect_timeout = CONNECT_S_MAX
         self._answers: dict[int, asyncio.Future[int]] = {}
+        self._asked_s: dict[int, float] = {}
         self.pending_calls_threshold = 1000
         self.refused_with: ReasonCode | None = None
         self.ended_with: ReasonCode | None = None
@@ -290,6 +296,7 @@ class _Client(aiomqtt.Client):
         # No callback can run before this line: all of paho's reading is done by this event loop.
         answer: asyncio.Future[int] = self._loop.create_future()
         self._answers[info.mid] = answer
+        self._asked_s[info.mid] = self._loop.time()
         try:
             await asyncio.wait(
                 (answer, self._disconnected),
@@ -298,9 +305,15 @@ class _Client(aiomqtt.Client):
             )
         finally:
             self._answers.pop(info.mid, None)
+            self._asked_s.pop(info.mid, None)
         if not answer.done():
             raise aiomqtt.MqttError("The broker did not answer")
         return answer.result()
+
+    def unanswered_s(self) -> float:
+        """How long the oldest open publish has waited."""
+        now_s = self._loop.time()
+        return now_s - min(self._asked_s.values(), default=now_s)
 
     async def leave(self) -> None:
         """Send DISCONNECT; give up quietly if the broker does not take it."""

@@ -8,12 +8,16 @@ broker took, without holes. `Acks` believes an acknowledgement only from a confi
 this journal, between the cursor and what was sent. A consumer that repeats its acknowledgement
 while more has been sent is behind (it was away, or missed a batch): it asks for what follows, and
 the sender goes back there, at most every `REWIND_S_MIN`.
+What is sent late (`history`) takes at most `share` of what the broker and the line can carry: from
+one such batch to the next it is as long as one takes, divided by the share.
+
+`Listening` tells a consumer that is silent from one that has nothing to say.
 Limits: `WINDOW` batches in flight; a batch shrinks so that its PUBACK takes about a second, which
 is the longest a live message may have to queue behind the journal on a slow line.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +31,7 @@ PAUSE_S_MIN: Final = 0.5
 PAUSE_S_MAX: Final = 5.0
 REWIND_S_MIN: Final = 5.0
 AUDIT_S_MIN: Final = 60.0
+SILENT_S: Final = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -42,8 +47,12 @@ class Flight:
 class Sender:
     """Where one connection is in the journal. `start` is the cursor when the connection began."""
 
-    def __init__(self, start: int, *, window: int = WINDOW) -> None:
+    def __init__(self, start: int, *, window: int = WINDOW, share: float = 1.0) -> None:
         assert window >= 1, "at least one batch must be in flight"
+        assert 0 < share <= 1, "a share of the line"
+        self._share = share
+        self._took_s = 0.0
+        self._paced_s = float("-inf")
         self._flights: deque[Flight] = deque()
         self._window = window
         self._pause_s = 0.0
@@ -59,12 +68,14 @@ class Sender:
         return len(self._flights) < self._window
 
     def wait_s(self, now_s: float) -> float:
-        """Seconds the broker's last refusal still holds us back."""
-        return max(0.0, self._resume_s - now_s)
+        """Seconds for which the broker's last refusal, or the pace, still holds us back."""
+        return max(0.0, max(self._resume_s, self._paced_s) - now_s)
 
-    def send(self, after: int, last: int, now_s: float) -> Flight:
+    def send(self, after: int, last: int, now_s: float, *, is_history: bool = False) -> Flight:
         """Note a batch (after, last] as sent; what it returns is given back when it is answered."""
         assert self.has_room and after == self.after < last, "batches go out in order"
+        if is_history:
+            self._paced_s = now_s + self._took_s / self._share
         flight = Flight(after, last, now_s)
         self._flights.append(flight)
         self.after = last
@@ -75,6 +86,7 @@ class Sender:
         """The broker took it: the highest sequence now taken without holes."""
         flight.is_taken = True
         took_s = now_s - flight.sent_s
+        self._took_s += (took_s - self._took_s) / 4
         if took_s > SLOW_S:
             self.batch_bytes_max = max(BATCH_BYTES_MIN, self.batch_bytes_max // 2)
         elif took_s < FAST_S:
@@ -138,6 +150,16 @@ class Acks:
         self._cursor = cursor
         self._sent = max(cursor, sent)
 
+    @property
+    def acked(self) -> Mapping[str, int]:
+        """What each consumer has acknowledged, the durable cursor at least."""
+        return self._seqs
+
+    @property
+    def sent(self) -> int:
+        """The highest sequence that may have been sent."""
+        return self._sent
+
     def note_sent(self, seq: int) -> None:
         """Everything up to `seq` has gone out."""
         self._sent = max(seq, self._sent)
@@ -182,6 +204,37 @@ class Acks:
         body = parse_object(payload)
         assert body is not None and isinstance(body["seq"], int), "judged before"
         return body["seq"]
+
+
+class Listening:
+    """Which consumers are silent although records that they were sent wait for their word.
+
+    One that never had anything to acknowledge is not silent, however long it says nothing.
+    """
+
+    def __init__(self, consumers: Sequence[str]) -> None:
+        self._since_s: dict[str, float | None] = dict.fromkeys(consumers)
+
+    def heard(self, consumer: str) -> None:
+        """It acknowledged something."""
+        self._since_s[consumer] = None
+
+    def look(self, acked: Mapping[str, int], sent: int, now_s: float) -> None:
+        """Note who has not acknowledged all that was sent."""
+        for consumer, since_s in self._since_s.items():
+            if acked[consumer] >= sent:
+                self._since_s[consumer] = None
+            elif since_s is None:
+                self._since_s[consumer] = now_s
+
+    def silent(self, now_s: float) -> dict[str, float]:
+        """The silent ones, and for how many seconds: at least `SILENT_S`."""
+        spans_s = {
+            consumer: now_s - since_s
+            for consumer, since_s in self._since_s.items()
+            if since_s is not None
+        }
+        return {consumer: span_s for consumer, span_s in spans_s.items() if span_s >= SILENT_S}
 
 
 class Refusals:

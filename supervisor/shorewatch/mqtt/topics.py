@@ -11,7 +11,7 @@
 
 Payloads are UTF-8 JSON objects; times are RFC 3339 UTC with milliseconds. A batch says `after`:
 every record the station still keeps in (after, last] is in it, so that a consumer can tell a batch
-it missed from records that were evicted before they were sent.
+it missed from records that were evicted before they were sent. With `history` true it comes late.
 Limits: an ack of 1 kB, a batch of `BATCH_BYTES_MAX`, or one record if that is longer.
 """
 
@@ -114,11 +114,13 @@ def online(
     lines: Mapping[str, Mapping[str, object]],
     points: Mapping[Quality, int],
     outbox: str | None,
+    silent: Mapping[str, datetime],
 ) -> dict[str, object]:
     """The state of a living station.
 
     `journal` is its identity, first kept, last committed and acknowledged sequence; `times` are now
     and when this connection began; `lines` what is known of `board/<id>` and `direct/<id>`.
+    `silent` are the consumers that acknowledge nothing, and since when.
     """
     identity, first, last, cursor = journal
     at, since = times
@@ -139,6 +141,7 @@ def online(
         "directs": _of_kind("direct", lines),
         "points": {str(quality): count for quality, count in points.items()},
         "outbox": outbox,
+        "silent_consumers": {name: to_text(since) for name, since in silent.items()},
     }
 
 
@@ -268,9 +271,17 @@ def alarms(
 
 
 def batch(
-    journal: str, after: int, records: Sequence[Record], *, bytes_max: int = BATCH_BYTES_MAX
+    journal: str,
+    after: int,
+    records: Sequence[Record],
+    *,
+    bytes_max: int = BATCH_BYTES_MAX,
+    is_history: bool = False,
 ) -> Batch:
-    """A journal message with as many of `records` as fit `bytes_max`, at least one."""
+    """A journal message with as many of `records` as fit `bytes_max`, at least one.
+
+    `is_history` says that they come late: from before, or once more.
+    """
     assert records, "an empty batch says nothing"
     texts: list[bytes] = []
     size = 150
@@ -282,7 +293,8 @@ def batch(
         texts.append(text)
     first, last = records[0].seq, records[len(texts) - 1].seq
     assert after < first, "sequences ascend"
-    head = encode({"journal": journal, "after": after, "first": first, "last": last})
+    numbers = {"journal": journal, "after": after, "first": first, "last": last}
+    head = encode(numbers | ({"history": True} if is_history else {}))
     payload = head[:-1] + b',"records":[' + b",".join(texts) + b"]}"
     return Batch(after, last, payload)
 

@@ -23,7 +23,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from shorewatch.config import Device, Station, UplinkConfig
@@ -32,14 +32,15 @@ from shorewatch.image import Changes, Image
 from shorewatch.model import to_text, utc_now
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.client import NO_SUBSCRIBERS, Connection, Message, Will, connected
-from shorewatch.mqtt.journal import WINDOW, Acks, Flight, Refusals, Refused, Sender
-from shorewatch.outbox import Outbox
+from shorewatch.mqtt.journal import WINDOW, Acks, Flight, Listening, Refusals, Refused, Sender
+from shorewatch.outbox import Outbox, Record
 from shorewatch.secret import read_secret
 
 STATE_S: Final = 30.0
 LOOK_S: Final = 0.5
 NOW_S_MIN: Final = 0.2
 BIRTHS_IN_FLIGHT: Final = 8
+ALARMS_A_TURN: Final = 64
 BACKOFF_S_MIN: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
 STEADY_S: Final = 10.0
@@ -47,6 +48,8 @@ STOP_S_MAX: Final = 2.0
 DRAIN_S_MAX: Final = 0.5
 RIVAL_S: Final = 60.0
 SHORT_LIVED_MAX: Final = 3
+OWED_S: Final = 2.0
+HISTORY_AGE: Final = timedelta(seconds=10)
 _REFUSED = 0x80
 
 Lines = Callable[[], Mapping[str, Mapping[str, object]]]
@@ -72,7 +75,8 @@ class UplinkStatus:
     wrong-protocol, quota, lost, taken-over or stopped; `text` says it in a sentence with what to
     do. `published` is the highest sequence the broker took, `backlog` counts from the cursor to the
     newest record.
-    `last_trouble` stays readable after it is over. `acks` has the last time of each consumer.
+    `last_trouble` stays readable after it is over. `acks` has the last time of each consumer,
+    `silent` those that acknowledge nothing although records wait for them, and since when.
     """
 
     id: str
@@ -89,6 +93,7 @@ class UplinkStatus:
     last_trouble: str | None
     last_trouble_at: datetime | None
     attempts: int
+    silent: Mapping[str, datetime]
 
     @property
     def is_broker_acknowledged_only(self) -> bool:
@@ -170,6 +175,7 @@ class Uplink:
             outbox.journal, config.consumers, cursor=outbox.cursor(config.id), sent=outbox.last
         )
         self._refusals = Refusals()
+        self._listening = Listening(config.consumers)
         self._acked_at: dict[str, datetime | None] = dict.fromkeys(config.consumers)
         self._last_refusal: str | None = None
         self._audit: dict[str, object] | None = None
@@ -186,6 +192,7 @@ class Uplink:
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._is_running = False
+        self._connection: Connection | None = None
 
     def adopt(self, station: Station) -> None:
         """Publish `station`, which has the same topics, from here on: what differs is born anew."""
@@ -201,7 +208,7 @@ class Uplink:
             id=self._config.id,
             url=self._config.url,
             state=self._state,
-            text=self._text,
+            text=self._said,
             since=self._since,
             published=self._published,
             cursor=cursor,
@@ -212,7 +219,27 @@ class Uplink:
             last_trouble=trouble,
             last_trouble_at=trouble_at,
             attempts=self._attempts,
+            silent=self.silent,
         )
+
+    @property
+    def silent(self) -> Mapping[str, datetime]:
+        """The consumers that acknowledge nothing although records wait for them; since when."""
+        spans_s = self._listening.silent(self._clock())
+        return {name: utc_now() - timedelta(seconds=span_s) for name, span_s in spans_s.items()}
+
+    @property
+    def _said(self) -> str:
+        """The state in words, with what is known of whoever should answer."""
+        connection = self._connection
+        owed_s = 0.0 if connection is None else connection.unanswered_s
+        if self._state == "online" and owed_s >= OWED_S:
+            return f"{self._text}, which has not answered for {owed_s:.0f} s"
+        if self._state == "online" and len(silent := self.silent) == len(self._acked_at) > 0:
+            waiting = self._outbox.last - self._outbox.cursor(self._config.id)
+            since = f"{min(silent.values()):%Y-%m-%d %H:%M:%S} UTC"
+            return f"{self._text}; nobody is listening since {since}, {waiting:,} records wait"
+        return self._text
 
     async def run(self) -> None:
         """Keep the broker up to date until `stop`; never raises for what a broker does."""
@@ -270,10 +297,13 @@ class Uplink:
                 login=await self._login(),
                 will=will,
             ) as connection:
+                self._connection = connection
                 await _Session(self, connection, since).run()
         except (UplinkError, _StopSession) as error:
             raise ExceptionGroup("uplink", [error]) from error
         finally:
+            self._connection = None
+            self._listening = Listening(self._config.consumers)
             if self._online_s is not None:
                 self._since_before = since
 
@@ -354,7 +384,8 @@ class _Session:
         self._since = since
         self._prefix = uplink._station.prefix
         window = max(1, min(WINDOW, connection.receive_max // 2))
-        self._sender = Sender(uplink._outbox.cursor(uplink._config.id), window=window)
+        start, share = uplink._outbox.cursor(uplink._config.id), uplink._config.backfill_share
+        self._sender = Sender(start, window=window, share=share)
         self._answered = asyncio.Event()
         self._cursor_moved = asyncio.Event()
         self._has_audit = asyncio.Event()
@@ -424,6 +455,7 @@ class _Session:
         while True:
             await asyncio.sleep(LOOK_S)
             now_s = up._clock()
+            up._listening.look(up._acks.acked, self._sender.sent, now_s)
             if self._health() != shown or now_s >= due_s:
                 shown = self._health()
                 await self._publish_state()
@@ -438,7 +470,7 @@ class _Session:
 
     def _health(self) -> object:
         up = self._up
-        return up._lines(), up._outbox.health, up._station.config_hash
+        return up._lines(), up._outbox.health, up._station.config_hash, up.silent.keys()
 
     async def _publish_state(self) -> None:
         """Publish the state; a broker that refuses this one is of no use: UplinkError."""
@@ -452,6 +484,7 @@ class _Session:
             lines=up._lines(),
             points=up._image.counts(),
             outbox=outbox.health,
+            silent=up.silent,
         )
         topic = topics.state_topic(self._prefix)
         code = await self._publish_kept(topic, state)
@@ -559,16 +592,26 @@ class _Session:
             by_id = {str(row["id"]): row for row in rows}
             standing = up._standing("alarms") | by_id.keys()
             up._note_standing("alarms", standing)
-            for alarm in sorted(changed):
-                topic = topics.alarm_topic(self._prefix, alarm)
-                if alarm in by_id:
-                    code = await self._publish_kept(topic, by_id[alarm])
-                else:
-                    code = await self._connection.publish(topic, b"", qos=1, is_retained=True)
-                if self._judge(topic, code) and alarm not in by_id:
-                    standing -= {alarm}
-            up._note_standing("alarms", standing)
-            changed = await self._alarm_changes.take()
+            # The list tells all of it. Of many single ones (after connecting, each there is) only a
+            # part goes out before the list is told again, those that are not normal first.
+            waiting = sorted(changed, key=lambda alarm: (alarm not in by_id, alarm))
+            turn = waiting[:ALARMS_A_TURN]
+            sent = await asyncio.gather(*(self._publish_alarm(one, by_id.get(one)) for one in turn))
+            gone = {one for one, ok in zip(turn, sent, strict=True) if ok and one not in by_id}
+            up._note_standing("alarms", standing - gone)
+            changed = set(waiting[ALARMS_A_TURN:])
+            if changed:
+                changed |= self._alarm_changes.taken()
+            else:
+                changed = await self._alarm_changes.take()
+
+    async def _publish_alarm(self, alarm: str, row: Mapping[str, object] | None) -> bool:
+        """Publish one alarm, or that it is normal; whether the broker took it."""
+        topic = topics.alarm_topic(self._prefix, alarm)
+        if row is not None:
+            return self._judge(topic, await self._publish_kept(topic, row))
+        code = await self._connection.publish(topic, b"", qos=1, is_retained=True)
+        return self._judge(topic, code)
 
     async def _publish_journal(self, tasks: asyncio.TaskGroup) -> None:
         """Send the journal from the cursor, a window of batches in flight, forever."""
@@ -588,9 +631,13 @@ class _Session:
             records = await outbox.read(after, topics.BATCH_RECORDS_MAX)
             if sender.after != after or not records:
                 continue
-            batch = topics.batch(outbox.journal, after, records, bytes_max=sender.batch_bytes_max)
+            is_history = records[0].seq <= self._up._acks.sent or is_late(records[0], utc_now())
+            batch = topics.batch(
+                outbox.journal, after, records,
+                bytes_max=sender.batch_bytes_max, is_history=is_history,
+            )  # fmt: skip
             self._check_size(batch)
-            flight = sender.send(batch.after, batch.last, clock())
+            flight = sender.send(batch.after, batch.last, clock(), is_history=is_history)
             self._up._acks.note_sent(batch.last)
             tasks.create_task(self._send(batch, flight))
 
@@ -638,6 +685,7 @@ class _Session:
                 self._has_audit.set()
             return
         up._acked_at[consumer] = utc_now()
+        up._listening.heard(consumer)
         self._want_cursor(verdict.cursor)
         if verdict.resend_after is not None and verdict.resend_after < self._sender.after:
             self._sender.rewind(verdict.resend_after)
@@ -702,6 +750,11 @@ class _Session:
             return
         up._trouble = str(troubles[0]), utc_now()
         up._become(troubles[0].state, str(troubles[0]))
+
+
+def is_late(record: Record, at: datetime) -> bool:
+    """Whether a record is sent so long after it was made that it is history."""
+    return at - record.at > HISTORY_AGE
 
 
 def _refusal(topic: str, code: int, what: str = "a publish to") -> UplinkError:

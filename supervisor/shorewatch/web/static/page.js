@@ -93,6 +93,11 @@ function uplinkCard([id, uplink]) {
   if (uplink.refused_acks) {
     notes.push(`? ${plural(uplink.refused_acks, "acknowledgement")} refused; last: ${uplink.last_refusal}`);
   }
+  const silent = Object.entries(uplink.silent);
+  for (const [name, at] of silent) notes.push(`✕ consumer ${name} acknowledges nothing ${since(at)}`);
+  if (uplink.state === "online" && silent.length) {
+    return card(`Uplink ${id}`, "✕ unheard", "is-bad", uplink.text, `${counts}, ${waiting}`, ...notes);
+  }
   if (uplink.state !== "online") {
     return card(`Uplink ${id}`, `✕ ${uplink.state}`, "is-bad", uplink.text, `${since(uplink.since)}; ${waiting}`, ...notes);
   }
