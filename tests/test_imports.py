@@ -21,7 +21,7 @@ IMPORTERS = {
     "sqlite3": {"outbox", "archive", "history", "database"},
     "starlette": {"web/app"},
     "uvicorn": {"web/app"},
-    "cyclopts": {"cli", "alarmcli", "historycli", "profilecli"},
+    "cyclopts": {"cli", "alarmcli", "historycli", "profilecli", "sparkplugcheck/command"},
     "tomllib": {"toml", "config"},
 }
 

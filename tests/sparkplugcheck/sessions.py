@@ -150,7 +150,7 @@ class Node:
     def host(self, is_online: bool, at_s: float | None = None, *, id_: str = "scada") -> "Node":
         stamp_s = self.at_s if at_s is None else at_s
         payload = state(is_online, stamp_s)
-        self._add(Sent("broker", Publish(f"spBv1.0/STATE/{id_}", payload, 1)))
+        self._add(Sent("broker", Publish(f"spBv1.0/STATE/{id_}", payload, 1, packet_id=1)))
         return self
 
     def births(self) -> "Node":

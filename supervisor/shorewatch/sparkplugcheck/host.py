@@ -11,7 +11,7 @@ from typing import Final
 
 from shorewatch.sparkplugcheck.book import Book
 from shorewatch.sparkplugcheck.session import Entry
-from shorewatch.sparkplugcheck.topic import STATE
+from shorewatch.sparkplugcheck.topic import STATE, host_of
 
 # What may still be under way when something is asked for.
 GRACE_S: Final = 1.0
@@ -48,9 +48,8 @@ class HostWatch:
 
     def subscribed(self, topic: str) -> None:
         """A node that asks for one host's STATE has that one as its primary host."""
-        host = topic.removeprefix(STATE)
-        if self.host is None and topic.startswith(STATE) and host and not set(host) & set("+#/"):
-            self.host = host
+        if self.host is None:
+            self.host = host_of(topic)
 
     def received(self, entry: Entry, topic: str, payload: bytes, is_born: bool) -> None:
         """The broker delivered a STATE."""

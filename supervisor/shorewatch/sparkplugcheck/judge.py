@@ -3,8 +3,8 @@
 Each connection of an edge node is followed from its CONNECT to the end of its socket: here is what
 MQTT itself shows (CONNECT, Will, subscriptions, the way of leaving) and what holds between
 connections (bdSeq, one node one client, ids that differ in case alone); `life` follows the
-Sparkplug session in it, `host` the primary host. A connection without a Will and without a Sparkplug
-topic is judged by its CONNECT alone.
+Sparkplug session in it, `host` the primary host. A connection with neither Will nor Sparkplug topic
+is judged by its CONNECT alone.
 """
 
 from collections import deque

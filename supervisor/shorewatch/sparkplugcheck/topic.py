@@ -43,6 +43,12 @@ def parse_topic(text: str) -> Topic | None:
     return Topic(levels[1], levels[2], levels[3], levels[4] if has_device else None)
 
 
+def host_of(text: str) -> str | None:
+    """The host whose STATE has this topic, or None: a filter for several names none."""
+    host = text.removeprefix(STATE)
+    return host if text.startswith(STATE) and host and not set(host) & set("+#/") else None
+
+
 def judge_topic(book: Book, text: str) -> Topic | None:
     """Judge the form of a topic that an edge node publishes to; the topic if it can be used."""
     levels = text.split("/")
