@@ -1,12 +1,14 @@
 """The report says what failed, where, and how much was looked at."""
 
 import json
+from dataclasses import replace
 
 from mutations import MUTATIONS
 from sessions import entries, with_host
 
 from shorewatch.sparkplugcheck.judge import judged
 from shorewatch.sparkplugcheck.report import as_json, is_failed, text
+from shorewatch.sparkplugcheck.session import Broken, Entry
 
 
 def test_a_right_session_is_all_counts():
@@ -56,8 +58,6 @@ def test_json_has_every_assertion():
 
 def test_what_was_seen_cannot_steer_a_terminal():
     """Control characters from the wire are shown as their codes."""
-    from dataclasses import replace
-
     steps = with_host()
     index = next(i for i, s in enumerate(steps) if getattr(s.what, "topic", "").endswith("NDATA/E"))
     steps[index] = replace(
@@ -65,3 +65,13 @@ def test_what_was_seen_cannot_steer_a_terminal():
     )
 
     assert "\x1b" not in text(judged(entries(steps)))
+
+
+def test_bytes_that_are_no_mqtt_fail_the_check():
+    """A node whose bytes break MQTT is not right, though no assertion of Sparkplug says so."""
+    opened, *_ = with_host()
+    broken = Entry(2, 1_800_000_001.0, 1, Broken("node", "PUBLISH has QoS 3"))
+    judge = judged([*entries([opened]), broken])
+
+    assert text(judge).startswith("FAILED  entry 2 is no MQTT: PUBLISH has QoS 3\n")
+    assert is_failed(judge)

@@ -1,8 +1,12 @@
 """Every demand is broken once and noticed; a right session breaks none."""
 
+from dataclasses import replace
+
 import pytest
-from mutations import ALSO, MUTATIONS
-from sessions import entries, plain, with_host
+from hypothesis import given
+from hypothesis import strategies as st
+from mutations import ALSO, MUTATIONS, NOT_UTF8
+from sessions import Node, Said, entries, plain, with_host
 
 from shorewatch.sparkplugcheck.demands import DEMANDS, RULES, TOTAL, level_of
 from shorewatch.sparkplugcheck.judge import judged
@@ -76,3 +80,46 @@ def test_evidence_is_bounded():
 
     assert broken["ndata-order"].count == 301
     assert len(broken["ndata-order"].evidence) == 5
+
+
+ACTIONS = {
+    "data": lambda node, i: node.data(100 + i),
+    "both": lambda node, i: node.data(100 + i, ("D1", 10)),
+    "death": lambda node, i: node.ddeath("D2"),
+    "birth": lambda node, i: node.dbirth("D2", 20),
+    "rebirth": lambda node, i: node.rebirth_request().births(),
+    "unasked": lambda node, i: node.births(),
+    "wait": lambda node, i: node.wait(3),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(ACTIONS)), max_size=30), st.sampled_from([4, 5]))
+def test_no_order_of_right_steps_breaks_anything(names, version):
+    """Data, deaths, births and rebirths in any order that a node may take break no demand."""
+    node = Node(1, 0, version=version).connect().births()
+    for i, name in enumerate(names):
+        ACTIONS[name](node, i)
+
+    assert judged(entries(node.leave().steps)).book.broken() == {}
+
+
+@given(st.data())
+def test_no_message_crashes_the_judge(data):
+    """Whatever a node says, where and when: it is judged."""
+    steps = with_host()
+    levels = st.sampled_from(["spBv1.0", "G", "E", "D1", "NBIRTH", "DBIRTH", "NDATA", "DDEATH",
+                              "NDEATH", "NCMD", "STATE", "scada", "", NOT_UTF8])  # fmt: skip
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(steps) - 1))
+        what = steps[at].what
+        topic = "/".join(data.draw(st.lists(levels, min_size=1, max_size=6))) or "x"
+        payloads = [s.what.payload for s in steps if isinstance(s.what, Said)]
+        payload = data.draw(st.sampled_from(payloads) | st.binary(max_size=30))
+        if isinstance(what, Said):
+            topic = data.draw(st.sampled_from([what.topic, topic]))
+        side = data.draw(st.sampled_from(["node", "broker"]))
+        steps.insert(at, replace(steps[at], what=Said(side, topic, payload)))
+        if data.draw(st.booleans()):
+            del steps[data.draw(st.integers(0, len(steps) - 1))]
+
+    assert judged(entries(steps)).book.verdicts()

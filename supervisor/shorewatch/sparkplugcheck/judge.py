@@ -25,7 +25,7 @@ from shorewatch.sparkplugcheck.packet import (
     Will,
 )
 from shorewatch.sparkplugcheck.payload import INT64, Payload, PayloadError, decode
-from shorewatch.sparkplugcheck.session import Closed, Entry, Opened, Passed, Seen
+from shorewatch.sparkplugcheck.session import Broken, Closed, Entry, Opened, Passed, Seen
 from shorewatch.sparkplugcheck.topic import NAMESPACE, STATE, Topic, judge_topic, parse_topic
 
 _NDEATH_QOS = 1
@@ -51,6 +51,8 @@ class Judge:
 
     def __init__(self, host: str | None = None) -> None:
         self.book = Book()
+        # What nodes have sent that is no MQTT, by entry: no assertion's, and no edge node's right.
+        self.not_mqtt: dict[int, str] = {}
         self._host = host
         self._connections: dict[int, _Connection] = {}
         # By edge node: the last bdSeq of a CONNECT, and its last births.
@@ -81,7 +83,9 @@ class Judge:
 
     def _on_connection(self, entry: Entry, connection: _Connection) -> None:
         what = entry.what
-        if isinstance(what, Closed):
+        if isinstance(what, Broken) and what.side == "node":
+            self.not_mqtt[entry.number] = what.why
+        elif isinstance(what, Closed):
             connection.host.ended(is_node=what.side == "node" or connection.has_left)
             del self._connections[entry.connection]
         elif isinstance(what, Passed) and what.side == "node":

@@ -15,15 +15,17 @@ _SHOWN: Final = 3
 
 
 def is_failed(judge: Judge) -> bool:
-    """Whether a MUST is broken."""
-    return any(verdict.word == "failed" for verdict in judge.book.verdicts())
+    """Whether a MUST is broken, of Sparkplug or of MQTT's own form."""
+    is_broken = any(verdict.word == "failed" for verdict in judge.book.verdicts())
+    return is_broken or bool(judge.not_mqtt)
 
 
 def text(judge: Judge) -> str:
     """Failures with their evidence first, then what SHOULD be better, then the counts."""
     verdicts = judge.book.verdicts()
     broken = sorted(judge.book.broken().values(), key=lambda b: DEMANDS[b.demand].level)
-    lines = [line for found in broken for line in _demand(found)]
+    lines = [f"FAILED  entry {n} is no MQTT: {why}\n" for n, why in judge.not_mqtt.items()]
+    lines += [line for found in broken for line in _demand(found)]
     return "\n".join([*lines, *_counts(judge, verdicts)])
 
 
@@ -67,6 +69,7 @@ def as_json(judge: Judge) -> dict[str, Any]:
     return {
         "ok": not is_failed(judge),
         "edge_nodes": judge.nodes,
+        "not_mqtt": judge.not_mqtt,
         "covers": {"judged": len(RULES), "edge_node": len(RULES) + len(UNJUDGED), "all": TOTAL},
         "counts": dict(Counter(verdict.word for verdict in verdicts)),
         "verdicts": {

@@ -41,9 +41,9 @@ class Options:
 
 
 async def record(options: Options, say: Callable[[str], None]) -> list[Entry]:
-    """What passed until the time is over, the exercise is done, or SIGINT or SIGTERM.
+    """What passed until the time is over, the exercise is done, the broker is gone, or SIGINT.
 
-    Raises UsageError for an argument that makes no sense, UplinkError when the broker is lost.
+    Raises UsageError for an argument that makes no sense, UplinkError if there is no broker.
     """
     host, port = _parse_broker(options.broker)
     stop = asyncio.Event()
@@ -64,6 +64,8 @@ async def record(options: Options, say: Callable[[str], None]) -> list[Entry]:
                 done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
+            except UplinkError as error:
+                say(f"{error}; here the recording ends")
             finally:
                 for task in ends:
                     task.cancel()
