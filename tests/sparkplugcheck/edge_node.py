@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from test_sparkplugcheck_packet import encode as encode_packet
+from test_sparkplugcheck_stream import encode as encode_packet
 
+from shorewatch.sparkplugcheck.codec import decode, encode
 from shorewatch.sparkplugcheck.life import is_rebirth
 from shorewatch.sparkplugcheck.packet import (
     V5,
@@ -17,11 +18,11 @@ from shorewatch.sparkplugcheck.packet import (
     Packet,
     Puback,
     Publish,
-    Stream,
     Subscribe,
     Will,
 )
-from shorewatch.sparkplugcheck.payload import Held, Metric, Payload, decode, encode
+from shorewatch.sparkplugcheck.payload import Held, Metric, Payload
+from shorewatch.sparkplugcheck.stream import Stream
 
 NCMD, STATE = "spBv1.0/G/NCMD/E", "spBv1.0/STATE/scada"
 

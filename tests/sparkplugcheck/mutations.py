@@ -21,8 +21,9 @@ from sessions import (
     with_host,
 )
 
+from shorewatch.sparkplugcheck.codec import encode
 from shorewatch.sparkplugcheck.packet import Connect, Other, Subscribe
-from shorewatch.sparkplugcheck.payload import Cell, Held, Metric, Payload, PropertySet, Row, encode
+from shorewatch.sparkplugcheck.payload import Cell, Held, Metric, Payload, PropertySet, Row
 from shorewatch.sparkplugcheck.session import Closed, Seen
 
 Steps = list[Step]

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from shorewatch.sparkplugcheck.codec import encode
 from shorewatch.sparkplugcheck.packet import (
     Connack,
     Connect,
     Disconnect,
-    Frame,
     Packet,
     Publish,
     Suback,
@@ -26,9 +26,9 @@ from shorewatch.sparkplugcheck.payload import (
     PropertySet,
     Row,
     Template,
-    encode,
 )
 from shorewatch.sparkplugcheck.session import Closed, Entry, Opened, Passed, Seen, Side
+from shorewatch.sparkplugcheck.stream import Frame
 
 START_S = 1_800_000_000.0
 HOST = "spBv1.0/STATE/scada"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mutations import MUTATIONS
 from sessions import Step, entries
-from test_sparkplugcheck_packet import encode
+from test_sparkplugcheck_stream import encode
 
 from shorewatch.sparkplugcheck.session import Passed, to_lines
 

@@ -11,9 +11,10 @@ from edge_node import EdgeNode
 from shorewatch.mqtt.client import connected
 from shorewatch.sparkplugcheck.exercise import Exercise
 from shorewatch.sparkplugcheck.judge import Judge, judged
-from shorewatch.sparkplugcheck.packet import Connect, Frame, Packet, Publish, Subscribe, Will
+from shorewatch.sparkplugcheck.packet import Connect, Packet, Publish, Subscribe, Will
 from shorewatch.sparkplugcheck.proxy import Proxy, Recording
 from shorewatch.sparkplugcheck.session import Passed, Seen
+from shorewatch.sparkplugcheck.stream import Frame
 
 PAUSE_S = 0.3
 

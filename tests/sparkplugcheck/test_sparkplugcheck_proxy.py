@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from test_sparkplugcheck_packet import encode
+from test_sparkplugcheck_stream import encode
 
 from shorewatch.errors import UsageError
 from shorewatch.sparkplugcheck.packet import V5, Connack, Connect, Disconnect, Publish

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from test_sparkplugcheck_packet import encode
+from test_sparkplugcheck_stream import encode
 
-from shorewatch.sparkplugcheck.packet import V3, Connack, Connect, Frame, Publish
+from shorewatch.sparkplugcheck.packet import V3, Connack, Connect, Publish
 from shorewatch.sparkplugcheck.session import (
     Broken,
     Closed,
@@ -17,6 +17,7 @@ from shorewatch.sparkplugcheck.session import (
     from_lines,
     to_lines,
 )
+from shorewatch.sparkplugcheck.stream import Frame
 
 CONNECT = Connect(V3, "c", True, 10, None)
 PUBLISH = Publish("a/b", b"\x00\xff", 1, True, False, 3)

@@ -4,6 +4,6 @@
                     |                     |
                     +---> session <-------+---> judge ---> report
 
-`packet` and `payload` read what passes (MQTT, protobuf) with parsers of their own, so that no fault
+`stream` and `codec` read what passes (MQTT, protobuf) by themselves, so that no fault
 of our edge node's encoder hides itself; `session` is the recording, `judge` and its rules are pure.
 """

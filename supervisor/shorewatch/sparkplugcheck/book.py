@@ -76,8 +76,8 @@ class Book:
             if len(tally.evidence) < EVIDENCE_MAX:
                 entry, topic = self._where
                 text = seen if isinstance(seen, str) else repr(seen)
-                place = (entry.number, entry.at_s, entry.connection, _plain(topic), field)
-                tally.evidence.append(Evidence(*place, _plain(text)[:_SEEN_CHARS_MAX]))
+                place = (entry.number, entry.at_s, entry.connection, plain(topic), field)
+                tally.evidence.append(Evidence(*place, plain(text)[:_SEEN_CHARS_MAX]))
         return holds
 
     def verdicts(self) -> list[Verdict]:
@@ -103,6 +103,6 @@ class Book:
         return Verdict(rule, word, judged, broken)
 
 
-def _plain(text: str) -> str:
-    """Without what would steer a terminal, and without surrogates."""
+def plain(text: str) -> str:
+    """Text from the wire without what would steer a terminal, and without surrogates."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from shorewatch.sparkplugcheck.codec import encode
 from shorewatch.sparkplugcheck.host import OFFLINE_S_MAX, OLD_OFFLINE_S
-from shorewatch.sparkplugcheck.life import REBIRTH, REBIRTH_S_MAX
+from shorewatch.sparkplugcheck.life import REBIRTH
 from shorewatch.sparkplugcheck.packet import Connect, Publish, Subscribe
-from shorewatch.sparkplugcheck.payload import BOOLEAN, Held, Metric, Payload, encode
+from shorewatch.sparkplugcheck.payload import BOOLEAN, Held, Metric, Payload
 from shorewatch.sparkplugcheck.proxy import Recording
+from shorewatch.sparkplugcheck.rebirth import REBIRTH_S_MAX
 from shorewatch.sparkplugcheck.session import Closed, Entry, Passed, Seen
 from shorewatch.sparkplugcheck.topic import NAMESPACE, STATE, Topic, host_of, parse_topic
 

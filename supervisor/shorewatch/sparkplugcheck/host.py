@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from shorewatch.sparkplugcheck.book import Book
+from shorewatch.sparkplugcheck.rebirth import GRACE_S
 from shorewatch.sparkplugcheck.session import Entry
 from shorewatch.sparkplugcheck.topic import STATE, host_of
 
-# What may still be under way when something is asked for.
-GRACE_S: Final = 1.0
 OFFLINE_S_MAX: Final = 10.0
 OLD_OFFLINE_S: Final = 5.0
 

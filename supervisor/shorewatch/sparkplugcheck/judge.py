@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from shorewatch.sparkplugcheck.book import Book
+from shorewatch.sparkplugcheck.book import Book, plain
+from shorewatch.sparkplugcheck.codec import PayloadError, decode
 from shorewatch.sparkplugcheck.host import HostWatch
 from shorewatch.sparkplugcheck.life import BDSEQ, Life, bdseq_of, is_rebirth
 from shorewatch.sparkplugcheck.packet import (
@@ -24,11 +25,10 @@ from shorewatch.sparkplugcheck.packet import (
     Subscribe,
     Will,
 )
-from shorewatch.sparkplugcheck.payload import INT64, Payload, PayloadError, decode
+from shorewatch.sparkplugcheck.payload import INT64, Payload
 from shorewatch.sparkplugcheck.session import Broken, Closed, Entry, Opened, Passed, Seen
 from shorewatch.sparkplugcheck.topic import NAMESPACE, STATE, Topic, judge_topic, parse_topic
 
-_NDEATH_QOS = 1
 # The observer may be this many births behind the proxy.
 _BIRTHS_MAX = 8
 
@@ -64,12 +64,12 @@ class Judge:
     @property
     def nodes(self) -> list[str]:
         """The edge nodes that were judged, as group/edge node."""
-        return sorted("/".join(node) for node in self._births.keys() | self._bdseq.keys())
+        return sorted(plain("/".join(node)) for node in self._births.keys() | self._bdseq.keys())
 
     def take(self, entry: Entry) -> None:
         """Judge one entry."""
         for connection in self._connections.values():
-            connection.life.passed(entry.at_s)
+            connection.life.rebirth.passed(entry.at_s)
             connection.host.passed(entry.at_s)
         what = entry.what
         self.book.at(entry)
@@ -115,8 +115,9 @@ class Judge:
             is_ours = topic is not None and topic.node == connection.life.node
             if topic is not None and is_ours and topic.kind == "NCMD":
                 payload = _decoded(packet.payload)
-                if payload is not None and is_rebirth(payload):
-                    connection.life.asked_for_rebirth(entry, packet.topic)
+                is_asked = payload is not None and is_rebirth(payload)
+                if is_asked and connection.life.is_born:
+                    connection.life.rebirth.asked(entry, packet.topic)
 
     def _connect(self, connection: _Connection, packet: Connect) -> None:
         connection.connect = packet
@@ -137,7 +138,7 @@ class Judge:
         topic = parse_topic(will.topic)
         is_ndeath = topic is not None and topic.kind == "NDEATH"
         judge("will-topic", is_ndeath, will.topic, field="Will topic")
-        judge("will-qos", will.qos == _NDEATH_QOS, f"QoS {will.qos}", field="Will QoS")
+        judge("will-qos", will.qos == 1, f"QoS {will.qos}", field="Will QoS")
         judge("will-retain", not will.is_retained, "retain set", field="Will retain")
         payload = _decoded(will.payload)
         judge("will-payload", payload is not None, will.payload.hex(), field="Will payload")

@@ -4,12 +4,12 @@ It holds what a host would hold: whether the node and each device is born, their
 values, the aliases, the next seq. Every message is judged against that.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from shorewatch.sparkplugcheck.book import Book
+from shorewatch.sparkplugcheck.codec import PayloadError, decode
 from shorewatch.sparkplugcheck.content import CLOCK_S_MAX, Rules, templates
-from shorewatch.sparkplugcheck.host import GRACE_S
 from shorewatch.sparkplugcheck.packet import Publish
 from shorewatch.sparkplugcheck.payload import (
     BOOLEAN,
@@ -17,17 +17,15 @@ from shorewatch.sparkplugcheck.payload import (
     Held,
     Metric,
     Payload,
-    PayloadError,
     PropertySet,
     Template,
-    decode,
 )
+from shorewatch.sparkplugcheck.rebirth import RebirthWatch
 from shorewatch.sparkplugcheck.session import Entry
 from shorewatch.sparkplugcheck.topic import Topic
 
 REBIRTH: Final = "Node Control/Rebirth"
 BDSEQ: Final = "bdSeq"
-REBIRTH_S_MAX: Final = 10.0
 SEQ_MAX: Final = 255
 
 
@@ -42,37 +40,26 @@ class _Known:
 _Metrics = dict[str, _Known]
 
 
-@dataclass(slots=True)
-class _Rebirth:
-    """A rebirth request that is being answered; `waits_for` are devices yet to be born."""
-
-    entry: Entry
-    topic: str
-    waits_for: set[str]
-    is_born: bool = False
-    is_data_judged: bool = False
-
-
-@dataclass(slots=True)
 class Life:
     """The session on one connection; `node` and `bdseq` are what its Will names, if it does."""
 
-    book: Book
-    node: tuple[str, str] | None = None
-    bdseq: int | None = None
-    is_born: bool = False
-    # The bdSeq of the last NBIRTH.
-    _born_as: int | None = None
-    _seq: int | None = None
-    _metrics: _Metrics = field(default_factory=dict)
-    _devices: dict[str, _Metrics] = field(default_factory=dict)
-    # Alias: device ("" is the node) and metric.
-    _aliases: dict[int, tuple[str, str]] = field(default_factory=dict)
-    _definitions: dict[str, Template] = field(default_factory=dict)
-    # Devices that lived at the last NBIRTH and have not been born or died since.
-    _due: set[str] = field(default_factory=set)
-    _data_kind: str | None = None
-    _rebirth: _Rebirth | None = None
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.node: tuple[str, str] | None = None
+        self.bdseq: int | None = None
+        self.is_born = False
+        self.rebirth = RebirthWatch(book)
+        # The bdSeq of the last NBIRTH.
+        self._born_as: int | None = None
+        self._seq: int | None = None
+        self._metrics: _Metrics = {}
+        self._devices: dict[str, _Metrics] = {}
+        # Alias: device ("" is the node) and metric.
+        self._aliases: dict[int, tuple[str, str]] = {}
+        self._definitions: dict[str, Template] = {}
+        # Devices that lived at the last NBIRTH and have not been born or died since.
+        self._due: set[str] = set()
+        self._data_kind: str | None = None
 
     def published(self, entry: Entry, topic: Topic, publish: Publish) -> None:
         """The node has published one of its messages; `topic` is of the right form."""
@@ -80,7 +67,7 @@ class Life:
         self._judge_place(topic, publish.topic)
         payload = self._payload(topic, publish.payload)
         if topic.kind == "NDEATH":
-            self.ndeath(payload)
+            self._ndeath(payload)
             return
         self.book.judge(f"{kind}-qos", publish.qos == 0, f"QoS {publish.qos}", field="QoS")
         self.book.judge(f"{kind}-retain", not publish.is_retained, "retain set", field="retain")
@@ -97,7 +84,6 @@ class Life:
             self._gone(topic.device or "")
         else:
             self._data(entry, topic, payload)
-        self.passed(entry.at_s)
 
     def _judge_place(self, topic: Topic, text: str) -> None:
         if self.node is None:
@@ -138,8 +124,7 @@ class Life:
             seen = f"{at_ms}, {off_s:+.0f} s off the recorder's clock"
             judge(f"{kind}-sent", abs(off_s) < CLOCK_S_MAX, seen, field="timestamp")
 
-    def ndeath(self, payload: Payload) -> None:
-        """An NDEATH: published, or seen at the broker as the Will's."""
+    def _ndeath(self, payload: Payload) -> None:
         judge = self.book.judge
         names = [metric.name for metric in payload.metrics]
         judge("ndeath-only-bdseq", names == [BDSEQ], names, field="metrics")
@@ -149,7 +134,7 @@ class Life:
             seen = f"{found}, NBIRTH has {self._born_as}"
             judge("ndeath-bdseq", found == self._born_as, seen, field=BDSEQ)
         self.is_born = False
-        self._rebirth = None
+        self.rebirth.died()
 
     def _nbirth(self, payload: Payload) -> None:
         judge = self.book.judge
@@ -161,19 +146,14 @@ class Life:
             is_same = number == self.bdseq
             seen = f"{number}, the Will has {self.bdseq}"
             judge("nbirth-bdseq-will", is_same, seen, field=BDSEQ)
-            if self._rebirth is not None:
+            if self.rebirth.is_waiting:
                 judge("rebirth-bdseq", is_same, seen, field=BDSEQ)
         self._judge_rebirth_metric(payload)
         self._due = {*self._devices, *self._due} if self.is_born else set()
         self.is_born, self._data_kind = True, None
         self._devices, self._aliases = {}, {}
         self._metrics = self._learn("", payload)
-        request = self._rebirth
-        if request is not None:
-            if not request.is_data_judged:
-                judge("rebirth-stop", True)
-            request.is_born, request.waits_for = True, set(self._due)
-            self._answered()
+        self.rebirth.nbirth(self._due)
 
     def _judge_rebirth_metric(self, payload: Payload) -> None:
         judge = self.book.judge
@@ -222,15 +202,7 @@ class Life:
 
     def _no_longer_due(self, device: str) -> None:
         self._due.discard(device)
-        if self._rebirth is not None and self._rebirth.is_born:
-            self._rebirth.waits_for.discard(device)
-            self._answered()
-
-    def _answered(self) -> None:
-        request = self._rebirth
-        if request is not None and request.is_born and not request.waits_for:
-            self.book.judge("rebirth-births", True)
-            self._rebirth = None
+        self.rebirth.told_of(device)
 
     def _data(self, entry: Entry, topic: Topic, payload: Payload) -> None:
         device = topic.device or ""
@@ -239,12 +211,7 @@ class Life:
         seen = "no NBIRTH before it" if not self.is_born else f"{device} is not born"
         self.book.judge(f"{topic.kind.lower()}-order", is_born, seen)
         self._data_kind = topic.kind
-        request = self._rebirth
-        if request is not None and not request.is_born and not request.is_data_judged:
-            late_s = entry.at_s - request.entry.at_s
-            if late_s > GRACE_S:
-                request.is_data_judged = True
-                self.book.judge("rebirth-stop", False, f"{topic.kind} {late_s:.1f} s after it")
+        self.rebirth.data(entry, topic.kind)
         if metrics is None or not is_born:
             return
         has_changed = [self._judge_metric(device, metrics, metric) for metric in payload.metrics]
@@ -275,21 +242,6 @@ class Life:
         is_new = known.last != _said(metric)
         known.last = _said(metric)
         return is_new
-
-    def asked_for_rebirth(self, entry: Entry, topic: str) -> None:
-        """A rebirth request was delivered to the node."""
-        if self.is_born and self._rebirth is None:
-            self._rebirth = _Rebirth(entry, topic, set())
-
-    def passed(self, at_s: float) -> None:
-        """It is `at_s` and the connection is still open."""
-        request = self._rebirth
-        if request is not None and at_s > request.entry.at_s + REBIRTH_S_MAX:
-            self._rebirth = None
-            lacking = f"no DBIRTH of {', '.join(sorted(request.waits_for))}"
-            seen = lacking if request.is_born else "no NBIRTH"
-            self.book.at(request.entry, request.topic)
-            self.book.judge("rebirth-births", False, f"{seen} within {REBIRTH_S_MAX:g} s")
 
 
 def bdseq_of(payload: Payload) -> int | None:

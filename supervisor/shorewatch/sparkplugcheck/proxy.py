@@ -3,7 +3,7 @@
 Bytes go on as they came, once what they complete has been recorded; so the order of entries is the
 order on the wire of each side, and an answer never stands before its question. What is no MQTT is
 recorded as that, and ends the connection as a broker would. Plain TCP: an edge node that insists on
-TLS cannot be read. Limits: session.ENTRIES_MAX entries, then `is_full`; packet.PACKET_BYTES_MAX.
+TLS cannot be read. Limits: session.ENTRIES_MAX entries, then `is_full`; stream.PACKET_BYTES_MAX.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from shorewatch.errors import UsageError
-from shorewatch.sparkplugcheck.packet import PacketError
 from shorewatch.sparkplugcheck.session import (
     ENTRIES_MAX,
     Broken,
@@ -24,6 +23,7 @@ from shorewatch.sparkplugcheck.session import (
     Side,
     Wires,
 )
+from shorewatch.sparkplugcheck.stream import PacketError
 
 CLOSE_S_MAX: Final = 2.0
 _CHUNK_BYTES: Final = 65_536

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 from shorewatch.errors import UplinkError, UsageError
 from shorewatch.mqtt.client import Connection, connected
 from shorewatch.sparkplugcheck.exercise import Exercise
-from shorewatch.sparkplugcheck.packet import PACKET_BYTES_MAX
 from shorewatch.sparkplugcheck.proxy import Proxy, Recording
 from shorewatch.sparkplugcheck.session import Entry, Seen, from_lines, to_lines
+from shorewatch.sparkplugcheck.stream import PACKET_BYTES_MAX
 from shorewatch.sparkplugcheck.topic import NAMESPACE
 
 LISTEN_HOST: Final = "127.0.0.1"

@@ -20,7 +20,8 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from shorewatch.model import from_text, to_text
-from shorewatch.sparkplugcheck.packet import Connect, Frame, PacketError, Stream
+from shorewatch.sparkplugcheck.packet import Connect
+from shorewatch.sparkplugcheck.stream import Frame, PacketError, Stream
 
 ENTRIES_MAX: Final = 1_000_000
 _HEAD: Final = {"format": "shorewatch-sparkplug", "version": 1}

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shorewatch.sparkplugcheck.codec import PayloadError, decode, encode
 from shorewatch.sparkplugcheck.payload import (
     Cell,
     DataSet,
@@ -11,14 +12,11 @@ from shorewatch.sparkplugcheck.payload import (
     Metric,
     Parameter,
     Payload,
-    PayloadError,
     Property,
     PropertySet,
     PropertySetList,
     Row,
     Template,
-    decode,
-    encode,
 )
 
 u32, u64, text = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), st.text(max_size=8)

@@ -12,18 +12,16 @@ from shorewatch.sparkplugcheck.packet import (
     Connack,
     Connect,
     Disconnect,
-    Frame,
     Other,
     Packet,
-    PacketError,
     Puback,
     Publish,
-    Stream,
     Suback,
     Subscribe,
     Will,
     is_utf8,
 )
+from shorewatch.sparkplugcheck.stream import Frame, PacketError, Stream
 
 ids = st.integers(1, 0xFFFF)
 qos = st.integers(0, 2)
