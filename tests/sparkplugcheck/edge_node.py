@@ -38,6 +38,7 @@ class EdgeNode:
         self._bdseq = -1
         self._seq = 0
         self._state_ms: int | None = None
+        self.count = 0
 
     async def run(self, retry_s: float = 0.2, period_s: float = 0.1) -> None:
         """Session after session until cancelled."""
@@ -73,13 +74,12 @@ class EdgeNode:
         self._is_born = True
 
     async def _tick(self, writer: asyncio.StreamWriter, period_s: float) -> None:
-        count = 0
         self._is_born = False
         while True:
             await asyncio.sleep(period_s)
             if self._is_born:
-                count += 1
-                self._say(writer, "DDATA", Metric(None, 1, value=Held("long_value", count)))
+                self.count += 1
+                self._say(writer, "DDATA", Metric(None, 1, value=Held("long_value", self.count)))
 
     async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._bdseq = (self._bdseq + 1) % 256

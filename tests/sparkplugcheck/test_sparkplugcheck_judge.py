@@ -10,7 +10,7 @@ from shorewatch.sparkplugcheck.codec import encode
 from shorewatch.sparkplugcheck.judge import judged
 from shorewatch.sparkplugcheck.packet import Connect, Other, Publish
 from shorewatch.sparkplugcheck.payload import Held, Metric, Payload
-from shorewatch.sparkplugcheck.session import Closed, Seen
+from shorewatch.sparkplugcheck.session import Closed, Opened, Seen
 
 
 def broken(steps: list[Step], host: str | None = None) -> set[str]:
@@ -71,10 +71,29 @@ def at_host(*more: Callable[[Node], Node]) -> list[Step]:
     return ping(node)
 
 
-def foreign_birth() -> list[Step]:
+def foreign_birth(is_retained: bool = False) -> list[Step]:
     node = born()
-    node._add(Seen("spBv1.0/G/NBIRTH/E", b"another's", False))
+    node._add(Seen("spBv1.0/G/NBIRTH/E", b"another's", is_retained))
     return node.steps
+
+
+def published(node: Node, topic: str) -> list[Step]:
+    node._add(Sent("node", Publish(topic, b"")))
+    return node.steps
+
+
+def stranger() -> list[Step]:
+    """A client of another kind at the proxy's port."""
+    node = Node(1, 0)
+    node._add(Opened())
+    node._add(Sent("node", Connect(5, "c", True, 10, None)))
+    return published(node, "other/topic")
+
+
+def left_by_broker(node: Node) -> Node:
+    node.leave()
+    node.steps[-1] = replace(node.steps[-1], what=Closed("broker"))
+    return node
 
 
 def garbage(node: Node) -> Node:
@@ -151,6 +170,22 @@ FACTS = {
         lambda: at_host(lambda node: node.host(True, 5).host(False, 4).wait(20).data(8)), ""),
     "an online host again is no rebirth": (
         lambda: at_host(lambda node: node.host(True, 5).births()), ""),
+    "commands are this node's own": (
+        lambda: Node(1, 0).connect("spBv1.0/G/DCMD/other/D1").births().steps, "dcmd-subscribe"),
+    "who says DISCONNECT leaves, whoever ends the socket": (
+        lambda: at_host(lambda node: node.host(True, 5).host(False, 4), left_by_broker),
+        "host-offline-old"),
+    "what is not Sparkplug is not judged": (stranger, "will"),
+    "a node publishes Sparkplug alone": (
+        lambda: published(born(), "other/topic"), "structure namespace"),
+    "an old birth at the broker is nobody's": (lambda: foreign_birth(is_retained=True), ""),
+    "offline at the same time counts": (
+        lambda: at_host(lambda node: node.host(False, 0).wait(11)),
+        "host-offline host-offline-ndeath"),
+    "an old offline to an offline host is nothing": (
+        lambda: Node(1, 0).connect(HOST).host(False, 5).host(False, 4).leave().steps, ""),
+    "an old offline before births is nothing": (
+        lambda: Node(1, 0).connect(HOST).host(True, 5).host(False, 4).leave().steps, ""),
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from shorewatch.sparkplugcheck.topic import NAMESPACE
 
 LISTEN_HOST: Final = "127.0.0.1"
 WAITING_MAX: Final = 4096
+RETRY_S: Final = 1.0
 _CHECK_S = 0.5
 
 
@@ -41,9 +42,10 @@ class Options:
 
 
 async def record(options: Options, say: Callable[[str], None]) -> list[Entry]:
-    """What passed until the time is over, the exercise is done, the broker is gone, or SIGINT.
+    """What passed until the time is over, the exercise is done, or SIGINT or SIGTERM.
 
-    Raises UsageError for an argument that makes no sense, UplinkError if there is no broker.
+    Raises UsageError for an argument that makes no sense, UplinkError if there is no broker. One
+    that goes away later is waited for, but for an exercise, which ends.
     """
     host, port = _parse_broker(options.broker)
     stop = asyncio.Event()
@@ -52,24 +54,28 @@ async def record(options: Options, say: Callable[[str], None]) -> list[Entry]:
         loop.add_signal_handler(number, stop.set)
     recording = Recording(time.time)
     proxy = Proxy(recording, host, port)
-    async with _observed(options, host, port) as broker:
-        watching = asyncio.create_task(_watch(broker, recording))
+    ready: asyncio.Future[Connection] = loop.create_future()
+    observing = asyncio.create_task(_observe(options, (host, port), recording, ready, say))
+    ends: list[asyncio.Task[None]] = [observing]
+    try:
+        observing.add_done_callback(lambda task: ready.done() or ready.cancel())
+        await asyncio.wait([ready])
+        if ready.cancelled():
+            observing.result()
         async with proxy.listening(LISTEN_HOST, options.listen) as listening:
             say(f"edge nodes connect to {LISTEN_HOST}:{listening}; {options.broker} is the broker")
-            ends = [watching, asyncio.create_task(_ended(options.seconds, recording, stop))]
+            ends.append(asyncio.create_task(_ended(options.seconds, recording, stop)))
             if options.is_exercised:
-                exercise = Exercise(recording, broker, proxy.cut, time.time, say, options.host)
+                known = options.host
+                exercise = Exercise(recording, ready.result(), proxy.cut, time.time, say, known)
                 ends.append(asyncio.create_task(exercise.run()))
-            try:
-                done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            except UplinkError as error:
-                say(f"{error}; here the recording ends")
-            finally:
-                for task in ends:
-                    task.cancel()
-                await asyncio.gather(*ends, return_exceptions=True)
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                _settle(task, say)
+    finally:
+        for task in ends:
+            task.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
     if recording.is_full:
         say("the recording is full; what came later is not judged")
     return recording.entries
@@ -94,9 +100,41 @@ async def _observed(options: Options, host: str, port: int) -> AsyncIterator[Con
         await broker.disconnect()
 
 
-async def _watch(broker: Connection, recording: Recording) -> None:
-    async for message in broker.messages():
-        recording.add(0, Seen(message.topic, message.payload, message.is_retained))
+def _settle(task: asyncio.Task[None], say: Callable[[str], None]) -> None:
+    """What a broker's end makes of an exercise: no more than that it is over."""
+    try:
+        task.result()
+    except UplinkError as error:
+        say(f"{error}; here the exercise ends")
+
+
+async def _observe(
+    options: Options,
+    address: tuple[str, int],
+    recording: Recording,
+    ready: "asyncio.Future[Connection]",
+    say: Callable[[str], None],
+) -> None:
+    """Record what a subscriber sees. `ready` gets the first connection; without it, UplinkError."""
+    is_there = True
+    while True:
+        try:
+            async with _observed(options, *address) as broker:
+                if ready.done():
+                    say("the broker is back")
+                else:
+                    ready.set_result(broker)
+                is_there = True
+                async for message in broker.messages():
+                    what = Seen(message.topic, message.payload, message.is_retained)
+                    recording.add(0, what)
+        except UplinkError as error:
+            if options.is_exercised or not ready.done():
+                raise
+            if is_there:
+                say(f"{error}; waiting for it")
+            is_there = False
+        await asyncio.sleep(RETRY_S)
 
 
 async def _ended(seconds: float | None, recording: Recording, stop: asyncio.Event) -> None:
