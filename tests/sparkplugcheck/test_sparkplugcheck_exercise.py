@@ -75,15 +75,18 @@ class Host:
 
     def __init__(self) -> None:
         self.topics: list[str] = []
+        self.retained: dict[str, bytes] = {}
 
     async def publish(self, topic: str, payload: bytes, *, qos: int, is_retained: bool) -> int:
         self.topics.append(topic)
+        if is_retained:
+            self.retained[topic] = payload
         return 0
 
 
-async def test_another_hosts_state_is_left_alone():
-    """While somebody else's primary host is online, the exercise publishes no STATE."""
-    recording, host, said = Recording(lambda: 0.0), Host(), []
+def begun() -> Recording:
+    """A node has connected, asked for the STATE of scada, and is born."""
+    recording = Recording(lambda: 0.0)
     will = Will("spBv1.0/G/NDEATH/E", b"", 1, False)
     for packet in (
         Connect(5, "c", True, 10, will),
@@ -91,6 +94,28 @@ async def test_another_hosts_state_is_left_alone():
         Publish("spBv1.0/G/NBIRTH/E", b""),
     ):
         recording.add(1, Passed("node", Frame(packet, b"")))
+    return recording
+
+
+async def test_an_exercise_that_is_stopped_takes_its_state_back():
+    """Whenever it ends, no host is left online at the broker that is not there."""
+    host = Host()
+
+    async def cut() -> None: ...
+
+    exercise = Exercise(begun(), host, cut, lambda: 0.0, lambda text: None, pause_s=0)
+    running = asyncio.create_task(exercise.run())
+    while b"true" not in host.retained.get("spBv1.0/STATE/scada", b""):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert host.retained["spBv1.0/STATE/scada"] == b""
+
+
+async def test_another_hosts_state_is_left_alone():
+    """While somebody else's primary host is online, the exercise publishes no STATE."""
+    recording, host, said = begun(), Host(), []
     online = json.dumps({"online": True, "timestamp": 1}).encode()
     recording.add(0, Seen("spBv1.0/STATE/scada", online, True))
 

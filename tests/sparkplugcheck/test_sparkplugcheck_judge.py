@@ -82,6 +82,11 @@ def published(node: Node, topic: str) -> list[Step]:
     return node.steps
 
 
+def broken_payload(node: Node) -> list[Step]:
+    node._add(Said("node", "spBv1.0/G/NDATA/E", b"\x0b"))
+    return node.steps
+
+
 def stranger() -> list[Step]:
     """A client of another kind at the proxy's port."""
     node = Node(1, 0)
@@ -186,6 +191,10 @@ FACTS = {
         lambda: Node(1, 0).connect(HOST).host(False, 5).host(False, 4).leave().steps, ""),
     "an old offline before births is nothing": (
         lambda: Node(1, 0).connect(HOST).host(True, 5).host(False, 4).leave().steps, ""),
+    "after NBIRTH data may go on": (
+        lambda: nbirth_alone(ask(born()), BOTH[0]).wait(3).data(1).steps, ""),
+    "a payload that cannot be read has no seq": (
+        lambda: broken_payload(born()), "ndata-seq ndata-seq-next ndata-timestamp ndata-change"),
 }  # fmt: skip
 
 

@@ -73,9 +73,9 @@ async def record(options: Options, say: Callable[[str], None]) -> list[Entry]:
             for task in done:
                 _settle(task, say)
     finally:
-        for task in ends:
+        for task in reversed(ends):  # the exercise takes its STATE back while there is a broker
             task.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
+            await asyncio.gather(task, return_exceptions=True)
     if recording.is_full:
         say("the recording is full; what came later is not judged")
     return recording.entries
