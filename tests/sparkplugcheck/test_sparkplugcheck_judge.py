@@ -87,6 +87,18 @@ def broken_payload(node: Node) -> list[Step]:
     return node.steps
 
 
+def reordered(node: Node) -> list[Step]:
+    """NBIRTH with its metrics from last to first."""
+    for i, step in enumerate(node.steps):
+        if isinstance(step.what, Said) and "/NBIRTH/" in step.what.topic:
+            whole = step.what.payload
+            turned = replace(whole, metrics=whole.metrics[::-1])
+            node.steps[i] = replace(step, what=replace(step.what, payload=turned))
+            del node.steps[i + 1]  # what the observer saw of the other
+            break
+    return node.steps
+
+
 def stranger() -> list[Step]:
     """A client of another kind at the proxy's port."""
     node = Node(1, 0)
@@ -195,6 +207,7 @@ FACTS = {
         lambda: nbirth_alone(ask(born()), BOTH[0]).wait(3).data(1).steps, ""),
     "a payload that cannot be read has no seq": (
         lambda: broken_payload(born()), "ndata-seq ndata-seq-next ndata-timestamp ndata-change"),
+    "bdSeq may stand anywhere": (lambda: reordered(born()), ""),
 }  # fmt: skip
 
 
