@@ -99,6 +99,24 @@ def reordered(node: Node) -> list[Step]:
     return node.steps
 
 
+def numbered(value: Held) -> list[Step]:
+    """A node whose bdSeq has this value in Will and NBIRTH."""
+    steps = born().steps
+    for i, step in enumerate(steps):
+        what = step.what
+        if isinstance(what, Sent) and isinstance(what.packet, Connect):
+            assert what.packet.will is not None
+            payload = encode(Payload(metrics=(Metric("bdSeq", datatype=4, value=value),)))
+            will = replace(what.packet.will, payload=payload)
+            steps[i] = replace(step, what=Sent("node", replace(what.packet, will=will)))
+        if isinstance(what, Said) and "/NBIRTH/" in what.topic:
+            first, *rest = what.payload.metrics
+            metrics = (replace(first, value=value), *rest)
+            made = replace(what.payload, metrics=metrics)
+            steps[i] = replace(step, what=replace(what, payload=made))
+    return [step for step in steps if not isinstance(step.what, Seen)]
+
+
 def stranger() -> list[Step]:
     """A client of another kind at the proxy's port."""
     node = Node(1, 0)
@@ -208,6 +226,10 @@ FACTS = {
     "a payload that cannot be read has no seq": (
         lambda: broken_payload(born()), "ndata-seq ndata-seq-next ndata-timestamp ndata-change"),
     "bdSeq may stand anywhere": (lambda: reordered(born()), ""),
+    "bdSeq ends at 255": (lambda: numbered(Held("long_value", 256)),
+                          "will-bdseq nbirth-bdseq"),
+    "bdSeq is a number": (lambda: numbered(Held("string_value", "0")),
+                          "will-bdseq nbirth-bdseq"),
 }  # fmt: skip
 
 
