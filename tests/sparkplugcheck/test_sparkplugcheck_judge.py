@@ -9,7 +9,14 @@ from sessions import BOTH, HOST, Node, Said, Sent, Step, bdseq, entries, number
 from shorewatch.sparkplugcheck.codec import encode
 from shorewatch.sparkplugcheck.judge import judged
 from shorewatch.sparkplugcheck.packet import Connect, Other, Publish
-from shorewatch.sparkplugcheck.payload import Held, Metric, Payload
+from shorewatch.sparkplugcheck.payload import (
+    Held,
+    Metric,
+    Payload,
+    Property,
+    PropertySet,
+    PropertySetList,
+)
 from shorewatch.sparkplugcheck.session import Closed, Opened, Seen
 
 
@@ -117,6 +124,12 @@ def numbered(value: Held) -> list[Step]:
     return [step for step in steps if not isinstance(step.what, Seen)]
 
 
+def with_property(key: str, found: Property) -> list[Step]:
+    """NDATA with one property."""
+    properties = PropertySet((key,), (found,))
+    return say(born(), "NDATA", None, Metric(alias=1, value=OLD, properties=properties)).steps
+
+
 def stranger() -> list[Step]:
     """A client of another kind at the proxy's port."""
     node = Node(1, 0)
@@ -143,6 +156,7 @@ def hung_up(node: Node) -> Node:
 
 
 OLD = number(1)
+WRONG = PropertySet(("a",), (Property(16, value=number(1)),))
 FACTS = {
     "a dead device has no data": (lambda: born().ddeath("D1").data(1, BOTH[0]).steps,
                                   "ddata-order"),
@@ -230,6 +244,17 @@ FACTS = {
                           "will-bdseq nbirth-bdseq"),
     "bdSeq is a number": (lambda: numbered(Held("string_value", "0")),
                           "will-bdseq nbirth-bdseq"),
+    "a property set in a property is looked at": (
+        lambda: with_property("more", Property(20, value=Held("propertyset_value", WRONG))),
+        "property-type-known"),
+    "so is a list of them": (
+        lambda: with_property("more", Property(
+            21, value=Held("propertysets_value", PropertySetList((WRONG,))))),
+        "property-type-known"),
+    "in data Quality needs no type": (
+        lambda: with_property("Quality", Property(value=number(0))), ""),
+    "but no other type either": (
+        lambda: with_property("Quality", Property(4, value=number(0))), "quality-type"),
 }  # fmt: skip
 
 
