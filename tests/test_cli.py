@@ -32,6 +32,7 @@ def run(*arguments: str, **keys) -> subprocess.CompletedProcess[str]:
             "bench bus",
             "bench core",
             "schema",
+            "sparkplug-check",
         ),
         "profile check",
         *("plant line", "plant board", "plant broker"),

@@ -22,7 +22,7 @@ IMPORTERS = {
     "sqlite3": {"outbox", "store", "eviction", "archive", "history", "database"},
     "starlette": {"web/app"},
     "uvicorn": {"web/app"},
-    "cyclopts": {"cli", "alarmcli", "historycli", "profilecli"},
+    "cyclopts": {"cli", "alarmcli", "historycli", "profilecli", "sparkplugcheck/command"},
     "tomllib": {"toml", "config"},
 }
 

@@ -28,6 +28,7 @@ from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, as
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
 from shorewatch.historycli import history
 from shorewatch.profilecli import profile
+from shorewatch.sparkplugcheck.command import sparkplug_check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,7 @@ app.command(plant)
 app.command(alarm)
 app.command(history)
 app.command(profile)
+app.command(sparkplug_check)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")
