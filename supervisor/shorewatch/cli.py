@@ -176,9 +176,11 @@ def check(station: Path, *, set_: Set = []) -> None:  # noqa: B006
 
 @app.command
 def schema(*, out: Path) -> None:
-    """Write JSON Schemas of station, profile and board files, so that an editor checks them.
+    """Write JSON Schemas of files, so that an editor checks them, and of all that goes over MQTT.
 
     Example: shorewatch schema --out /etc/shorewatch/schema
+
+    Of MQTT there is a schema of each payload, and asyncapi.json: all of it as AsyncAPI 3.0.
 
     Editors for TOML take the schema from a file's first line: #:schema schema/station.schema.json
 

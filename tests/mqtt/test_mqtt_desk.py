@@ -3,24 +3,20 @@
 import asyncio
 import json
 import os
-import secrets
 import sqlite3
 import subprocess
 import sys
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from fake_alarms import FakeAlarms
+from requester import KEY, signed
 
-from shorewatch.config import VERBS
-from shorewatch.model import to_text, utc_now
+from shorewatch.config import VERBS, UplinkConfig
 from shorewatch.mqtt import desk
 from shorewatch.mqtt.client import connected
-from shorewatch.mqtt.request import signature
 from shorewatch.outbox import Outbox
-
-KEY = "0123456789abcdef" * 4
 
 
 class Noc:
@@ -32,16 +28,7 @@ class Noc:
 
     def signed(self, do: str, **more: object) -> tuple[str, bytes]:
         """A request's id, and its payload."""
-        request = {
-            "id": f"request-{secrets.token_hex(4)}",
-            "journal": self.bench.outbox.journal,
-            "expires": to_text(utc_now() + timedelta(seconds=60)),
-            "do": do,
-            **more,
-        }
-        text = json.dumps(request)
-        digest = signature(KEY, self.bench.prefix, "noc", text)
-        return str(request["id"]), json.dumps({"request": text, "hmac": digest}).encode()
+        return signed(self.bench.prefix, self.bench.outbox.journal, do, **more)
 
     async def send(self, payload: bytes, *, by: str = "noc", retained: bool = False) -> int:
         topic = f"{self.bench.prefix}/request/{by}"
@@ -321,10 +308,6 @@ async def test_the_id_is_in_the_commit_of_its_record(broker, noc, tmp_path: Path
 
 async def test_replies_nobody_takes_are_bounded(station, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Without a connection the oldest replies go, and a replay that they promised with them."""
-    from fake_alarms import FakeAlarms
-
-    from shorewatch.config import UplinkConfig
-
     async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=4_000_000) as outbox:
         config = UplinkConfig(id="noc", url="mqtt://127.0.0.1:1")
         found = desk.RequestDesk(station.prefix, config, outbox, FakeAlarms())
@@ -340,18 +323,16 @@ async def test_replies_nobody_takes_are_bounded(station, tmp_path) -> None:  # t
 
 EVERY_VERB = """
 import asyncio, json, sys
-from datetime import timedelta
 from pathlib import Path
+sys.path.append(sys.argv.pop())
+from requester import signed
 from shorewatch.alarmdesk import AlarmDesk
 from shorewatch.alarmlist import compile_alarms
 from shorewatch.assets import asset_folder
 from shorewatch.config import VERBS, UplinkConfig, load_station
 from shorewatch.image import Image
-from shorewatch.config import VERBS
-from shorewatch.model import to_text, utc_now
 from shorewatch.mqtt.client import Message
 from shorewatch.mqtt.desk import RequestDesk
-from shorewatch.mqtt.request import signature
 from shorewatch.outbox import Outbox
 
 MORE = {
@@ -368,7 +349,6 @@ ORDER = ["test-alarm", *(verb for verb in VERBS if verb != "test-alarm")]
 async def main(key_file, folder):
     station = load_station(asset_folder("stations") / "sumqayit.toml")
     rules, _ = compile_alarms(station)
-    key = Path(key_file).read_text().strip()
     config = UplinkConfig.model_validate({"id": "noc", "url": "mqtt://127.0.0.1:1",
         "requester": [{"id": "noc", "key_file": key_file}]})
     async with Outbox.opened(Path(folder) / "o.sqlite", size_bytes_max=4_000_000) as outbox:
@@ -376,10 +356,7 @@ async def main(key_file, folder):
         desk = RequestDesk(station.prefix, config, outbox, alarms)
         async with desk.working():
             for verb in ORDER:
-                text = json.dumps({"id": f"request-{verb}", "journal": outbox.journal, "do": verb,
-                    "expires": to_text(utc_now() + timedelta(seconds=60)), **MORE.get(verb, {})})
-                digest = signature(key, station.prefix, "noc", text)
-                payload = json.dumps({"request": text, "hmac": digest}).encode()
+                _, payload = signed(station.prefix, outbox.journal, verb, **MORE.get(verb, {}))
                 desk.hear("noc", Message("x", payload, False))
             while len(desk._replies) < len(VERBS) and not desk.status.refused:
                 await asyncio.sleep(0.01)
@@ -397,6 +374,7 @@ def test_no_verb_reaches_a_board(tmp_path) -> None:  # type: ignore[no-untyped-d
     key_file.write_text(KEY)
     key_file.chmod(0o600)
     command = [sys.executable, "-c", EVERY_VERB, str(key_file), str(tmp_path)]
+    command.append(str(Path(__file__).parents[1]))
     found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
     assert {reply["do"]: reply.get("why") for reply in found["done"]} == dict.fromkeys(VERBS)
