@@ -6,7 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from requester import KEY, signed
 
 from shorewatch.config import VERBS, UplinkConfig
 from shorewatch.mqtt import desk
-from shorewatch.mqtt.client import connected
+from shorewatch.mqtt.client import Message, connected
 from shorewatch.outbox import Outbox
 
 
@@ -381,3 +381,62 @@ def test_no_verb_reaches_a_board(tmp_path) -> None:  # type: ignore[no-untyped-d
     loaded = {name for name in found["modules"] if name.startswith("shorewatch.")}
     assert loaded.isdisjoint(f"shorewatch.{name}" for name in FIELD)
     assert {"pymodbus", "serial"}.isdisjoint(found["modules"])
+
+
+@asynccontextmanager
+async def opened(station, tmp_path, *uplinks: str):  # type: ignore[no-untyped-def]
+    """The desks of some uplinks of one station, at work without a connection."""
+    key_file = tmp_path / "noc.key"
+    key_file.write_text(KEY)
+    key_file.chmod(0o600)
+    requester = [{"id": "noc", "key_file": str(key_file)}]
+    alarms = FakeAlarms()
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=4_000_000) as outbox:
+        desks = [
+            desk.RequestDesk(
+                station.prefix,
+                UplinkConfig.model_validate(
+                    {"id": uplink, "url": "mqtt://127.0.0.1:1", "requester": requester}
+                ),
+                outbox,
+                alarms,
+            )
+            for uplink in uplinks
+        ]
+        async with AsyncExitStack() as working:
+            for one in desks:
+                await working.enter_async_context(one.working())
+            yield outbox, alarms, desks
+
+
+async def test_a_request_at_two_brokers_is_done_once(station, tmp_path, until) -> None:  # type: ignore[no-untyped-def]
+    """Who carries a message from one owner's broker to the other's does nothing by it."""
+    async with opened(station, tmp_path, "east", "west") as (outbox, alarms, desks):
+        _, payload = signed(station.prefix, outbox.journal, "test-alarm")
+        for one in desks:
+            one.hear("noc", Message("x", payload, False))
+        await until(lambda: sum(one.status.accepted + one.status.refused for one in desks) == 2)
+        await until(lambda: alarms.asked)
+    assert sum(one.status.accepted for one in desks) == 1
+    assert len(alarms.asked) == 1
+
+
+async def test_what_is_not_done_in_time_is_told(station, tmp_path, until, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """A request that does not reach the disk in time is answered so, and the next one is heard."""
+    async with opened(station, tmp_path, "noc") as (outbox, alarms, (one,)):
+        monkeypatch.setattr(desk, "DO_S_MAX", 0.05)
+        answer, alarms.answer = alarms.answer, lambda request: asyncio.Event().wait()
+        one.hear("noc", Message("x", signed(station.prefix, outbox.journal, "rebirth")[1], False))
+        one.hear(
+            "noc", Message("x", signed(station.prefix, outbox.journal, "test-alarm")[1], False)
+        )
+        await until(lambda: len(one._replies) == 2)
+        alarms.answer = answer
+        monkeypatch.undo()
+        one.hear(
+            "noc", Message("x", signed(station.prefix, outbox.journal, "test-alarm")[1], False)
+        )
+        await until(lambda: len(one._replies) == 3)
+        replies = [json.loads(reply.payload) for reply in one._replies]
+    assert [reply["ok"] for reply in replies] == [True, False, True]
+    assert "not on record" in replies[1]["why"]

@@ -229,6 +229,8 @@ class RequestDesk:
         said = {"uplink": self._uplink, "identity": identity, "id": request.id, "do": request.do}
         body = {"what": "request", **said, "by": verdict.by, **request.arguments}
         why = self._outbox.health
+        # At once, so that also the desk of another uplink knows it while the record waits for room.
+        self._outbox.kept[verdict.keep[0]] = verdict.keep[1]
         if why is None and not await self._outbox.put("audit", utc_now(), body, verdict.keep):
             why = "its record found no room"
         if why is not None:
