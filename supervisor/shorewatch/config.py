@@ -75,6 +75,12 @@ def parse_address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+Priority = Literal["critical", "major", "minor", "warning"]
+EventType = Literal[
+    "communications", "quality-of-service", "processing-error", "equipment", "environmental"
+]
+
+
 class DeviceConfig(Table):
     """One device on a field bus."""
 
@@ -322,10 +328,8 @@ class AlarmConfig(Table):
     id: Id
     text: Text
     action: Annotated[str, Field(min_length=1, max_length=400), AfterValidator(printable)]
-    priority: Literal["critical", "major", "minor", "warning"]
-    event_type: Literal[
-        "communications", "quality-of-service", "processing-error", "equipment", "environmental"
-    ] = "equipment"
+    priority: Priority
+    event_type: EventType = "equipment"
     probable_cause: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,60}$")] = "indeterminate"
     point: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}\.[a-z0-9_-]{1,40}$")] | None = None
     device: Id | None = None

@@ -21,13 +21,13 @@ from pydantic import (
     model_validator,
 )
 
+from shorewatch.alarms import SHELF_S_MAX
 from shorewatch.config import Verb
 from shorewatch.point import Id
 from shorewatch.toml import printable
 
 REQUEST_BYTES_MAX: Final = 4000
 REPLAY_SEQUENCES_MAX: Final = 100_000
-SHELF_S_MAX: Final = 86_400
 SEQ_MAX: Final = 2**53 - 1
 
 Line = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(printable)]

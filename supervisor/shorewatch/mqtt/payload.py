@@ -11,11 +11,12 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
+from shorewatch.alarms import State
+from shorewatch.config import EventType, Priority
+from shorewatch.model import Quality, Reason, Scalar
 from shorewatch.mqtt.asking import REQUEST, Envelope, JournalId, Reply, RequestId, Seq, Shape, Time
-from shorewatch.mqtt.record import AlarmState, EventType, Priority, Record, Scalar
+from shorewatch.mqtt.record import Record
 from shorewatch.point import Id
-
-Quality = Literal["good", "uncertain", "bad"]
 
 
 class LineState(Shape):
@@ -103,16 +104,16 @@ class TrustedPoint(_NowPoint):
     """A point's last value, good or uncertain."""
 
     value: Scalar
-    quality: Literal["good", "uncertain"]
-    reason: str | None
+    quality: Literal[Quality.GOOD, Quality.UNCERTAIN]
+    reason: Reason | None
 
 
 class BadPoint(_NowPoint):
     """A point without a value, and the last good one with its time, if there was any."""
 
     value: None
-    quality: Literal["bad"]
-    reason: str
+    quality: Literal[Quality.BAD]
+    reason: Reason
     last_good: Scalar | None
     last_good_at: Time | None
 
@@ -132,7 +133,7 @@ class AlarmRow(Shape):
     text: str
     action: Annotated[str, Field(description="what to do")]
     priority: Priority
-    state: AlarmState
+    state: State
     active: bool
     since: Time | None
     source: str

@@ -11,22 +11,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from shorewatch.alarms import State
+from shorewatch.config import EventType, Priority, Verb
+from shorewatch.model import Reason, Scalar
 from shorewatch.mqtt.asking import RequestId, Seq, Shape, Time
 from shorewatch.point import Id
 
-Scalar = bool | int | float | str
 Text = Annotated[str, Field(max_length=4000)]
 Hex8 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 Source = Annotated[str, Field(pattern=r"^[a-z0-9_./-]{1,90}$")]
 Line = Annotated[str, Field(pattern=r"^(board|direct)/[a-z0-9_-]{1,40}$")]
-Priority = Literal["critical", "major", "minor", "warning"]
-AlarmState = Literal[
-    "normal", "unacknowledged", "acknowledged", "returned", "shelved", "suppressed",
-    "out-of-service", "maintenance",
-]  # fmt: skip
-EventType = Literal[
-    "communications", "quality-of-service", "processing-error", "equipment", "environmental"
-]
 
 
 class _Record(Shape):
@@ -41,8 +35,8 @@ class Sample(_Record):
     device: Id
     uncertainty_s: Annotated[float, Field(ge=0, description="how far the time may be off")]
     points: dict[Id, Scalar] | None = None
-    bad: Annotated[dict[Id, str] | None, Field(description="reasons by point")] = None
-    uncertain: Annotated[dict[Id, str] | None, Field(description="reasons by point")] = None
+    bad: dict[Id, Reason] | None = None
+    uncertain: dict[Id, Reason] | None = None
 
 
 class _Event(_Record):
@@ -144,7 +138,7 @@ class AlarmRecord(_Record):
         "raised", "realarmed", "returned", "acknowledged", "reset", "shelved", "unshelved",
         "suppressed", "unsuppressed", "out-of-service", "in-service", "note", "removed",
     ]  # fmt: skip
-    state: AlarmState
+    state: State
     text: str
     priority: Priority
     source: str
@@ -244,7 +238,7 @@ class Requested(_Audit):
     uplink: Id
     identity: Id
     id: RequestId
-    do: str
+    do: Verb
     by: str
     alarm: Id | None = None
     for_s: float | None = None
@@ -261,7 +255,7 @@ class RequestFailed(_Audit):
     uplink: Id
     identity: Id
     id: RequestId
-    do: str
+    do: Verb
     why: Text
 
 
