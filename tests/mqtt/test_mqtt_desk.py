@@ -410,12 +410,21 @@ async def opened(station, tmp_path, *uplinks: str):  # type: ignore[no-untyped-d
 
 
 async def test_a_request_at_two_brokers_is_done_once(station, tmp_path, until) -> None:  # type: ignore[no-untyped-def]
-    """Who carries a message from one owner's broker to the other's does nothing by it."""
+    """A message that is carried to another broker is refused there, also while its record waits."""
     async with opened(station, tmp_path, "east", "west") as (outbox, alarms, desks):
+        put, room = outbox.put, asyncio.Event()
+
+        async def waiting(*given: object) -> bool:
+            await room.wait()
+            return await put(*given)
+
+        outbox.put = waiting
         _, payload = signed(station.prefix, outbox.journal, "test-alarm")
         for one in desks:
             one.hear("noc", Message("x", payload, False))
-        await until(lambda: sum(one.status.accepted + one.status.refused for one in desks) == 2)
+        await until(lambda: sum(one.status.refused for one in desks) == 1)
+        room.set()
+        await until(lambda: sum(one.status.accepted for one in desks) == 1)
         await until(lambda: alarms.asked)
     assert sum(one.status.accepted for one in desks) == 1
     assert len(alarms.asked) == 1

@@ -229,10 +229,13 @@ class RequestDesk:
         said = {"uplink": self._uplink, "identity": identity, "id": request.id, "do": request.do}
         body = {"what": "request", **said, "by": verdict.by, **request.arguments}
         why = self._outbox.health
-        # At once, so that also the desk of another uplink knows it while the record waits for room.
-        self._outbox.kept[verdict.keep[0]] = verdict.keep[1]
-        if why is None and not await self._outbox.put("audit", utc_now(), body, verdict.keep):
-            why = "its record found no room"
+        if why is None:
+            slot, facts = verdict.keep
+            # Another uplink's desk must know it also while the record waits for room.
+            self._outbox.kept[slot] = facts
+            if not await self._outbox.put("audit", utc_now(), body, (slot, facts)):
+                del self._outbox.kept[slot]
+                why = "its record found no room"
         if why is not None:
             why = f"cannot be put on record, so it is not done: {why}"
             self._refuse(Refused(identity, why))
@@ -253,6 +256,9 @@ class RequestDesk:
                 await self._outbox.settled()
         except TimeoutError:
             why = f"is not on record after {DO_S_MAX:.0f} s: look at the station's outbox"
+            if isinstance(then, Span):
+                self._forget(then)
+            result, then = {}, None
         self._reply(identity, request.id, request.do, why=why, result=result, then=then)
 
     async def _do(self, verdict: Accepted) -> tuple[Mapping[str, object], "Span | Rebirth | None"]:
