@@ -209,7 +209,7 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
 
         assert "broker-acknowledged only" in text
         assert "2 acknowledgements refused; last: x/ack/y is no configured consumer" in text
-        assert "3 requests of the NOC done" in text
+        assert "3 requests of the NOC accepted" in text
         assert "1 request refused; last: x/request/y is signed with another key" in text
         assert "no key in /k" in text
 

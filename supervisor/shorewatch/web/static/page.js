@@ -95,7 +95,7 @@ function uplinkCard([id, uplink]) {
   }
   const asked = uplink.requests;
   if (asked.trouble) notes.push(`✕ ${asked.trouble}`);
-  if (asked.accepted) notes.push(`${plural(asked.accepted, "request")} of the NOC done`);
+  if (asked.accepted) notes.push(`${plural(asked.accepted, "request")} of the NOC accepted`);
   if (asked.refused) notes.push(`? ${plural(asked.refused, "request")} refused; last: ${asked.last_refusal}`);
   if (uplink.state !== "online") {
     return card(`Uplink ${id}`, `✕ ${uplink.state}`, "is-bad", uplink.text, `${since(uplink.since)}; ${waiting}`, ...notes);
