@@ -279,16 +279,6 @@ async def test_a_rebirth_publishes_all_that_is_retained(broker, noc, until) -> N
         assert "within 10 s" in (await somebody.ask("rebirth"))["why"]
 
 
-async def test_nothing_is_done_that_cannot_be_put_on_record(broker, noc, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    """While the outbox cannot be written, a request is refused with what to do about it."""
-    async with noc(broker) as (somebody, b, _):
-        b.outbox._trouble = "the disk is full: make room"
-        reply = await somebody.ask("test-alarm")
-        b.outbox._trouble = None
-    assert (reply["ok"], b.alarms.asked) == (False, [])
-    assert "make room" in reply["why"]
-
-
 async def test_the_id_is_in_the_commit_of_its_record(broker, noc, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """What the file has after a reply is the record and the used id, as one commit left them."""
     async with noc(broker) as (somebody, _, _):
@@ -384,14 +374,14 @@ def test_no_verb_reaches_a_board(tmp_path) -> None:  # type: ignore[no-untyped-d
 
 
 @asynccontextmanager
-async def opened(station, tmp_path, *uplinks: str):  # type: ignore[no-untyped-def]
+async def opened(station, tmp_path, *uplinks: str, kind: type[Outbox] = Outbox):  # type: ignore[no-untyped-def]
     """The desks of some uplinks of one station, at work without a connection."""
     key_file = tmp_path / "noc.key"
     key_file.write_text(KEY)
     key_file.chmod(0o600)
     requester = [{"id": "noc", "key_file": str(key_file)}]
     alarms = FakeAlarms()
-    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=4_000_000) as outbox:
+    async with kind.opened(tmp_path / "o.sqlite", size_bytes_max=4_000_000) as outbox:
         desks = [
             desk.RequestDesk(
                 station.prefix,
@@ -449,3 +439,33 @@ async def test_what_is_not_done_in_time_is_told(station, tmp_path, until, monkey
         replies = [json.loads(reply.payload) for reply in one._replies]
     assert [reply["ok"] for reply in replies] == [True, False, True]
     assert "not on record" in replies[1]["why"]
+
+
+class SickOutbox(Outbox):
+    """An outbox on a full disk."""
+
+    @property
+    def health(self) -> str:
+        return "the disk is full: make room"
+
+
+class FullOutbox(Outbox):
+    """An outbox whose disk is sick since a moment ago, and whose queue is full."""
+
+    async def put(self, *_: object) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("kind", "why"), [(SickOutbox, "make room"), (FullOutbox, "no room")])
+async def test_nothing_is_done_that_cannot_be_put_on_record(
+    station, tmp_path, until, kind, why
+) -> None:  # type: ignore[no-untyped-def]
+    """While a record cannot be written, a request is refused with the reason, and its id free."""
+    async with opened(station, tmp_path, "noc", kind=kind) as (outbox, alarms, (one,)):
+        _, payload = signed(station.prefix, outbox.journal, "test-alarm")
+        one.hear("noc", Message("x", payload, False))
+        await until(lambda: one._replies)
+        reply = json.loads(one._replies[0].payload)
+        assert "request/0" not in outbox.kept
+    assert (reply["ok"], alarms.asked, one.status.accepted) == (False, [], 0)
+    assert why in reply["why"]
