@@ -78,9 +78,15 @@ def broker_users(uplinks: Uplinks, dashboards: Sequence[str]) -> list[str]:
     users = list(dict.fromkeys([*gateways, *asking, *dashboards]))
     for name in users:
         if _NAME.fullmatch(name) is None:
-            raise UsageError(f"user {name!r} cannot stand in mosquitto's files: letters, digits")
+            raise UsageError(
+                f"user {name!r} cannot stand in mosquitto's files: name it with letters, digits"
+                " and . _ @ - only, at most 80"
+            )
         if sum(name in group for group in (gateways, asking, dashboards)) > 1:
-            raise UsageError(f"user {name!r} is two of gateway, consumer and dashboard: name one")
+            raise UsageError(
+                f"user {name!r} is two of gateway, consumer or requester, and dashboard: give each"
+                " a name of its own"
+            )
     return users
 
 
