@@ -752,3 +752,12 @@ async def test_an_older_outbox_is_taken_over(tmp_path: Path) -> None:
         outbox.keep("alarm/a", {"on": True})
     async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
         assert outbox.kept == {"alarm/a": {"on": True}}
+
+
+async def test_what_is_kept_between_two_numbers_is_counted(tmp_path: Path) -> None:
+    """First, last and count are those of the records that are there; of none all are 0."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await fill(outbox, "event", 10)
+        assert await outbox.kept_between(3, 7) == (3, 7, 5)
+        assert await outbox.kept_between(8, 99) == (8, 10, 3)
+        assert await outbox.kept_between(11, 99) == (0, 0, 0)

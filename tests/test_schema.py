@@ -16,6 +16,8 @@ from shorewatch.schema import schemas
 def checkers() -> dict[str, jsonschema.Draft202012Validator]:
     found = {}
     for name, text in schemas().items():
+        if not name.endswith(".schema.json"):
+            continue
         schema = json.loads(text)
         jsonschema.Draft202012Validator.check_schema(schema)
         found[name.partition(".")[0]] = jsonschema.Draft202012Validator(schema)

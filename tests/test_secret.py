@@ -70,6 +70,7 @@ def test_a_folder_a_pipe_or_nothing_is_refused(tmp_path):
         ('auth_token = "hunter2"', "auth_token"),
         ('pwd = "hunter2"', "pwd"),
         ('userpass = "hunter2"', "userpass"),
+        ('key = "hunter2"', "key"),
     ],
 )
 def test_a_secret_in_the_station_file_is_refused_and_not_repeated(write, station_text, lines, key):
@@ -112,6 +113,26 @@ def test_a_login_in_a_url_is_refused_and_not_repeated(write, station_text, url, 
 def test_a_login_is_whole_and_one(write, station_text, lines, said):
     """A password has one place, a user, and a path that does not depend on where we run."""
     path = write("s.toml", station_text.replace("[[uplink]]", f"[[uplink]]\n{lines}", 1))
+
+    with pytest.raises(ConfigError, match=said):
+        load_station(path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("", "one of key_file and key_credential"),
+        ('key_file = "/k"\nkey_credential = "k"', "one of key_file and key_credential"),
+        ('key_file = "k"', "whole path"),
+        ('key_file = "/k"\nmay = []', "at least 1"),
+        ('key_file = "/k"\nmay = ["write"]', "acknowledge"),
+        ('key_file = "/k"\n[[uplink.requester]]\nid = "a"\nkey_file = "/k"', "used twice"),
+    ],
+)
+def test_a_requester_has_one_key_and_known_verbs(write, station_text, lines, said):
+    """Who may ask has one place for the key, an id of his own, and only what can be asked."""
+    table = f'consumers = ["noc"]\n\n[[uplink.requester]]\nid = "a"\n{lines}\n'
+    path = write("s.toml", station_text.replace('consumers = ["noc"]\n', table, 1))
 
     with pytest.raises(ConfigError, match=said):
         load_station(path)

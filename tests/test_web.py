@@ -18,6 +18,7 @@ from shorewatch.direct.line import DirectStatus
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_text, utc_now
+from shorewatch.mqtt.desk import Requests
 from shorewatch.status import snapshot
 from shorewatch.web.app import VIEWERS_MAX, serve
 
@@ -189,13 +190,14 @@ async def test_a_device_s_own_words_stand_beside_the_reason(tmp_path, sumqayit):
 
 
 async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, sumqayit):
-    """The card says when only the broker acknowledges, and which acknowledgement was refused."""
+    """The card says when only the broker acknowledges, and what was refused of whom."""
     chromium = need("chromium")
 
     class Uplink:
         state, text, since, published, cursor = "online", "connected", utc_now(), 9, 9
         is_broker_acknowledged_only, refused_acks = True, 2
         last_refusal = "x/ack/y is no configured consumer"
+        requests = Requests(3, 1, "x/request/y is signed with another key", "no key in /k")
 
     look = _snapshot(sumqayit, Image(sumqayit), {"noc": Uplink()})
     async with (
@@ -207,6 +209,9 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
 
         assert "broker-acknowledged only" in text
         assert "2 acknowledgements refused; last: x/ack/y is no configured consumer" in text
+        assert "3 requests of the NOC accepted" in text
+        assert "1 request refused; last: x/request/y is signed with another key" in text
+        assert "no key in /k" in text
 
 
 async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):

@@ -179,9 +179,11 @@ def check(station: Path, *, set_: Set = []) -> None:  # noqa: B006
 
 @app.command
 def schema(*, out: Path) -> None:
-    """Write JSON Schemas of station, profile and board files, so that an editor checks them.
+    """Write JSON Schemas of files, so that an editor checks them, and of all that goes over MQTT.
 
     Example: shorewatch schema --out /etc/shorewatch/schema
+
+    Of MQTT there is a schema of each payload, and asyncapi.json: all of it as AsyncAPI 3.0.
 
     Editors for TOML take the schema from a file's first line: #:schema schema/station.schema.json
 
@@ -195,6 +197,52 @@ def schema(*, out: Path) -> None:
     for name, text in schemas().items():
         _write(out / name, text.encode())
         print(out / name)
+
+
+@app.command(name="broker-rules")
+def broker_rules(
+    *stations: Path,
+    out: Path,
+    uplink: str | None = None,
+    dashboard: list[str] = [],  # noqa: B006
+    certs: Path = Path("/etc/mosquitto/certs"),
+    port: int = 8883,
+) -> None:
+    """Write access rules for mosquitto from station files, and a sample of its configuration.
+
+    Example: shorewatch broker-rules sumqayit.toml aktau.toml --out /etc/mosquitto/shorewatch
+
+    A gateway may then write only its own topics, a consumer acknowledge and a requester ask only
+    under its own name, and a dashboard only read.
+
+    Parameters
+    ----------
+    stations
+        The files of all stations that publish at this broker.
+    out
+        The folder to write to; made if it is missing. The configuration names it.
+    uplink
+        Id of the uplink that goes to this broker, for stations with several.
+    dashboard
+        A user who only reads; may be given more than once.
+    certs
+        Where the broker has ca.crt, server.crt and server.key.
+    port
+        TCP port of the broker.
+    """
+    from shorewatch.config import load_station
+    from shorewatch.mqtt.access import access_rules, broker_conf, broker_users, find_uplinks
+
+    if not stations:
+        raise UsageError("broker-rules needs at least one station file")
+    uplinks = find_uplinks([load_station(path) for path in stations], uplink)
+    folder = out.absolute()
+    _write(folder / "shorewatch.acl", access_rules(uplinks, dashboard).encode())
+    _write(folder / "shorewatch.conf", broker_conf(folder, certs.absolute(), port).encode())
+    print(f"{folder / 'shorewatch.acl'}\n{folder / 'shorewatch.conf'}")
+    print("each user needs a password, the first time with -c to make the file:")
+    for name in broker_users(uplinks, dashboard):
+        print(f"  mosquitto_passwd {folder / 'shorewatch.passwords'} {name}")
 
 
 @app.command

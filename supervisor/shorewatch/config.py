@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
@@ -36,6 +36,13 @@ CONTACTS = "-contacts"
 CONTACTS_PERIOD_S = 1.0
 _CONTACTS_BOARD_MAX = 40 - len(CONTACTS)
 FilePath = Annotated[str, Field(min_length=1, max_length=400), AfterValidator(printable)]
+Credential = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+# What can be asked by MQTT; nothing of it reaches a board or a field device.
+Verb = Literal[
+    "acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "note", "test-alarm",
+    "replay", "rebirth",
+]  # fmt: skip
+VERBS: Final[tuple[Verb, ...]] = get_args(Verb)
 
 
 Baud = Literal[1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200]
@@ -66,6 +73,12 @@ def parse_address(text: str) -> tuple[str, int]:
     if not 1 <= int(port) <= 65535:
         raise ValueError("the port must be 1 to 65535")
     return host, int(port)
+
+
+Priority = Literal["critical", "major", "minor", "warning"]
+EventType = Literal[
+    "communications", "quality-of-service", "processing-error", "equipment", "environmental"
+]
 
 
 class DeviceConfig(Table):
@@ -232,6 +245,23 @@ class PageConfig(Table):
     port: Annotated[int, Field(ge=1, le=65535)]
 
 
+class RequesterConfig(Table):
+    """Who may ask something of the station by MQTT, and what; secret.py reads the key."""
+
+    id: Id
+    key_file: FilePath | None = None
+    key_credential: Credential | None = None
+    may: Annotated[list[Verb], Field(min_length=1)] = list(VERBS)
+
+    @model_validator(mode="after")
+    def _is_one_key(self) -> Self:
+        if (self.key_file is None) == (self.key_credential is None):
+            raise ValueError("must have one of key_file and key_credential: where its key stands")
+        if self.key_file is not None and not self.key_file.startswith("/"):
+            raise ValueError("key_file must be a whole path, from / on")
+        return self
+
+
 class UplinkConfig(Table):
     """One broker; with no consumers, the broker's acknowledgement is all we wait for."""
 
@@ -244,7 +274,8 @@ class UplinkConfig(Table):
     user: Text | None = None
     # Where its password stands (secret.py).
     password_file: FilePath | None = None
-    password_credential: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] | None = None
+    password_credential: Credential | None = None
+    requester: Annotated[list[RequesterConfig], Field(max_length=16)] = []
 
     @field_validator("url")
     @classmethod
@@ -299,10 +330,8 @@ class AlarmConfig(Table):
     id: Id
     text: Text
     action: Annotated[str, Field(min_length=1, max_length=400), AfterValidator(printable)]
-    priority: Literal["critical", "major", "minor", "warning"]
-    event_type: Literal[
-        "communications", "quality-of-service", "processing-error", "equipment", "environmental"
-    ] = "equipment"
+    priority: Priority
+    event_type: EventType = "equipment"
     probable_cause: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,60}$")] = "indeterminate"
     point: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,40}\.[a-z0-9_-]{1,40}$")] | None = None
     device: Id | None = None
@@ -734,6 +763,8 @@ def _problems(
     yield from _repeats(directs, "tcp", "TCP address")
     yield from _repeats(boards, "unique_id", "unique id")
     yield from _repeats(_tables(data, "uplink"), "id", "uplink")
+    for at, uplink in _tables(data, "uplink"):
+        yield from _repeats(_tables(uplink, "requester", at), "id", "requester of this uplink")
     yield from _repeats(devices, "id", "device")
     yield from _repeats(inputs, "id", "input")
     yield from _repeats(_tables(data, "alarm"), "id", "alarm")

@@ -210,6 +210,16 @@ class Outbox:
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_S_MAX)
 
+    async def kept_between(self, first: int, last: int) -> tuple[int, int, int]:
+        """First, last and count of the records from `first` to `last` that are still kept.
+
+        All 0 if none is. Raises OutboxError if the disk cannot be read.
+        """
+        try:
+            return await run_in(self._thread, partial(self._store.kept_between, first, last))
+        except sqlite3.DatabaseError as error:
+            raise OutboxError(self._store.explain(error)) from error
+
     def cursor(self, uplink: str) -> int:
         """The durable acknowledged sequence of `uplink`, 0 at first.
 

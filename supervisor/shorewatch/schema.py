@@ -1,7 +1,9 @@
-"""JSON Schemas of the files that people write, for editors that check and complete while typing.
+"""JSON Schemas of the files that people write, and of what goes over MQTT.
 
-An editor finds mistakes of form (a key, a type, a range); what only the whole file shows is said by
-`shorewatch check`. JSON Schema draft 2020-12; dates and versions are those of the program.
+Those of files are for editors that check and complete while typing: mistakes of form (a key, a
+type, a range); what only the whole file shows is said by `shorewatch check`. Those of MQTT are for
+a NOC: one for each payload, and all of it as one AsyncAPI document. JSON Schema draft 2020-12;
+versions are those of the program.
 """
 
 import json
@@ -10,6 +12,8 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from shorewatch.config import BoardFile, StationFile
+from shorewatch.mqtt.asyncapi import asyncapi
+from shorewatch.mqtt.payload import payload_schemas
 from shorewatch.profile import Profile
 from shorewatch.toml import Table
 
@@ -22,15 +26,21 @@ _FILES: Final[Mapping[str, tuple[type[Table], str]]] = {
 
 
 def schemas() -> dict[str, str]:
-    """File name to its content: station.schema.json and so on, each JSON with a line end."""
-    return {
-        f"{name}.schema.json": json.dumps(_schema(shape, title), indent=2, ensure_ascii=False)
-        + "\n"
+    """File name to its content, each JSON with a line end.
+
+    station.schema.json and so on for files, mqtt-state.schema.json and so on, asyncapi.json.
+    """
+    files = {
+        name: {**shape.model_json_schema(), **_head(), "title": title}
         for name, (shape, title) in _FILES.items()
+    }
+    payloads = {f"mqtt-{name}": found | _head() for name, found in payload_schemas().items()}
+    named = {f"{name}.schema.json": found for name, found in (files | payloads).items()}
+    return {
+        name: json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        for name, found in (named | {"asyncapi.json": asyncapi()}).items()
     }
 
 
-def _schema(shape: type[Table], title: str) -> dict[str, Any]:
-    found = shape.model_json_schema()
-    head = {"$schema": _DIALECT, "title": title, "$comment": f"Shorewatch {version('shorewatch')}"}
-    return {**found, **head}
+def _head() -> dict[str, Any]:
+    return {"$schema": _DIALECT, "$comment": f"Shorewatch {version('shorewatch')}"}

@@ -24,6 +24,19 @@ Snapshot = dict[str, Any]
 _ILLEGAL_ADDRESS = 2
 
 
+class Requests(Protocol):
+    """What mqtt/desk.py says of what it was asked."""
+
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def last_refusal(self) -> str | None: ...
+    @property
+    def trouble(self) -> str | None: ...
+
+
 class UplinkStatus(Protocol):
     """What mqtt/uplink.py says of itself."""
 
@@ -45,6 +58,8 @@ class UplinkStatus(Protocol):
     def last_refusal(self) -> str | None: ...
     @property
     def silent(self) -> Mapping[str, datetime]: ...
+    @property
+    def requests(self) -> Requests: ...
 
 
 def snapshot(
@@ -194,4 +209,10 @@ def _uplink(status: UplinkStatus, last: int) -> Snapshot:
         "broker_acknowledged_only": status.is_broker_acknowledged_only,
         "refused_acks": status.refused_acks,
         "last_refusal": status.last_refusal,
+        "requests": {
+            "accepted": status.requests.accepted,
+            "refused": status.requests.refused,
+            "last_refusal": status.requests.last_refusal,
+            "trouble": status.requests.trouble,
+        },
     }

@@ -404,6 +404,14 @@ class Store:
         rows.close()
         return records
 
+    def kept_between(self, first: int, last: int) -> tuple[int, int, int]:
+        found = self._db.execute(
+            "SELECT coalesce(min(seq), 0), coalesce(max(seq), 0), count(*) FROM record"
+            " WHERE seq BETWEEN ? AND ?",
+            (first, last),
+        ).fetchone()
+        return int(found[0]), int(found[1]), int(found[2])
+
     def explain(self, error: sqlite3.Error | OutboxError) -> str:
         """One sentence on what is wrong, with what to do."""
         return (

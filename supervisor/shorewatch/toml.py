@@ -26,10 +26,10 @@ Key = tuple[str | int, ...]
 _HEADER = re.compile(r"^\s*(\[\[|\[)\s*([^\]]+?)\s*\]")
 _ASSIGNMENT = re.compile(r"^\s*([A-Za-z0-9_\-.\"']+)\s*=")
 _FILE_SIZE_MAX = 8_000_000
-_SECRET = re.compile("pass|pwd|secret|token|private", re.IGNORECASE)
+_SECRET = re.compile("pass|pwd|secret|token|private|^key$", re.IGNORECASE)
 _NO_SECRETS = (
     "no secret stands in this file: put it into a file that only its owner can read, and name that "
-    "(password_file), or a systemd credential (password_credential)"
+    "(password_file, key_file), or a systemd credential (password_credential, key_credential)"
 )
 # A password may have any character of a url in it, and may stand behind the address too.
 _LOGIN = re.compile("://.*@")

@@ -26,6 +26,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from shorewatch.errors import UplinkError
 
@@ -111,10 +112,14 @@ class Connection:
         except aiomqtt.MqttError as error:
             raise self._ended(error) from error
 
-    async def subscribe(self, *topics: str) -> list[int]:
-        """Subscribe with QoS 1; the broker's reason code for each topic, 0x80 and up is refused."""
+    async def subscribe(self, *topics: str, is_as_published: bool = False) -> list[int]:
+        """Subscribe with QoS 1; the broker's reason code for each topic, 0x80 and up is refused.
+
+        With `is_as_published` a live message is also `is_retained` if it was sent so.
+        """
+        options = SubscribeOptions(qos=1, retainAsPublished=is_as_published)
         try:
-            codes = await self._client.subscribe([(topic, 1) for topic in topics])
+            codes = await self._client.subscribe([(topic, options) for topic in topics])
         except aiomqtt.MqttError as error:
             raise self._ended(error) from error
         return [code.value if isinstance(code, ReasonCode) else code for code in codes]

@@ -238,14 +238,17 @@ class Listening:
 
 
 class Refusals:
-    """Counts refused acknowledgements, and says which are worth an audit record.
+    """Counts what was refused (`what`: "ack refused"), and says which are worth an audit record.
+
+    `noun` is what the one who sent it is called there.
 
     The first is, then at most one every `AUDIT_S_MIN`, with the count since: nobody can fill the
     outbox by sending us nonsense.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "ack refused", noun: str = "consumer") -> None:
         self.count = 0
+        self._what, self._noun = what, noun
         self._unsaid = 0
         self._said_s = float("-inf")
 
@@ -258,9 +261,9 @@ class Refusals:
         self._said_s = now_s
         count, self._unsaid = self._unsaid, 0
         return {
-            "what": "ack refused",
+            "what": self._what,
             "topic": topic[:200],
-            "consumer": refused.consumer[:40],
+            self._noun: refused.consumer[:40],
             "why": refused.why,
             "count": count,
         }

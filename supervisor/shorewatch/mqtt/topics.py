@@ -8,11 +8,14 @@
         alarm/<id>         retained  one of them; emptied when it is normal again
         journal                      batches of numbered records, strictly ascending
         ack/<consumer>     retained  to the station: {"journal", "seq"}
+        request/<identity>           to the station: {"request", "hmac"} (request.py)
+        reply/<identity>/<request>   what became of it; below it `records`, a replay's batches
 
 Payloads are UTF-8 JSON objects; times are RFC 3339 UTC with milliseconds. A batch says `after`:
 every record the station still keeps in (after, last] is in it, so that a consumer can tell a batch
 it missed from records that were evicted before they were sent. With `history` true it comes late.
-Limits: an ack of 1 kB, a batch of `BATCH_BYTES_MAX`, or one record if that is longer.
+Limits: an ack of 1 kB, a request of 4 kB, a batch of `BATCH_BYTES_MAX`, or one record if that is
+longer.
 """
 
 import json
@@ -32,7 +35,7 @@ ACK_BYTES_MAX: Final = 1000
 BATCH_RECORDS_MAX: Final = 200
 BATCH_BYTES_MAX: Final = 128_000
 _ALONE: Final = ("state", "alarms", "journal")
-_NAMED: Final = ("birth", "now", "alarm", "ack")
+_NAMED: Final = ("birth", "now", "alarm", "ack", "request")
 
 
 class Address(NamedTuple):
@@ -84,6 +87,21 @@ def journal_topic(prefix: str) -> str:
 def ack_topic(prefix: str, consumer: str) -> str:
     """Where a consumer acknowledges; `+` for all of them."""
     return f"{prefix}/ack/{consumer}"
+
+
+def request_topic(prefix: str, identity: str) -> str:
+    """Where somebody asks the station for something; `+` for all of them."""
+    return f"{prefix}/request/{identity}"
+
+
+def reply_topic(prefix: str, identity: str, request_id: str) -> str:
+    """Where the station says what became of a request."""
+    return f"{prefix}/reply/{identity}/{request_id}"
+
+
+def records_topic(prefix: str, identity: str, request_id: str) -> str:
+    """Where the records of a replay go."""
+    return f"{reply_topic(prefix, identity, request_id)}/records"
 
 
 def parse_topic(topic: str) -> Address | None:
@@ -297,6 +315,19 @@ def batch(
     head = encode(numbers | ({"history": True} if is_history else {}))
     payload = head[:-1] + b',"records":[' + b",".join(texts) + b"]}"
     return Batch(after, last, payload)
+
+
+def replayed(batch: Batch, request_id: str, *, is_end: bool) -> Batch:
+    """The batch as one of a replay; `is_end` if it is the last."""
+    extra = encode({"replay": request_id} | ({"end": True} if is_end else {}))
+    return batch._replace(payload=batch.payload[:-1] + b"," + extra[1:])
+
+
+def replayed_nothing(journal: str, first: int, last: int, request_id: str) -> Batch:
+    """The end of a replay of which nothing is kept (any more) from `first` to `last`."""
+    numbers = {"after": first - 1, "first": first, "last": last}
+    payload = encode({"journal": journal, **numbers, "records": []})
+    return replayed(Batch(first - 1, last, payload), request_id, is_end=True)
 
 
 def ack(journal: str, seq: int) -> dict[str, object]:

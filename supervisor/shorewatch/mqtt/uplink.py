@@ -5,6 +5,7 @@
     gone   -> birth/..., now/...  emptied, also those of devices that an earlier run had
     outbox -> journal             from the cursor, a few batches in flight
     ack/<consumer> -> cursor      believed by the rules of journal.py only
+    request/<id> -> reply/<id>    judged and done by desk.py
 
 `Uplink.run` is the only place that handles a bad broker: whatever ends a connection becomes the
 status for the page, and the next attempt follows after 0.2 to 5 s. A topic that the broker refuses
@@ -32,6 +33,7 @@ from shorewatch.image import Changes, Image
 from shorewatch.model import to_text, utc_now
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.client import NO_SUBSCRIBERS, Connection, Message, Will, connected
+from shorewatch.mqtt.desk import RequestDesk, Requests
 from shorewatch.mqtt.journal import WINDOW, Acks, Flight, Listening, Refusals, Refused, Sender
 from shorewatch.outbox import Outbox, Record
 from shorewatch.secret import read_secret
@@ -50,6 +52,8 @@ RIVAL_S: Final = 60.0
 SHORT_LIVED_MAX: Final = 3
 OWED_S: Final = 2.0
 HISTORY_AGE: Final = timedelta(seconds=10)
+# A request that is too long for us is to be seen and told, so somewhat more may come.
+INCOMING_BYTES_MAX: Final = 16_384
 _REFUSED = 0x80
 
 Lines = Callable[[], Mapping[str, Mapping[str, object]]]
@@ -62,6 +66,7 @@ class AlarmList(Protocol):
     def ids(self) -> Sequence[str]: ...
     def listed(self) -> Sequence[Mapping[str, object]]: ...
     def watch(self) -> Changes: ...
+    async def answer(self, request: Mapping[str, object]) -> Mapping[str, object]: ...
 
 
 _LOG = logging.getLogger(__name__)
@@ -94,6 +99,7 @@ class UplinkStatus:
     last_trouble_at: datetime | None
     attempts: int
     silent: Mapping[str, datetime]
+    requests: Requests
 
     @property
     def is_broker_acknowledged_only(self) -> bool:
@@ -176,6 +182,7 @@ class Uplink:
         )
         self._refusals = Refusals()
         self._listening = Listening(config.consumers)
+        self._requests = RequestDesk(station.prefix, config, outbox, alarms, clock=clock)
         self._acked_at: dict[str, datetime | None] = dict.fromkeys(config.consumers)
         self._last_refusal: str | None = None
         self._audit: dict[str, object] | None = None
@@ -220,6 +227,7 @@ class Uplink:
             last_trouble_at=trouble_at,
             attempts=self._attempts,
             silent=self.silent,
+            requests=self._requests.status,
         )
 
     @property
@@ -243,6 +251,10 @@ class Uplink:
 
     async def run(self) -> None:
         """Keep the broker up to date until `stop`; never raises for what a broker does."""
+        async with self._requests.working():
+            await self._keep_up()
+
+    async def _keep_up(self) -> None:
         self._is_running = True
         try:
             while not self._stopping.is_set():
@@ -296,6 +308,7 @@ class Uplink:
                 client_id=self._client_id,
                 login=await self._login(),
                 will=will,
+                incoming_bytes_max=INCOMING_BYTES_MAX,
             ) as connection:
                 self._connection = connection
                 await _Session(self, connection, since).run()
@@ -414,6 +427,9 @@ class _Session:
                 tasks.create_task(self._keep_state())
                 tasks.create_task(self._keep_now())
                 tasks.create_task(self._keep_alarms())
+                tasks.create_task(
+                    up._requests.serve(self._connection, self._is_behind, self._rebirth)
+                )
                 await self._publish_births()
                 await self._publish_journal(tasks)
         finally:
@@ -447,6 +463,10 @@ class _Session:
         acks = topics.ack_topic(self._prefix, "+")
         code, _ = await self._connection.subscribe(acks, topics.state_topic(self._prefix))
         self._hears_acks = self._judge(acks, code, "a subscription to")
+        if self._up._requests.is_open:
+            asked = topics.request_topic(self._prefix, "+")
+            (code,) = await self._connection.subscribe(asked, is_as_published=True)
+            self._hears_acks &= self._judge(asked, code, "a subscription to")
 
     async def _keep_state(self) -> None:
         """Repeat the state every `STATE_S`, and when lines or the outbox's health change."""
@@ -467,6 +487,23 @@ class _Session:
                 if not self._hears_acks:
                     await self._subscribe()
                 self._show()
+
+    async def _rebirth(self) -> None:
+        """Publish everything that is retained again."""
+        up = self._up
+        self._unsent_births |= self._devices.keys()
+        await self._publish_state()
+        await self._publish_births()
+        for device in self._devices:
+            self._now_changes.add(device)
+        for alarm in up._alarms.ids:
+            self._alarm_changes.add(alarm)
+
+    def _is_behind(self) -> bool:
+        """Whether the journal has more than a batch to send, and may send it."""
+        sender, up = self._sender, self._up
+        unsent = up._outbox.last - sender.after
+        return unsent > topics.BATCH_RECORDS_MAX and sender.wait_s(up._clock()) <= 0
 
     def _health(self) -> object:
         up = self._up
@@ -671,6 +708,8 @@ class _Session:
                 address = topics.parse_topic(message.topic)
                 if address is not None and address[:2] == (self._prefix, "ack"):
                     self._judge_ack(address.name, message)
+                elif address is not None and address[:2] == (self._prefix, "request"):
+                    self._up._requests.hear(address.name, message)
                 elif address == (self._prefix, "state", ""):
                     self._judge_state(message)
 

@@ -93,6 +93,10 @@ function uplinkCard([id, uplink]) {
   if (uplink.refused_acks) {
     notes.push(`? ${plural(uplink.refused_acks, "acknowledgement")} refused; last: ${uplink.last_refusal}`);
   }
+  const asked = uplink.requests;
+  if (asked.trouble) notes.push(`✕ ${asked.trouble}`);
+  if (asked.accepted) notes.push(`${plural(asked.accepted, "request")} of the NOC accepted`);
+  if (asked.refused) notes.push(`? ${plural(asked.refused, "request")} refused; last: ${asked.last_refusal}`);
   const silent = Object.entries(uplink.silent);
   for (const [name, at] of silent) notes.push(`✕ consumer ${name} acknowledges nothing ${since(at)}`);
   if (uplink.state === "online" && silent.length) {
