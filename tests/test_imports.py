@@ -17,6 +17,7 @@ IMPORTERS = {
     "serial": {"direct/wire"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client"},
+    "google": {"sparkplug/payload"},
     "iotcore": {"mqtt/broker"},
     "sqlite3": {"outbox", "archive", "history", "database"},
     "starlette": {"web/app"},
