@@ -237,6 +237,9 @@ class UplinkConfig(Table):
 
     id: Id
     url: Text
+    plane: Literal["json", "sparkplug"] = "json"
+    # The Sparkplug host without which nothing is sent; what was missed follows when it is back.
+    primary_host: Annotated[str, Field(pattern=r"^[^+#/\x00-\x1f]{1,100}$")] | None = None
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,64}$")] | None = None
     consumers: Annotated[list[Id], Field(max_length=8)] = []
     user: Text | None = None
@@ -263,6 +266,14 @@ class UplinkConfig(Table):
         if parts.port == 0:
             raise ValueError("the port must be 1 to 65535")
         return url
+
+    @model_validator(mode="after")
+    def _is_one_plane(self) -> Self:
+        if self.plane == "json" and self.primary_host is not None:
+            raise ValueError('primary_host belongs to plane = "sparkplug"')
+        if self.plane == "sparkplug" and self.consumers:
+            raise ValueError("consumers acknowledge the JSON plane: Sparkplug has nothing like it")
+        return self
 
     @model_validator(mode="after")
     def _is_one_login(self) -> Self:

@@ -25,7 +25,10 @@ _ILLEGAL_ADDRESS = 2
 
 
 class UplinkStatus(Protocol):
-    """What mqtt/uplink.py says of itself."""
+    """What mqtt/uplink.py or sparkplug/node.py says of itself."""
+
+    @property
+    def plane(self) -> str: ...
 
     @property
     def state(self) -> str: ...
@@ -41,6 +44,8 @@ class UplinkStatus(Protocol):
     def is_broker_acknowledged_only(self) -> bool: ...
     @property
     def refused_acks(self) -> int: ...
+    @property
+    def refused_commands(self) -> int: ...
     @property
     def last_refusal(self) -> str | None: ...
 
@@ -190,5 +195,7 @@ def _uplink(status: UplinkStatus, last: int) -> Snapshot:
         "waiting": max(0, last - status.cursor),
         "broker_acknowledged_only": status.is_broker_acknowledged_only,
         "refused_acks": status.refused_acks,
+        "plane": status.plane,
+        "refused_commands": status.refused_commands,
         "last_refusal": status.last_refusal,
     }

@@ -71,7 +71,7 @@ class UplinkStatus:
     `state` is connecting, online, unreachable, refused, no-secret, not-authorised,
     wrong-protocol, quota, lost, taken-over or stopped; `text` says it in a sentence with what to
     do. `published` is the highest sequence the broker took, `backlog` counts from the cursor to the
-    newest record.
+    newest record. `plane` is json or sparkplug; the latter has `refused_commands`.
     `last_trouble` stays readable after it is over. `acks` has the last time of each consumer.
     """
 
@@ -89,11 +89,33 @@ class UplinkStatus:
     last_trouble: str | None
     last_trouble_at: datetime | None
     attempts: int
+    plane: str = "json"
+    refused_commands: int = 0
 
     @property
     def is_broker_acknowledged_only(self) -> bool:
         """Whether nobody but the broker confirms what it got."""
         return not self.acks
+
+
+async def login_of(config: UplinkConfig) -> tuple[str, str | None] | None:
+    """User and password; UplinkError (no-secret) if the password cannot be had."""
+    if config.user is None:
+        return None
+    if config.password_file is None and config.password_credential is None:
+        return config.user, None
+    try:
+        password = await asyncio.to_thread(
+            read_secret, config.password_file, config.password_credential
+        )
+    except SecretError as error:
+        raise UplinkError("no-secret", str(error)) from error
+    return config.user, password
+
+
+def client_id_of(station: Station, config: UplinkConfig) -> str:
+    """The MQTT client id: as configured, else one that no other uplink has."""
+    return config.client_id or f"shorewatch-{station.cable}-{station.id}-{config.id}"
 
 
 class Backoff:
@@ -248,7 +270,7 @@ class Uplink:
         except* UplinkError as group:
             if not self._stopping.is_set():
                 self._count_short_lived()
-                self._fail(_first(group))
+                self._fail(first_of(group))
         return 0.0 if self._online_s is None else self._clock() - self._online_s
 
     def _count_short_lived(self) -> None:
@@ -266,8 +288,8 @@ class Uplink:
             async with connected(
                 self._config.host,
                 self._config.port,
-                client_id=self._client_id,
-                login=await self._login(),
+                client_id=client_id_of(self._station, self._config),
+                login=await login_of(self._config),
                 will=will,
             ) as connection:
                 await _Session(self, connection, since).run()
@@ -276,21 +298,6 @@ class Uplink:
         finally:
             if self._online_s is not None:
                 self._since_before = since
-
-    async def _login(self) -> tuple[str, str | None] | None:
-        """User and password; UplinkError (no-secret) if the password cannot be had."""
-        config = self._config
-        if config.user is None:
-            return None
-        if config.password_file is None and config.password_credential is None:
-            return config.user, None
-        try:
-            password = await asyncio.to_thread(
-                read_secret, config.password_file, config.password_credential
-            )
-        except SecretError as error:
-            raise UplinkError("no-secret", str(error)) from error
-        return config.user, password
 
     def _standing(self, what: str) -> frozenset[str]:
         """The devices or alarms of which something stands at this broker, or may."""
@@ -305,11 +312,6 @@ class Uplink:
             self._outbox.keep(f"{what}/{self._config.id}", facts)
 
     @property
-    def _client_id(self) -> str:
-        default = f"shorewatch-{self._station.cable}-{self._station.id}-{self._config.id}"
-        return self._config.client_id or default
-
-    @property
     def _trying(self) -> str:
         return f"connecting to {self._config.host}:{self._config.port}"
 
@@ -320,7 +322,7 @@ class Uplink:
             error = UplinkError(
                 "lost",
                 f"{error}; this keeps happening right after connecting, as it does when"
-                f" another client has our client id {self._client_id}",
+                f" another client has our client id {client_id_of(self._station, self._config)}",
             )
         if (error.state, str(error)) != (self._state, self._text):
             _LOG.warning("uplink %s: %s: %s", self._config.id, error.state, error)
@@ -716,7 +718,7 @@ def _refusal(topic: str, code: int, what: str = "a publish to") -> UplinkError:
     return UplinkError(state, f"the broker refuses {what} {topic} with code 0x{code:02x}")
 
 
-def _first(group: BaseExceptionGroup[UplinkError]) -> UplinkError:
+def first_of(group: BaseExceptionGroup[UplinkError]) -> UplinkError:
     """The first error of a group; its siblings are the same end seen by other tasks."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):

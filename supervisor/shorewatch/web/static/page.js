@@ -89,9 +89,13 @@ function uplinkCard([id, uplink]) {
   const counts = `${number(uplink.published)} published, ${number(uplink.acknowledged)} acknowledged`;
   const waiting = `${number(uplink.waiting)} waiting`;
   const notes = [];
-  if (uplink.broker_acknowledged_only) notes.push("broker-acknowledged only: no consumer confirms what it got");
+  if (uplink.plane === "sparkplug") notes.push("Sparkplug B: delivery is not confirmed end to end");
+  else if (uplink.broker_acknowledged_only) notes.push("broker-acknowledged only: no consumer confirms what it got");
   if (uplink.refused_acks) {
     notes.push(`? ${plural(uplink.refused_acks, "acknowledgement")} refused; last: ${uplink.last_refusal}`);
+  }
+  if (uplink.refused_commands) {
+    notes.push(`? ${plural(uplink.refused_commands, "command")} refused; last: ${uplink.last_refusal}`);
   }
   if (uplink.state !== "online") {
     return card(`Uplink ${id}`, `✕ ${uplink.state}`, "is-bad", uplink.text, `${since(uplink.since)}; ${waiting}`, ...notes);
