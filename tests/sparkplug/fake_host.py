@@ -72,7 +72,7 @@ class FakeHost:
         assert payload.seq is None
         (metric,) = payload.metrics
         assert metric.name == "bdSeq"
-        if metric.value == self.bdseq:
+        if metric.value == self.bdseq and self.is_online:  # the Will repeats it
             self.is_online = False
             self.deaths += 1
             self.tags.clear()
