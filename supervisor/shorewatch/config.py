@@ -738,6 +738,10 @@ def _problems(
     yield from _repeats(directs, "tcp", "TCP address")
     yield from _repeats(boards, "unique_id", "unique id")
     yield from _repeats(_tables(data, "uplink"), "id", "uplink")
+    edge_nodes = [
+        entry for entry in _tables(data, "uplink") if entry[1].get("plane") == "sparkplug"
+    ]
+    yield from _repeats(edge_nodes, "url", "broker of a Sparkplug uplink")
     yield from _repeats(devices, "id", "device")
     yield from _repeats(inputs, "id", "input")
     yield from _repeats(_tables(data, "alarm"), "id", "alarm")

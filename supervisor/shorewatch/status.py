@@ -186,13 +186,14 @@ def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:
 
 
 def _uplink(status: UplinkStatus, last: int) -> Snapshot:
+    told = status.published if status.plane == "sparkplug" else status.cursor
     return {
         "state": status.state,
         "text": status.text,
         "since": to_text(status.since),
         "published": status.published,
         "acknowledged": status.cursor,
-        "waiting": max(0, last - status.cursor),
+        "waiting": max(0, last - told),
         "broker_acknowledged_only": status.is_broker_acknowledged_only,
         "refused_acks": status.refused_acks,
         "plane": status.plane,

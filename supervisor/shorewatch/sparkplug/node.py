@@ -273,6 +273,7 @@ class _Life:
         # Lost devices, born only so that their past can be told.
         self._visiting: set[str] = set()
         self._audit: dict[str, object] | None = None
+        self._ignored: str | None = None
         self._changes = node.image.watch()
         self._look_s = self._facts_s = float("-inf")
         self._command = session.topic("NCMD")
@@ -326,9 +327,7 @@ class _Life:
         async with aclosing(self._connection.messages()) as messages:
             async for message in messages:
                 if node.host is not None and message.topic == state_topic(node.host.id):
-                    why = node.host.hear(message.payload)
-                    if why is not None:
-                        _log.warning("uplink %s: %s %s", node.config.id, message.topic, why)
+                    self._note_ignored(node.host.hear(message.payload))
                 else:
                     audit = node.commands.hear(
                         message.topic,
@@ -338,6 +337,12 @@ class _Life:
                     )
                     self._audit = audit or self._audit
                 self._wake.set()
+
+    def _note_ignored(self, why: str | None) -> None:
+        """Log what of the host's STATE counts for nothing, when that begins."""
+        if why is not None and self._ignored is None:
+            _log.warning("uplink %s: the primary host's STATE %s", self._node.config.id, why)
+        self._ignored = why
 
     async def _confirm_sent(self) -> None:
         """Have the broker answer from time to time: it then has all that was sent before."""
@@ -413,8 +418,9 @@ class _Life:
         self._visiting.clear()
         station = node.station
         values = {device: node.image.look(device) for device in station.devices}
-        await self._send(session.birth(station, values, node.facts(), now_ms()))
+        # Who asks from here on may have missed the first of these messages.
         node.commands.born(node.clock(), is_first=is_first)
+        await self._send(session.birth(station, values, node.facts(), now_ms()))
         if is_first:
             node.online_s = node.clock()
             _log.info("uplink %s: born at %s", node.config.id, node.config.url)
