@@ -21,7 +21,9 @@ class Tag:
 
     @property
     def quality(self) -> int:
-        return self.last.properties["Quality"].value
+        """What was last said of it: a metric without Quality is as good as the one before."""
+        said = [m.properties["Quality"].value for m in self.values if "Quality" in m.properties]
+        return said[-1] if said else self.birth.properties["Quality"].value
 
 
 class FakeHost:

@@ -49,6 +49,7 @@ class Station(RuleBasedStateMachine):
             device.id: dict.fromkeys(device.points, NEVER) for device in STATION.devices.values()
         }
         self.births = 0
+        self.is_told = False
         self.be_born()
 
     def hear(self, messages):
@@ -61,6 +62,7 @@ class Station(RuleBasedStateMachine):
         values = {device: self.values[device] for device in self.station.devices}
         self.hear(self.session.birth(self.station, values, self.facts, ms(self.at)))
         self.births += 1
+        self.is_told = True
 
     @rule(span_s=st.floats(0.001, 5000))
     def pass_time(self, span_s):
@@ -81,9 +83,11 @@ class Station(RuleBasedStateMachine):
     def lose(self, device, reason):
         known = self.values[device]
         known.update({name: value.made_bad(reason) for name, value in known.items()})
+        self.is_told = False
 
     @rule()
     def look(self):
+        self.is_told = True
         for device in self.station.devices:
             self.hear(self.session.tell(device, self.values[device], ms(self.at)))
 
@@ -121,6 +125,7 @@ class Station(RuleBasedStateMachine):
             for name, tag in self.host.tags[device].items():
                 value = self.values[device][name]
                 known = value.last_good_at if value.quality is Quality.BAD else value.acquired_at
+                assert (tag.quality == GOOD) == (value.quality is Quality.GOOD) or not self.is_told
                 if tag.last.value is not None:
                     assert known is not None and (tag.last.timestamp_ms or 0) <= ms(known)
 

@@ -104,8 +104,12 @@ class PointMetric:
             properties={**dict(_definition(self.point)), **_quality(said)},
         )
 
-    def data(self, said: Said, *, is_historical: bool = False) -> Metric:
-        """The metric in DATA: its alias alone, value and quality."""
+    def data(self, said: Said, before: Said | None = None) -> Metric:
+        """The metric in DATA, its alias alone; historical without what was said `before`.
+
+        The quality is left out where it is good and was: the commonest case by far.
+        """
+        is_still_good = before is not None and before.quality == said.quality == GOOD
         return Metric(
             None,
             self.alias,
@@ -113,8 +117,8 @@ class PointMetric:
             self.datatype,
             said.value,
             is_null=said.value is None,
-            is_historical=is_historical,
-            properties=_quality(said),
+            is_historical=before is None,
+            properties={} if is_still_good else _quality(said),
         )
 
 

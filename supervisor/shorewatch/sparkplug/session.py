@@ -136,8 +136,8 @@ class Session:
             said = points[name].said(value, now_ms)
             if points[name].is_news(known[name], said):
                 news[name] = said
+        metrics = [points[name].data(said, known[name]) for name, said in news.items()]
         known.update(news)
-        metrics = [points[name].data(said) for name, said in news.items()]
         yield from self._data("DDATA", device, metrics, now_ms)
 
     def tell_facts(self, facts: Facts, now_ms: int) -> Iterator[Message]:
@@ -157,7 +157,7 @@ class Session:
         """DDATA of what the points of a born device were, marked as historical."""
         points = self._points[device]
         metrics = [
-            points[name].data(said, is_historical=True)
+            points[name].data(said)
             for name, told in past.items()
             if name in points
             for said in told
