@@ -7,6 +7,7 @@ import pytest
 from mqtt.conftest import (  # noqa: F401 (fixtures, by their names)
     BrokerProcess,
     _until,
+    guarded,
     listening,
     station,
 )

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shorewatch.sparkplug.host import AUDIT_S_MIN, REBIRTH_S_MIN, Commands, PrimaryHost
+from shorewatch.sparkplug.host import (
+    AUDIT_S_MIN,
+    ECHO_S_MAX,
+    REBIRTH_S_MIN,
+    RIVAL_S,
+    Commands,
+    Echo,
+    PrimaryHost,
+)
 from shorewatch.sparkplug.payload import DataType, Metric, Payload, encode
 
 NCMD = "spBv1.0/caspian/NCMD/sumqayit"
@@ -117,3 +125,26 @@ def test_a_flood_of_commands_makes_few_records():
     assert [body is None for body in bodies] == [False] + [True] * 499
     assert last is not None and last["count"] == 500
     assert commands.refused == 501
+
+
+def test_a_birth_that_does_not_come_back_is_missing():
+    """After a while; one that came back never is, until the next."""
+    echo = Echo()
+    assert not echo.is_missing(1e9)
+    echo.sent(b"first", 0.0)
+    assert not echo.is_missing(ECHO_S_MAX) and echo.is_missing(ECHO_S_MAX + 0.1)
+
+    echo.hear(b"first", 20.0)
+    assert not echo.is_missing(1e9) and not echo.has_rival(20.0)
+    echo.sent(b"second", 30.0)
+    echo.hear(b"first", 31.0)
+    assert echo.is_missing(50.0) and not echo.has_rival(50.0)
+
+
+def test_a_birth_that_is_not_ours_is_a_rivals():
+    """For a minute after each that is heard."""
+    echo = Echo()
+    echo.sent(b"ours", 0.0)
+    echo.hear(b"theirs", 1.0)
+
+    assert echo.has_rival(RIVAL_S) and not echo.has_rival(RIVAL_S + 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -283,3 +284,59 @@ async def test_another_configuration_is_born_anew(bench, until, station):
         made.image.adopt(changed, {name: set(d.points) for name, d in devices.items()})
         made.node.adopt(changed)
         await until(lambda: made.host.births == 2 and made.host.devices == {"pfe"})
+
+
+async def test_a_second_edge_node_of_our_names_is_named(bench, until, tmp_path):
+    """Another gateway with this identity, but another client id, is told from its NBIRTH."""
+    async with bench() as made:
+        await until(lambda: made.node.status.state == "online")
+        path = tmp_path / "other.sqlite"
+        async with Outbox.opened(path, size_bytes_max=64_000_000) as outbox:
+            other = Bench(made.station, outbox, made.port, client_id="other")
+            running = asyncio.create_task(other.node.run())
+            await until(lambda: made.node.status.state == "taken-over")
+            assert "trans-caspian/sumqayit" in made.node.status.text
+            await other.node.stop()
+            await running
+
+
+async def test_a_broker_that_swallows_what_we_send_is_named(station, guarded, until, tmp_path):
+    """QoS 0 is refused without a word: a birth that never comes back is what shows it."""
+    await guarded.start("topic read #\n")
+    late_s = 0.0
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=64_000_000) as outbox:
+        made = Bench(station, outbox, guarded.port)
+        made.node.clock = lambda: time.monotonic() + late_s
+        running = asyncio.create_task(made.node.run())
+        await until(lambda: made.node.status.state == "online")
+        late_s = 11.0
+        await until(lambda: made.node.status.state == "not-authorised")
+        assert "access rules" in made.node.status.text
+        await made.node.stop()
+        await running
+
+
+async def test_a_broker_too_small_for_a_birth_is_named(station, guarded, until, tmp_path):
+    """What exceeds its packets is not sent; the text says how much is needed."""
+    await guarded.start("topic readwrite #\n", "max_packet_size 800\n")
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=64_000_000) as outbox:
+        made = Bench(station, outbox, guarded.port)
+        running = asyncio.create_task(made.node.run())
+        await until(lambda: made.node.status.state == "quota")
+        assert "NBIRTH" in made.node.status.text and "800" in made.node.status.text
+        await made.node.stop()
+        await running
+
+
+async def test_a_wrong_password_is_named(station, guarded, until, tmp_path):
+    """The login is that of the station file; a broker that refuses it makes a clear state."""
+    await guarded.start("topic readwrite #\n", guarded.passwords("u", "right"))
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=64_000_000) as outbox:
+        secret = tmp_path / "secret"
+        secret.write_text("wrong")
+        secret.chmod(0o600)
+        made = Bench(station, outbox, guarded.port, user="u", password_file=str(secret))
+        running = asyncio.create_task(made.node.run())
+        await until(lambda: made.node.status.state == "not-authorised")
+        await made.node.stop()
+        await running

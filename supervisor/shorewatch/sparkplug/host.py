@@ -9,6 +9,7 @@ Limits: a rebirth at most every `REBIRTH_S_MIN`, later ones wait for their turn;
 most every `AUDIT_S_MIN`, with the count since. Source: Sparkplug 3.0.0, 5.4, 5.6 and 6.4.24.
 """
 
+from collections import deque
 from typing import Final
 
 from shorewatch.mqtt.journal import AUDIT_S_MIN
@@ -17,6 +18,9 @@ from shorewatch.sparkplug.payload import decode
 from shorewatch.sparkplug.session import NAMESPACE, REBIRTH
 
 REBIRTH_S_MIN: Final = 5.0
+ECHO_S_MAX: Final = 10.0
+RIVAL_S: Final = 60.0
+_OWN_MAX = 8
 
 
 def state_topic(host: str) -> str:
@@ -108,3 +112,36 @@ class Commands:
             return None
         names = ", ".join(repr(str(metric.name)[:40]) for metric in found.metrics[:3])
         return f"sets {names or 'nothing'}: only {REBIRTH} = true is obeyed"
+
+
+class Echo:
+    """Our own NBIRTH, heard back from the broker.
+
+    A broker that refuses a QoS 0 message says nothing: only that it never comes back tells. One
+    that comes and is not ours is another edge node's of the same names.
+    """
+
+    def __init__(self) -> None:
+        self._own: deque[bytes] = deque(maxlen=_OWN_MAX)
+        self._awaited_s: float | None = None
+        self._rival_s = float("-inf")
+
+    def sent(self, payload: bytes, now_s: float) -> None:
+        """This NBIRTH went out and should come back."""
+        self._own.append(payload)
+        self._awaited_s = now_s
+
+    def hear(self, payload: bytes, now_s: float) -> None:
+        """An NBIRTH under our names came in."""
+        if payload not in self._own:
+            self._rival_s = now_s
+        elif payload == self._own[-1]:
+            self._awaited_s = None
+
+    def is_missing(self, now_s: float) -> bool:
+        """Whether the last NBIRTH should have come back by now."""
+        return self._awaited_s is not None and now_s - self._awaited_s > ECHO_S_MAX
+
+    def has_rival(self, now_s: float) -> bool:
+        """Whether somebody else was born under our names of late."""
+        return now_s - self._rival_s < RIVAL_S

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing, suppress
 from datetime import datetime
 from importlib.metadata import version
+from itertools import chain
 from typing import Final
 
 from shorewatch.config import Station, UplinkConfig
@@ -42,7 +43,7 @@ from shorewatch.mqtt.uplink import (
 )
 from shorewatch.outbox import Outbox
 from shorewatch.sparkplug.backlog import Progress, past_of
-from shorewatch.sparkplug.host import Commands, PrimaryHost, state_topic
+from shorewatch.sparkplug.host import Commands, Echo, PrimaryHost, state_topic
 from shorewatch.sparkplug.metrics import is_lost, to_ms
 from shorewatch.sparkplug.payload import DataType
 from shorewatch.sparkplug.session import SEQ_COUNT, Fact, Facts, Message, Session
@@ -56,6 +57,7 @@ FAULT_S_MIN: Final = 1.0
 FAULT_S_MAX: Final = 60.0
 KEPT_S_MAX: Final = 2.0
 SUBSCRIBE_MAX: Final = 100
+INCOMING_BYTES_MAX: Final = 64_000
 _REFUSED = 0x80
 
 _log = logging.getLogger("shorewatch.sparkplug")
@@ -82,6 +84,7 @@ class EdgeNode:
         self.outbox = outbox
         self.clock = clock
         self.commands = Commands()
+        self.echo = Echo()
         self.host = None if config.primary_host is None else PrimaryHost(config.primary_host)
         self.online_s: float | None = None
         self.progress: Progress | None = None
@@ -145,7 +148,7 @@ class EdgeNode:
                     if self.clock() - begun_s > FAULT_S_MAX:
                         fault_s = FAULT_S_MIN
                     text = f"failed by a fault of its own ({fault}); tried again in {fault_s:g} s"
-                    self._note_trouble(UplinkError("failed", text))
+                    self.note_trouble(UplinkError("failed", text))
                     await _either_or(self.stopping, fault_s)
                     fault_s = min(2 * fault_s, FAULT_S_MAX)
             self.become("stopped", "stopped by the station")
@@ -213,7 +216,7 @@ class EdgeNode:
                 pass
             except* UplinkError as group:
                 if not self.stopping.is_set():
-                    self._note_trouble(first_of(group))
+                    self.note_trouble(first_of(group))
             if self._online_span_s() > STEADY_S:
                 self._backoff.reset()
             await _either_or(self.stopping, self._backoff.wait_s(self._state))
@@ -231,6 +234,7 @@ class EdgeNode:
                 client_id=client_id_of(self.station, self.config),
                 login=await login_of(self.config),
                 will=Will(death.topic, death.payload, is_retained=False),
+                incoming_bytes_max=INCOMING_BYTES_MAX,
             ) as connection:
                 await _Life(self, connection, session).run()
         except (UplinkError, _StopSession) as error:
@@ -249,7 +253,8 @@ class EdgeNode:
                     await self.outbox.settled()
         return self._bdseq
 
-    def _note_trouble(self, error: UplinkError) -> None:
+    def note_trouble(self, error: UplinkError) -> None:
+        """Have the page and the log show what is wrong."""
         if (error.state, str(error)) != (self._state, self._text):
             _log.warning("uplink %s: %s: %s", self.config.id, error.state, error)
         self._trouble = str(error), utc_now()
@@ -298,7 +303,7 @@ class _Life:
     async def _subscribe(self) -> None:
         """Hear commands and the primary host; whatever a broker refuses of these ends it."""
         host = self._node.host
-        wanted = {self._command: True}
+        wanted = {self._command: True, self._session.topic("NBIRTH"): False}
         if host is not None:
             wanted[state_topic(host.id)] = True
         # A host that commands a device does nothing, and must not believe that nobody noticed.
@@ -328,6 +333,8 @@ class _Life:
             async for message in messages:
                 if node.host is not None and message.topic == state_topic(node.host.id):
                     self._note_ignored(node.host.hear(message.payload))
+                elif message.topic == self._session.topic("NBIRTH"):
+                    node.echo.hear(message.payload, node.clock())
                 else:
                     audit = node.commands.hear(
                         message.topic,
@@ -420,7 +427,11 @@ class _Life:
         values = {device: node.image.look(device) for device in station.devices}
         # Who asks from here on may have missed the first of these messages.
         node.commands.born(node.clock(), is_first=is_first)
-        await self._send(session.birth(station, values, node.facts(), now_ms()))
+        births = session.birth(station, values, node.facts(), now_ms())
+        nbirth = next(births)
+        if len(nbirth.payload) + len(nbirth.topic) < INCOMING_BYTES_MAX - 100:
+            node.echo.sent(nbirth.payload, node.clock())
+        await self._send(chain([nbirth], births))
         if is_first:
             node.online_s = node.clock()
             _log.info("uplink %s: born at %s", node.config.id, node.config.url)
@@ -429,6 +440,18 @@ class _Life:
     def _show(self) -> None:
         node, count = self._node, len(self._session.devices - self._visiting)
         where = f"{node.config.host}:{node.config.port}"
+        name = f"{node.station.cable}/{node.station.id}"
+        if node.echo.has_rival(node.clock()):
+            text = f"another edge node is born as {name} at {where}: stop one of the two gateways"
+            node.note_trouble(UplinkError("taken-over", text))
+            return
+        if node.echo.is_missing(node.clock()):
+            text = (
+                f"{where} does not give our own {self._session.topic('NBIRTH')} back: it may refuse"
+                " all that we send; allow writing and reading it in its access rules"
+            )
+            node.note_trouble(UplinkError("not-authorised", text))
+            return
         text = f"connected to {where}, {count} of {len(node.station.devices)} devices alive"
         node.become("online", text)
 
