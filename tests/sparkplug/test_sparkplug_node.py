@@ -94,6 +94,46 @@ async def test_a_connection_that_breaks_is_told_by_the_will(bench, until):
         assert not made.host.is_online
 
 
+async def test_nothing_is_retained(bench, until):
+    """Who connects after a death hears of none of it: birth, data and Will are not kept."""
+    async with bench() as made:
+        made.measure("room", temperature=21.0)
+        await until(lambda: made.host.devices == {"room"})
+        made.running.cancel()
+        await until(lambda: made.host.deaths == 1, "the Will")
+        late = FakeHost()
+        async with hearing(late, made.port):
+            again = made.made()
+            running = asyncio.create_task(again.run())
+            await until(lambda: late.is_online)
+            assert late.kinds[0] == "NBIRTH"
+            await again.stop()
+            await running
+
+
+async def test_leaving_is_told_by_the_node_and_by_the_broker(bench, until):
+    """NDEATH is published, and DISCONNECT asks for the Will: a host hears both."""
+    async with bench() as made:
+        await until(lambda: made.host.is_online)
+        await made.node.stop()
+        await until(lambda: made.host.kinds.count("NDEATH") == 2)
+
+
+async def test_attempts_that_reach_no_broker_use_up_no_number(bench, until, mosquitto):
+    """bdSeq counts CONNECTs: the first after an outage has the one after the last before it."""
+    async with bench() as made:
+        await until(lambda: made.host.bdseq == 0)
+        await mosquitto.kill()
+        before = made.node.status.attempts
+        await until(lambda: made.node.status.attempts > before + 3, "attempts")
+        await mosquitto.start()
+        host = FakeHost()
+        async with hearing(host, mosquitto.port) as connection:
+            made.connection = connection
+            await command_until(made, until, lambda: host.is_online)
+            assert host.bdseq == 1
+
+
 async def test_bdseq_goes_on_over_connections_and_restarts(bench, until, mosquitto):
     """Each CONNECT has the next number, also that of another process on the same disk."""
     async with bench() as made:
@@ -108,20 +148,6 @@ async def test_bdseq_goes_on_over_connections_and_restarts(bench, until, mosquit
         await again.stop()
         await running
         assert made.outbox.kept["sparkplug/scada"] == {"bdseq": 1}
-
-
-async def test_a_broker_that_restarts_gets_a_new_session(bench, until, mosquitto):
-    """After the broker's end the node is born again there, with the next bdSeq."""
-    async with bench() as made:
-        await until(lambda: made.host.is_online)
-        await mosquitto.kill()
-        await until(lambda: made.node.status.state != "online", "the end noticed")
-        await mosquitto.start()
-        host = FakeHost()
-        async with hearing(host, mosquitto.port) as connection:
-            made.connection = connection
-            await command_until(made, until, lambda: host.is_online)
-            assert host.bdseq >= 1
 
 
 async def command_until(made: Bench, until, fact: Callable[[], object]) -> None:

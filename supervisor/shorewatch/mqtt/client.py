@@ -200,7 +200,7 @@ async def _finish(client: "_Client") -> None:
 def _not_connected(broker: str, client: "_Client", error: Exception) -> UplinkError:
     if not client.was_opened:
         text = f"{broker} cannot be reached: {error}"
-        return UplinkError("unreachable", text)
+        return UplinkError("unreachable", text, was_reached=False)
     reason = client.refused_with or client.ended_with
     if reason is None or reason.value == _KEEPALIVE_TIMEOUT:
         text = (

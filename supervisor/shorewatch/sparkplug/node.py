@@ -93,6 +93,7 @@ class EdgeNode:
         self._alarms = alarms
         self._backoff = Backoff(chance or random.Random())
         self._bdseq = outbox.kept.get(self._key, {}).get("bdseq")
+        self._is_bdseq_free = False
         outbox.cursor(config.id)  # from now on what it has not got is not evicted unnoticed
         self._stopped = asyncio.Event()
         self._is_running = False
@@ -225,26 +226,31 @@ class EdgeNode:
         return 0.0 if self.online_s is None else self.clock() - self.online_s
 
     async def _session(self) -> None:
-        session = Session(self.station, await self._next_bdseq())
-        death = session.death(now_ms())
         try:
+            login = await login_of(self.config)
+            session = Session(self.station, await self._next_bdseq())
+            death = session.death(now_ms())
             async with connected(
                 self.config.host,
                 self.config.port,
                 client_id=client_id_of(self.station, self.config),
-                login=await login_of(self.config),
+                login=login,
                 will=Will(death.topic, death.payload, is_retained=False),
                 incoming_bytes_max=INCOMING_BYTES_MAX,
             ) as connection:
                 await _Life(self, connection, session).run()
         except (UplinkError, _StopSession) as error:
+            self._is_bdseq_free = isinstance(error, UplinkError) and not error.was_reached
             raise ExceptionGroup("edge node", [error]) from error
 
     async def _next_bdseq(self) -> int:
         """The number of the next CONNECT, on disk before it is used, unless the disk is sick.
 
-        A number that came twice would let the Will of a dead connection end the next session.
+        A number that came twice would let the Will of a dead connection end the next session. One
+        that reached no broker is free: CONNECTs count without gaps.
         """
+        if self._is_bdseq_free and isinstance(self._bdseq, int):
+            return self._bdseq
         last = self._bdseq if isinstance(self._bdseq, int) else SEQ_COUNT - 1
         self._bdseq = (last + 1) % SEQ_COUNT
         if self.outbox.keep(self._key, {"bdseq": self._bdseq}):
