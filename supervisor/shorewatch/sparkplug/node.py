@@ -100,6 +100,7 @@ class EdgeNode:
         self._state, self._text, self._since = "connecting", self._trying, utc_now()
         self._trouble: tuple[str, datetime] | None = None
         self._attempts = 0
+        self._version = version("shorewatch")
 
     def adopt(self, station: Station) -> None:
         """Publish `station`, which has the same topics, from here on: all is born anew."""
@@ -148,7 +149,8 @@ class EdgeNode:
                     _log.error("the edge node %s failed", self.config.id, exc_info=fault)
                     if self.clock() - begun_s > FAULT_S_MAX:
                         fault_s = FAULT_S_MIN
-                    text = f"failed by a fault of its own ({fault}); tried again in {fault_s:g} s"
+                    text = f"failed by a fault of its own ({_leaf(fault)!r}, see the log)"
+                    text += f"; tried again in {fault_s:g} s"
                     self.note_trouble(UplinkError("failed", text))
                     await _either_or(self.stopping, fault_s)
                     fault_s = min(2 * fault_s, FAULT_S_MAX)
@@ -178,7 +180,7 @@ class EdgeNode:
         rows = {str(row["id"]): str(row["state"]) for row in self._alarms.listed()}
         texts: dict[str, str | None] = {
             "Properties/Name": self.station.file.station.name,
-            "Properties/Version": version("shorewatch"),
+            "Properties/Version": self._version,
             "Properties/Config": self.station.config_hash,
             "Properties/Journal": self.outbox.journal,
             "Outbox/Trouble": self.outbox.health,
@@ -226,10 +228,10 @@ class EdgeNode:
         return 0.0 if self.online_s is None else self.clock() - self.online_s
 
     async def _session(self) -> None:
+        login = await login_of(self.config)
+        session = Session(self.station, await self._next_bdseq())
+        death = session.death(now_ms())
         try:
-            login = await login_of(self.config)
-            session = Session(self.station, await self._next_bdseq())
-            death = session.death(now_ms())
             async with connected(
                 self.config.host,
                 self.config.port,
@@ -239,9 +241,9 @@ class EdgeNode:
                 incoming_bytes_max=INCOMING_BYTES_MAX,
             ) as connection:
                 await _Life(self, connection, session).run()
-        except (UplinkError, _StopSession) as error:
-            self._is_bdseq_free = isinstance(error, UplinkError) and not error.was_reached
-            raise ExceptionGroup("edge node", [error]) from error
+        except UplinkError as error:
+            self._is_bdseq_free = not error.was_reached
+            raise
 
     async def _next_bdseq(self) -> int:
         """The number of the next CONNECT, on disk before it is used, unless the disk is sick.
@@ -249,9 +251,10 @@ class EdgeNode:
         A number that came twice would let the Will of a dead connection end the next session. One
         that reached no broker is free: CONNECTs count without gaps.
         """
-        if self._is_bdseq_free and isinstance(self._bdseq, int):
-            return self._bdseq
+        is_free, self._is_bdseq_free = self._is_bdseq_free, False
         last = self._bdseq if isinstance(self._bdseq, int) else SEQ_COUNT - 1
+        if is_free:
+            return last
         self._bdseq = (last + 1) % SEQ_COUNT
         if self.outbox.keep(self._key, {"bdseq": self._bdseq}):
             with suppress(TimeoutError):
@@ -528,6 +531,13 @@ class _Life:
 def now_ms() -> int:
     """The wall clock as Sparkplug has it."""
     return to_ms(utc_now(), 0)
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """What went wrong first in a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _either_or(event: asyncio.Event, span_s: float) -> None:
