@@ -71,7 +71,8 @@ class UplinkStatus:
     `state` is connecting, online, unreachable, refused, no-secret, not-authorised,
     wrong-protocol, quota, lost, taken-over or stopped; `text` says it in a sentence with what to
     do. `published` is the highest sequence the broker took, `backlog` counts from the cursor to the
-    newest record. `plane` is json or sparkplug; the latter has `refused_commands`.
+    newest record. `plane` is json or sparkplug; the latter has `refused_commands`, and may be
+    waiting (for its primary host) or failed (by a fault of its own).
     `last_trouble` stays readable after it is over. `acks` has the last time of each consumer.
     """
 
