@@ -62,3 +62,17 @@ def test_brackets_in_a_text_are_a_text(write, station_text):
     command = [sys.executable, "-m", "shorewatch", "check", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 and "[/b] :warning:" in done.stdout, done.stderr
+
+
+def test_a_sparkplug_uplink_is_told_by_its_names(write, station_text):
+    """Group, edge node, devices and host; alone, that nobody confirms what arrived."""
+    text = station_text.replace(
+        'consumers = ["noc"]', 'plane = "sparkplug"\nprimary_host = "IamHost"'
+    )
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(load_compiled(write("s.toml", text))))
+
+    said = console.file.getvalue()
+    assert "group trans-caspian, edge node sumqayit, 6 devices with" in said
+    assert "waits for host IamHost" in said
+    assert "Sparkplug only: delivery is not confirmed end to end" in said

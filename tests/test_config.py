@@ -258,3 +258,35 @@ def test_what_a_device_cannot_lack_is_refused(write, station_text, without, said
     (problem,) = found.value.problems
     assert said in problem.rule
     assert path.read_text().splitlines()[problem.line - 1].startswith("without")
+
+
+SPARKPLUG = """
+[[uplink]]
+id = "scada"
+url = "mqtt://127.0.0.1:1883"
+plane = "sparkplug"
+"""
+
+
+def test_a_station_may_have_both_planes(write, station_text):
+    """A Sparkplug uplink beside the JSON one, with or without a primary host."""
+    path = write("s.toml", station_text + SPARKPLUG + 'primary_host = "IamHost"\n')
+    uplinks = load_station(path).file.uplink
+
+    assert [uplink.plane for uplink in uplinks] == ["json", "sparkplug"]
+    assert uplinks[1].primary_host == "IamHost"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (SPARKPLUG + 'consumers = ["noc"]', "Sparkplug has nothing like it"),
+        (SPARKPLUG + 'primary_host = "a/b"', "primary_host"),
+        (SPARKPLUG.replace("sparkplug", "json") + 'primary_host = "h"', 'plane = "sparkplug"'),
+        (SPARKPLUG + SPARKPLUG.replace("scada", "other"), "Sparkplug uplink is used twice"),
+    ],
+)
+def test_an_uplink_that_is_of_no_plane_is_refused(write, station_text, text, rule):
+    """What belongs to one plane alone, and one edge node twice at one broker."""
+    with pytest.raises(ConfigError, match=rule):
+        load_station(write("s.toml", station_text + text))

@@ -18,6 +18,7 @@ IMPORTERS = {
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client", "bench/bare"},
     "orjson": {"model", "store", "eviction", "bench/listener"},
+    "google": {"sparkplug/payload"},
     "iotcore": {"mqtt/broker"},
     "sqlite3": {"outbox", "store", "eviction", "archive", "history", "database"},
     "starlette": {"web/app"},

@@ -196,7 +196,9 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
     class Uplink:
         state, text, since, published, cursor = "online", "connected", utc_now(), 9, 9
         is_broker_acknowledged_only, refused_acks = True, 2
+        plane, refused_commands = "json", 0
         last_refusal = "x/ack/y is no configured consumer"
+        silent = dict[str, object]()
         requests = Requests(3, 1, "x/request/y is signed with another key", "no key in /k")
 
     look = _snapshot(sumqayit, Image(sumqayit), {"noc": Uplink()})
@@ -212,6 +214,29 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
         assert "3 requests of the NOC accepted" in text
         assert "1 request refused; last: x/request/y is signed with another key" in text
         assert "no key in /k" in text
+
+
+async def test_a_station_with_sparkplug_alone_says_what_that_cannot_do(tmp_path, sumqayit):
+    """The card says that nobody confirms delivery, and which command was refused."""
+    chromium = need("chromium")
+
+    class Uplink:
+        state, text, since, published, cursor = "online", "connected", utc_now(), 9, 4
+        is_broker_acknowledged_only, refused_acks = True, 0
+        plane, refused_commands = "sparkplug", 1
+        last_refusal = "spBv1.0/c/DCMD/s/pfe is a command to a device"
+
+    look = _snapshot(sumqayit, Image(sumqayit), {"scada": Uplink()})
+    async with (
+        page(look) as (_, port),
+        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser,
+    ):
+        await browser.until("document.querySelectorAll('#devices tr').length === 40")
+        text = await browser.value("document.querySelector('#health').innerText")
+
+        assert "Sparkplug only: delivery is not confirmed end to end" in text
+        assert "broker-acknowledged only" not in text
+        assert "1 command refused; last: spBv1.0/c/DCMD/s/pfe" in text
 
 
 async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):

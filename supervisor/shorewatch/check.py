@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from shorewatch.alarmdesk import LOOK_S
 from shorewatch.alarms import Rule
 from shorewatch.budget import ASKS_DEAD, Budget
 from shorewatch.compiled import Compiled
-from shorewatch.config import Device, DirectConfig
+from shorewatch.config import Device, DirectConfig, Station
 from shorewatch.direct.line import PORT_RETRY_S_MAX
 from shorewatch.direct.wire import CONNECT_S
 from shorewatch.history import FLUSH_S
@@ -30,6 +31,7 @@ def summary(compiled: Compiled) -> Group:
     parts: list[RenderableType] = [*tables]
     if compiled.rules:
         parts.append(_alarms(compiled))
+    parts.extend(_edge_nodes(compiled.station))
     return Group(*parts)
 
 
@@ -73,6 +75,21 @@ def detection_s(compiled: Compiled, rule: Rule) -> float:
         seen_s = min(ages_s) * (tries if slash else 1) + tries * device.profile.worst_ms / 1000
         seen_s += 0.0 if device.board is None else device.board.link.timeout_s
     return seen_s + rule.on_delay_s
+
+
+def _edge_nodes(station: Station) -> Iterator[Text]:
+    """What a Sparkplug host will see, and what it cannot be promised."""
+    count = sum(len(device.points) for device in station.devices.values())
+    for uplink in station.file.uplink:
+        if uplink.plane == "sparkplug":
+            waits = f", waits for host {uplink.primary_host}" if uplink.primary_host else ""
+            yield Text(
+                f"uplink {uplink.id}: Sparkplug B, group {station.cable}, edge node {station.id},"
+                f" {len(station.devices)} devices with {count} metrics{waits}"
+            )
+    planes = {uplink.plane for uplink in station.file.uplink}
+    if planes == {"sparkplug"}:
+        yield Text("Sparkplug only: delivery is not confirmed end to end")
 
 
 def _oldest(compiled: Compiled, device: Device) -> list[tuple[Block, float, str | None]]:

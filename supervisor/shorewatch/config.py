@@ -267,6 +267,9 @@ class UplinkConfig(Table):
 
     id: Id
     url: Text
+    plane: Literal["json", "sparkplug"] = "json"
+    # The Sparkplug host without which nothing is sent; what was missed follows when it is back.
+    primary_host: Annotated[str, Field(pattern=r"^[^+#/\x00-\x1f]{1,100}$")] | None = None
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,64}$")] | None = None
     consumers: Annotated[list[Id], Field(max_length=8)] = []
     # What a backlog takes at most of what broker and line carry; live messages have the rest.
@@ -296,6 +299,16 @@ class UplinkConfig(Table):
         if parts.port == 0:
             raise ValueError("the port must be 1 to 65535")
         return url
+
+    @model_validator(mode="after")
+    def _is_one_plane(self) -> Self:
+        if self.plane == "json" and self.primary_host is not None:
+            raise ValueError('primary_host belongs to plane = "sparkplug"')
+        if self.plane == "sparkplug" and self.consumers:
+            raise ValueError("consumers acknowledge the JSON plane: Sparkplug has nothing like it")
+        if self.plane == "sparkplug" and self.requester:
+            raise ValueError("requesters ask on the JSON plane: give it an uplink of its own")
+        return self
 
     @model_validator(mode="after")
     def _is_one_login(self) -> Self:
@@ -765,6 +778,10 @@ def _problems(
     yield from _repeats(_tables(data, "uplink"), "id", "uplink")
     for at, uplink in _tables(data, "uplink"):
         yield from _repeats(_tables(uplink, "requester", at), "id", "requester of this uplink")
+    edge_nodes = [
+        entry for entry in _tables(data, "uplink") if entry[1].get("plane") == "sparkplug"
+    ]
+    yield from _repeats(edge_nodes, "url", "broker of a Sparkplug uplink")
     yield from _repeats(devices, "id", "device")
     yield from _repeats(inputs, "id", "input")
     yield from _repeats(_tables(data, "alarm"), "id", "alarm")

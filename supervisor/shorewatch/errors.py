@@ -69,11 +69,15 @@ class MaintenanceError(LinkError):
 
 
 class UplinkError(ShorewatchError):
-    """A broker is unreachable, refused us, or dropped us; `state` is a short word for the page."""
+    """A broker is unreachable, refused us, or dropped us; `state` is a short word for the page.
 
-    def __init__(self, state: str, text: str) -> None:
+    Where it was not `was_reached`, no byte of ours can have come to it.
+    """
+
+    def __init__(self, state: str, text: str, *, was_reached: bool = True) -> None:
         super().__init__(text)
         self.state = state
+        self.was_reached = was_reached
 
 
 class SecretError(ShorewatchError):

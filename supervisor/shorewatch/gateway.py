@@ -33,6 +33,7 @@ from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
 from shorewatch.plan import BoardPlan, DirectPlan
 from shorewatch.report import Reporter
+from shorewatch.sparkplug.node import EdgeNode
 from shorewatch.status import Snapshot, device_row, snapshot
 
 STALE_CHECK_S = 1.0
@@ -236,8 +237,9 @@ class Gateway:
         else:
             self._start_link(board_id)
 
-    def _uplinked(self, config: UplinkConfig) -> Uplink:
-        return Uplink(self.station, config, self.image, self.outbox, self._states, self.desk)
+    def _uplinked(self, config: UplinkConfig) -> Uplink | EdgeNode:
+        kind = EdgeNode if config.plane == "sparkplug" else Uplink
+        return kind(self.station, config, self.image, self.outbox, self._states, self.desk)
 
     async def _remove_uplinks(self, ids: Set[str]) -> None:
         await asyncio.gather(*(self.uplinks[uplink_id].stop() for uplink_id in ids))

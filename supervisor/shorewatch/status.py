@@ -38,7 +38,10 @@ class Requests(Protocol):
 
 
 class UplinkStatus(Protocol):
-    """What mqtt/uplink.py says of itself."""
+    """What mqtt/uplink.py or sparkplug/node.py says of itself."""
+
+    @property
+    def plane(self) -> str: ...
 
     @property
     def state(self) -> str: ...
@@ -54,6 +57,8 @@ class UplinkStatus(Protocol):
     def is_broker_acknowledged_only(self) -> bool: ...
     @property
     def refused_acks(self) -> int: ...
+    @property
+    def refused_commands(self) -> int: ...
     @property
     def last_refusal(self) -> str | None: ...
     @property
@@ -198,6 +203,7 @@ def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:
 
 
 def _uplink(status: UplinkStatus, last: int) -> Snapshot:
+    told = status.published if status.plane == "sparkplug" else status.cursor
     return {
         "state": status.state,
         "text": status.text,
@@ -205,9 +211,11 @@ def _uplink(status: UplinkStatus, last: int) -> Snapshot:
         "since": to_text(status.since),
         "published": status.published,
         "acknowledged": status.cursor,
-        "waiting": max(0, last - status.cursor),
+        "waiting": max(0, last - told),
         "broker_acknowledged_only": status.is_broker_acknowledged_only,
         "refused_acks": status.refused_acks,
+        "plane": status.plane,
+        "refused_commands": status.refused_commands,
         "last_refusal": status.last_refusal,
         "requests": {
             "accepted": status.requests.accepted,

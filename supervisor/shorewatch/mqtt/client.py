@@ -52,10 +52,11 @@ _SILENT.setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says for us, retained, when we are gone without a word."""
+    """What the broker says for us, when we are gone without a word."""
 
     topic: str
     payload: bytes
+    is_retained: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +134,9 @@ class Connection:
         except aiomqtt.MqttError as error:
             raise self._ended(error) from error
 
-    async def disconnect(self) -> None:
-        """Leave in order: the broker drops the Will."""
-        await self._client.leave()
+    async def disconnect(self, *, with_will: bool = False) -> None:
+        """Leave in order: the broker drops the Will, or publishes it if that is asked."""
+        await self._client.leave(with_will=with_will)
 
     def _ended(self, error: aiomqtt.MqttError) -> UplinkError:
         reason = self._client.ended_with
@@ -209,7 +210,7 @@ async def _finish(client: "_Client") -> None:
 def _not_connected(broker: str, client: "_Client", error: Exception) -> UplinkError:
     if not client.was_opened:
         text = f"{broker} cannot be reached: {error}"
-        return UplinkError("unreachable", text)
+        return UplinkError("unreachable", text, was_reached=False)
     reason = client.refused_with or client.ended_with
     if reason is None or reason.value == _KEEPALIVE_TIMEOUT:
         text = (
@@ -226,6 +227,10 @@ def _not_connected(broker: str, client: "_Client", error: Exception) -> UplinkEr
 
 def _properties(packet_type: int) -> Properties:
     return Properties(packet_type)  # type: ignore[no-untyped-call]
+
+
+def _will(will: Will) -> aiomqtt.Will:
+    return aiomqtt.Will(will.topic, will.payload, 1, will.is_retained)
 
 
 class _Newest(asyncio.Queue[aiomqtt.Message]):
@@ -268,7 +273,7 @@ class _Client(aiomqtt.Client):
             clean_start=True,
             keepalive=keepalive_s,
             timeout=TIMEOUT_S,
-            will=None if will is None else aiomqtt.Will(will.topic, will.payload, 1, True),
+            will=None if will is None else _will(will),
             properties=connect,
             queue_type=_Newest,
             max_queued_incoming_messages=incoming_count_max,
@@ -320,9 +325,10 @@ class _Client(aiomqtt.Client):
         now_s = self._loop.time()
         return now_s - min(self._asked_s.values(), default=now_s)
 
-    async def leave(self) -> None:
+    async def leave(self, *, with_will: bool) -> None:
         """Send DISCONNECT; give up quietly if the broker does not take it."""
-        if self._client.disconnect() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        reason = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04) if with_will else None
+        if self._client.disconnect(reason) == MQTTErrorCode.MQTT_ERR_SUCCESS:
             await asyncio.wait((self._disconnected,), timeout=1)
 
     def hang_up(self) -> bool:

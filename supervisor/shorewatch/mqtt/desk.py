@@ -53,10 +53,10 @@ class Alarms(Protocol):
 class Requests:
     """What was asked so far, for the page. `trouble` is what is wrong with a key."""
 
-    accepted: int
-    refused: int
-    last_refusal: str | None
-    trouble: str | None
+    accepted: int = 0
+    refused: int = 0
+    last_refusal: str | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

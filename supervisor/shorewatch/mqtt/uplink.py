@@ -79,7 +79,8 @@ class UplinkStatus:
     `state` is connecting, online, unreachable, refused, no-secret, not-authorised,
     wrong-protocol, quota, lost, taken-over or stopped; `text` says it in a sentence with what to
     do. `published` is the highest sequence the broker took, `backlog` counts from the cursor to the
-    newest record.
+    newest record. `plane` is json or sparkplug; the latter has `refused_commands`, and may be
+    waiting (for its primary host) or failed (by a fault of its own).
     `last_trouble` stays readable after it is over. `acks` has the last time of each consumer,
     `silent` those that acknowledge nothing although records wait for them, and since when.
     """
@@ -100,11 +101,33 @@ class UplinkStatus:
     attempts: int
     silent: Mapping[str, datetime]
     requests: Requests
+    plane: str = "json"
+    refused_commands: int = 0
 
     @property
     def is_broker_acknowledged_only(self) -> bool:
         """Whether nobody but the broker confirms what it got."""
         return not self.acks
+
+
+async def login_of(config: UplinkConfig) -> tuple[str, str | None] | None:
+    """User and password; UplinkError (no-secret) if the password cannot be had."""
+    if config.user is None:
+        return None
+    if config.password_file is None and config.password_credential is None:
+        return config.user, None
+    try:
+        password = await asyncio.to_thread(
+            read_secret, config.password_file, config.password_credential
+        )
+    except SecretError as error:
+        raise UplinkError("no-secret", str(error)) from error
+    return config.user, password
+
+
+def client_id_of(station: Station, config: UplinkConfig) -> str:
+    """The MQTT client id: as configured, else one that no other uplink has."""
+    return config.client_id or f"shorewatch-{station.cable}-{station.id}-{config.id}"
 
 
 class Backoff:
@@ -287,7 +310,7 @@ class Uplink:
         except* UplinkError as group:
             if not self._stopping.is_set():
                 self._count_short_lived()
-                self._fail(_first(group))
+                self._fail(first_of(group))
         return 0.0 if self._online_s is None else self._clock() - self._online_s
 
     def _count_short_lived(self) -> None:
@@ -305,8 +328,8 @@ class Uplink:
             async with connected(
                 self._config.host,
                 self._config.port,
-                client_id=self._client_id,
-                login=await self._login(),
+                client_id=client_id_of(self._station, self._config),
+                login=await login_of(self._config),
                 will=will,
                 incoming_bytes_max=INCOMING_BYTES_MAX,
             ) as connection:
@@ -319,21 +342,6 @@ class Uplink:
             self._listening = Listening(self._config.consumers)
             if self._online_s is not None:
                 self._since_before = since
-
-    async def _login(self) -> tuple[str, str | None] | None:
-        """User and password; UplinkError (no-secret) if the password cannot be had."""
-        config = self._config
-        if config.user is None:
-            return None
-        if config.password_file is None and config.password_credential is None:
-            return config.user, None
-        try:
-            password = await asyncio.to_thread(
-                read_secret, config.password_file, config.password_credential
-            )
-        except SecretError as error:
-            raise UplinkError("no-secret", str(error)) from error
-        return config.user, password
 
     def _standing(self, what: str) -> frozenset[str]:
         """The devices or alarms of which something stands at this broker, or may."""
@@ -348,11 +356,6 @@ class Uplink:
             self._outbox.keep(f"{what}/{self._config.id}", facts)
 
     @property
-    def _client_id(self) -> str:
-        default = f"shorewatch-{self._station.cable}-{self._station.id}-{self._config.id}"
-        return self._config.client_id or default
-
-    @property
     def _trying(self) -> str:
         return f"connecting to {self._config.host}:{self._config.port}"
 
@@ -363,7 +366,7 @@ class Uplink:
             error = UplinkError(
                 "lost",
                 f"{error}; this keeps happening right after connecting, as it does when"
-                f" another client has our client id {self._client_id}",
+                f" another client has our client id {client_id_of(self._station, self._config)}",
             )
         if (error.state, str(error)) != (self._state, self._text):
             _LOG.warning("uplink %s: %s: %s", self._config.id, error.state, error)
@@ -808,7 +811,7 @@ def _refusal(topic: str, code: int, what: str = "a publish to") -> UplinkError:
     return UplinkError(state, f"the broker refuses {what} {topic} with code 0x{code:02x}")
 
 
-def _first(group: BaseExceptionGroup[UplinkError]) -> UplinkError:
+def first_of(group: BaseExceptionGroup[UplinkError]) -> UplinkError:
     """The first error of a group; its siblings are the same end seen by other tasks."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):

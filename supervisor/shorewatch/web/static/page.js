@@ -85,13 +85,23 @@ function directCard([id, direct]) {
   return card(title, "up", "", `${since(direct.since)}, ${direct.where}`, [busy, counts].filter(Boolean).join(", "));
 }
 
-function uplinkCard([id, uplink]) {
-  const counts = `${number(uplink.published)} published, ${number(uplink.acknowledged)} acknowledged`;
+function uplinkCard([id, uplink], _, all) {
+  const isSparkplug = uplink.plane === "sparkplug";
+  const counts = isSparkplug
+    ? `${number(uplink.published)} sent; after a break again from ${number(uplink.acknowledged)} on`
+    : `${number(uplink.published)} published, ${number(uplink.acknowledged)} acknowledged`;
   const waiting = `${number(uplink.waiting)} waiting`;
   const notes = [];
-  if (uplink.broker_acknowledged_only) notes.push("broker-acknowledged only: no consumer confirms what it got");
+  if (isSparkplug && all.every(([, other]) => other.plane === "sparkplug")) {
+    notes.push("Sparkplug only: delivery is not confirmed end to end");
+  } else if (isSparkplug) {
+    notes.push("Sparkplug B; the journal is confirmed by the other uplink");
+  } else if (uplink.broker_acknowledged_only) notes.push("broker-acknowledged only: no consumer confirms what it got");
   if (uplink.refused_acks) {
     notes.push(`? ${plural(uplink.refused_acks, "acknowledgement")} refused; last: ${uplink.last_refusal}`);
+  }
+  if (uplink.refused_commands) {
+    notes.push(`? ${plural(uplink.refused_commands, "command")} refused; last: ${uplink.last_refusal}`);
   }
   const asked = uplink.requests;
   if (asked.trouble) notes.push(`✕ ${asked.trouble}`);
