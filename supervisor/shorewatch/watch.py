@@ -23,7 +23,8 @@ from rich.text import Text
 from shorewatch.config import UplinkConfig
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.model import from_text, utc_now
-from shorewatch.mqtt.follower import FollowedStation, Follower, Seen
+from shorewatch.mqtt.follower import Follower
+from shorewatch.mqtt.station import FollowedStation, Seen
 from shorewatch.mqtt.watch import follow
 
 REFRESH_S = 0.5
@@ -119,7 +120,7 @@ def lines(follower: Follower, url: str) -> dict[str, str]:
         alarms = "alarms unknown" if station.alarms is None else _alarms_text(_alarm_rows(station))
         found[prefix] = f"{station.id}: {life}; {alarms}; {values}; {gaps}"
         for record in station.events:
-            key = f"{prefix} {station.journal} {record.get('seq')}"
+            key = f"{prefix} {station.reading.journal} {record.get('seq')}"
             found[key] = f"{station.id}: {' '.join(happened(record))}"
     return {key: _plain(text) for key, text in found.items()}
 
