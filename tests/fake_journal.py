@@ -1,4 +1,4 @@
-"""A station's journal that a test can write, evict and send as mqtt/topics.py has it on the wire."""
+"""A station's journal that a test can write, evict and send, in the form of mqtt/topics.py."""
 
 import json
 from collections.abc import Iterable, Iterator

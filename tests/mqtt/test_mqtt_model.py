@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from fake_journal import FakeJournal
 from hypothesis import settings
@@ -141,7 +142,7 @@ class Consumer(RuleBasedStateMachine):
     @invariant()
     def nothing_comes_twice_or_out_of_order(self) -> None:
         for seqs in self.stored.values():
-            assert all(a < b for a, b in zip(seqs, seqs[1:], strict=False))
+            assert all(a < b for a, b in pairwise(seqs))
         for account in self.accounts.values():
             assert (account.doubled, account.late) == (0, 0)
 

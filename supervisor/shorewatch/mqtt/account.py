@@ -96,6 +96,20 @@ class Account:
         text = f"records {hole.first} to {hole.last}{of} are missing: {hole.why}"
         return f"{text}, and no loss record explains them"
 
+    @property
+    def summary(self) -> str:
+        """The account in one line."""
+        parts = [f"{self.records:,} records, {self.begun_after + 1} to {self.to}"]
+        counts = {
+            "missing": self.holes.count,
+            "explained by loss records": self.explained,
+            "gone before we began": self.before,
+            "doubled": self.doubled,
+            "out of order": self.late,
+        }
+        parts += [f"{count:,} {what}" for what, count in counts.items() if count]
+        return "; ".join(parts)
+
     def to_json(self) -> dict[str, object]:
         """The whole account as JSON."""
         numbers = ("begun_after", "to", "records", "doubled", "late", "lost", "explained", "before")

@@ -22,21 +22,21 @@ from shorewatch.mqtt.topics import ROOT, encode
 
 REPLAY_MAX: Final = 100_000
 EXPIRES_S: Final = 60
-SILENT_S: Final = 10.0
+SILENT_S: Final = 30.0
 _MAGIC: Final = b"shorewatch-request-1\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
-    """Who asks, and the key that the station knows for that identity."""
+class Key:
+    """Who asks, and the secret that the stations know for that identity."""
 
     identity: str
-    key: str = field(repr=False)
+    secret: str = field(repr=False)
 
     def sign(self, prefix: str, request: bytes) -> bytes:
         """The payload that carries `request`, a JSON object as it is encoded."""
         signed = _MAGIC + f"{prefix}\n{self.identity}\n".encode() + request
-        digest = hmac.new(self.key.encode(), signed, hashlib.sha256).hexdigest()
+        digest = hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest()
         return encode({"request": request.decode(), "hmac": digest})
 
 

@@ -33,6 +33,7 @@ KINDS_MAX: Final = 20
 TAIL_S_MAX: Final = 10.0
 TAIL_ASK_S: Final = 2.0
 ASK_S: Final = 6.0
+NEXT_S: Final = 2.5  # a station answers one request in two seconds
 UNANSWERED_S: Final = 24.0  # a replay that is refused is not asked for again at once
 
 
@@ -199,7 +200,7 @@ class Reading:
             if replay.is_complete and self.order is not None:
                 self.order.hold(Chunk(replay.first - 1, replay.last, (), (), 0, True))
             self.replay = None
-            self._replayed_s = -math.inf
+            self._replayed_s = mono_s - ASK_S + NEXT_S
         self.advance(at)
 
     def advance(self, at: datetime | None) -> None:

@@ -22,6 +22,8 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
+import orjson
+
 from shorewatch.config import Device, Station
 from shorewatch.model import Quality, Value, to_json, to_text
 from shorewatch.outbox import Record
@@ -99,8 +101,8 @@ def parse_topic(topic: str) -> Address | None:
 def parse_object(payload: bytes) -> dict[str, object] | None:
     """A payload as a JSON object, or None if it is none (also: too deep, no UTF-8, NaN)."""
     try:
-        found = json.loads(payload, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        found = orjson.loads(payload)
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 
@@ -289,7 +291,3 @@ def _point(value: Value, now_s: float) -> dict[str, object]:
         point["last_good"] = to_json(value.last_good)
         point["last_good_at"] = to_text(value.last_good_at)
     return point
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is no JSON")

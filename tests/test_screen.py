@@ -1,4 +1,4 @@
-"""watch.py and what it shows of messages that strangers publish."""
+"""screen.py: what it shows of messages that strangers publish."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from shorewatch.mqtt.follower import Follower
-from shorewatch.watch import _lines, screen
+from shorewatch.screen import printed, screen
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 PREFIX = "shorewatch/v1/cable/coast"
@@ -45,7 +45,7 @@ def test_strange_messages_end_nothing(messages):
     follower.broker_state = "online"
     console = Console(file=io.StringIO(), width=200)
     console.print(screen(follower, "mqtt://x"))
-    with _lines(console, follower, "mqtt://x") as refresh:
+    with printed(console, follower, "mqtt://x") as refresh:
         refresh()
 
 
@@ -68,7 +68,7 @@ def test_markup_of_strangers_is_text(show):
     if show == "screen":
         console.print(screen(follower, "mqtt://x"))
     else:
-        with _lines(console, follower, "mqtt://x") as refresh:
+        with printed(console, follower, "mqtt://x") as refresh:
             refresh()
 
     assert "offline ([bold]x[/bold])" in console.file.getvalue()
@@ -178,7 +178,7 @@ def test_events_are_shown_with_time_and_uncertainty(show):
     if show == "screen":
         console.print(screen(follower, "mqtt://x"))
     else:
-        with _lines(console, follower, "mqtt://x") as refresh:
+        with printed(console, follower, "mqtt://x") as refresh:
             refresh()
             refresh()
 
