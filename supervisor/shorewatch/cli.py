@@ -264,7 +264,7 @@ def watch(
     *,
     acknowledge: str | None = None,
     station: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006
-    jsonl: str | None = None,
+    jsonl: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     verify: bool = False,
     account: Path | None = None,
     from_first: bool = False,

@@ -182,7 +182,7 @@ def _fault(noc: Noc, ledger: Ledger) -> str | None:
     for name, station in noc.stations.items():
         for first, last in station.gaps:
             return f"{name}: records {first} to {last} have not come, later ones have"
-    return None
+    return None if ledger.marks else "no record came: nothing is shown to be whole"
 
 
 def _report(ledger: Ledger, fault: str | None, options: Options) -> None:
