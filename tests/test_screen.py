@@ -185,3 +185,17 @@ def test_events_are_shown_with_time_and_uncertainty(show):
     text = " ".join(console.file.getvalue().split())
     assert text.count("11:59:58.250 ±0.004 s event beach-contacts.lid-switch raised") == 1
     assert text.count("loss board/beach some of: event: the board started anew") == 1
+
+
+def test_what_the_device_says_of_a_bad_value_is_shown():
+    """The detail stands behind the reason."""
+    points = now(value=None, quality="bad", reason="sentinel", detail="transducer fault")
+
+    assert "sentinel: transducer fault" in shown(told(state=STATE, birth__d=BIRTH, now__d=points))
+
+
+def test_what_was_sent_late_is_marked():
+    """A record of a batch that is history says so beside its time."""
+    text = shown(told(state=STATE, journal=batch(EVENT) | {"history": True}))
+
+    assert "11:59:58.250 ±0.004 s (history)" in " ".join(text.split())

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from shorewatch.model import to_text
 from shorewatch.mqtt.follower import STATIONS_MAX
+from shorewatch.mqtt.holes import HOLES_MAX
+from shorewatch.mqtt.order import HELD_MAX
 
 
 def test_values_age_here(noc: Noc) -> None:
@@ -193,3 +195,34 @@ def test_a_station_that_was_gone_before_is_gone_at_the_latest_since_then(noc: No
     noc.now_s += 10
     noc.state(since=to_text(at(noc.now_s - 3)))
     assert (noc.station.since, noc.station.is_since_late) == (at(noc.now_s - 3), False)
+
+
+def test_a_liar_with_a_hundred_thousand_holes_fills_no_memory(noc: Noc) -> None:
+    """However many holes one station claims, they are counted, and another's records still come."""
+    other = "shorewatch/v1/cable/other"
+    noc.state(last=400_000)
+    for i in range(500):
+        noc.batch(max(0, 800 * i - 2), range(800 * i + 2, 800 * i + 801, 4))
+    body = {"online": True, "journal": JOURNAL, "first": 1, "last": 5, "cursor": 0}
+    noc.hear("state", body, prefix=other)
+    records = [{"seq": seq, "kind": "sample"} for seq in range(1, 6)]
+    batch = {"journal": JOURNAL, "after": 0, "first": 1, "last": 5, "records": records}
+    noc.hear("journal", batch, prefix=other)
+
+    assert noc.account.records == 100_000
+    assert noc.account.lost == noc.account.holes.count == 299_998
+    assert len(noc.account.holes) <= HOLES_MAX
+    assert noc.follower.stations[other].received_to == 5
+
+
+def test_batches_from_nowhere_are_bounded(noc: Noc) -> None:
+    """Batches far beyond what the station wrote, huge or of other journals, hide nothing."""
+    noc.state(last=10)
+    for i in range(2000):
+        noc.batch(2**50 + 3 * i, [2**50 + 3 * i + 1])
+        noc.batch(0, [1], journal=f"forged-{i}")
+    noc.batch(0, range(1, 11))
+
+    order = noc.reading.order
+    assert order is not None and len(order._held) <= HELD_MAX
+    assert (noc.station.received_to, noc.reading.foreign) == (10, 2000)

@@ -3,13 +3,15 @@
 from datetime import datetime
 
 import pytest
-from hearing import JOURNAL, Noc
+from hearing import JOURNAL, PREFIX, At, Noc
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shorewatch.model import to_text
-from shorewatch.mqtt.order import HOLE_S_MAX
-from shorewatch.mqtt.reading import ASK_S, TAIL_ASK_S, TAIL_S_MAX
+from shorewatch.mqtt.ask import SILENT_S
+from shorewatch.mqtt.follower import Follower
+from shorewatch.mqtt.order import HELD_MAX, HOLE_S_MAX
+from shorewatch.mqtt.reading import ASK_S, READY_RECORDS_MAX, TAIL_ASK_S, TAIL_S_MAX
 
 
 def test_a_journal_in_order_has_no_gaps(noc: Noc) -> None:
@@ -157,6 +159,80 @@ def test_each_connection_begins_with_an_ack(noc: Noc) -> None:
     assert (noc.ack(), noc.due()) == (10, None)
     noc.follower.connected()
     assert (noc.ack(), noc.due()) == (10, None)
+
+
+def test_a_consumer_that_hears_nothing_asks_once_more(noc: Noc) -> None:
+    """What was sent while nobody listened is asked for before the next state tells of it."""
+    noc.state()
+    assert noc.ack() == 0
+    noc.now_s += ASK_S
+    assert noc.ack() == 0
+    noc.now_s += ASK_S
+    assert noc.due() is None
+
+
+def test_a_replay_is_asked_for_once_and_left_to_acks_when_refused(noc: Noc) -> None:
+    """One replay at a time, of what is missing; after a refusal the ack is repeated instead."""
+    noc.state(last=30)
+    noc.batch(20, range(21, 31))
+    assert noc.follower.replay_due(PREFIX, noc.now_s) == (1, 20)
+    noc.follower.note_asked(PREFIX, "ask-00001", 1, 20, noc.now_s)
+    assert noc.follower.replay_due(PREFIX, noc.now_s) is None
+    noc.ack()
+    noc.now_s += ASK_S
+    assert noc.due() is None
+    noc.hear("reply/noc/ask-00001", {"id": "ask-00001", "ok": False, "why": "not allowed"})
+
+    assert noc.reading.refusal == "not allowed"
+    assert noc.follower.replay_due(PREFIX, noc.now_s) is None
+    assert noc.due() == (JOURNAL, 0)
+
+
+def test_a_replay_that_is_not_answered_is_given_up(noc: Noc) -> None:
+    """Silence ends a replay: acks ask meanwhile, and a later replay is tried again."""
+    noc.state(last=30)
+    noc.batch(20, range(21, 31))
+    noc.follower.note_asked(PREFIX, "ask-00001", 1, 20, noc.now_s)
+    noc.now_s += SILENT_S
+    assert noc.follower.replay_due(PREFIX, noc.now_s) is None
+    assert noc.reading.replay is None
+    noc.now_s += SILENT_S
+    assert noc.follower.replay_due(PREFIX, noc.now_s) == (1, 20)
+
+
+@pytest.mark.parametrize("kind", ["reply/noc/x", "reply/noc/x/records"])
+def test_answers_to_others_are_nothing_to_us(noc: Noc, kind: str) -> None:
+    """A reply with an id that we did not ask changes nothing."""
+    noc.state(last=30)
+    noc.batch(20, range(21, 31))
+    noc.follower.note_asked(PREFIX, "ask-00001", 1, 20, noc.now_s)
+    records = [{"seq": 1, "kind": "sample"}]
+    body = {"journal": JOURNAL, "after": 0, "first": 1, "last": 1, "records": records, "end": True}
+    noc.hear(kind, body | {"ok": True, "count": 0})
+
+    assert noc.station.received_to == 0 and noc.reading.replay is not None
+
+
+def test_a_user_who_is_slow_fills_no_memory(at: At) -> None:
+    """What is ready and held stays bounded; all comes when there is room again."""
+    noc = Noc(at, Follower(has_user=True))
+    noc.state(last=60_000)
+    for after in range(0, 60_000, 200):
+        noc.batch(after, range(after + 1, after + 201))
+    ready = sum(len(one.what.records) for one in noc.reading._ready)  # type: ignore[union-attr]
+    assert READY_RECORDS_MAX <= ready < READY_RECORDS_MAX + 200
+    assert len(noc.reading.order._held) <= HELD_MAX  # type: ignore[union-attr]
+
+    came: list[object] = []
+    while (found := noc.reading.next_ready(1000)) is not None or len(came) < 60_000:
+        if found is None:
+            to = noc.station.received_to
+            assert to is not None and noc.due() is not None
+            noc.batch(to, range(to + 1, min(to + 201, 60_001)))
+            continue
+        came += [record["seq"] for run in found[1] for record in run.records]  # type: ignore[union-attr]
+        noc.reading.mark(JOURNAL, len(came))
+    assert came == list(range(1, 60_001))
 
 
 @given(st.permutations(range(12)), st.sets(st.integers(0, 11)))

@@ -88,6 +88,7 @@ class Reading:
         self._own: tuple[str, int] | None = None
         self._acked: tuple[str, int] | None = None
         self._is_greeted = False
+        self._is_quiet = True
         self._asked_s = self._replayed_s = -math.inf
 
     @property
@@ -162,6 +163,7 @@ class Reading:
             return
         assert isinstance(journal, str), "checked above"
         self.turn(journal)
+        self._is_quiet = False
         if self.order is None:
             self._begin(self._own_seq or chunk.after)
         assert self.order is not None, "begun"
@@ -242,14 +244,16 @@ class Reading:
     def greet(self) -> None:
         """The broker is (again) there: what was sent meanwhile is unknown, so ack once."""
         self._is_greeted = False
+        self._is_quiet = True
         self.replay = None
 
     def ack_due(self, mono_s: float) -> tuple[str, int] | None:
         """(journal, seq) to acknowledge now, or None.
 
-        Due when more is safe than was acknowledged; once after each connection; and, at most every
-        `ASK_S`, when something is missing that no replay brings: a station that sees an ack
-        repeated while it has sent more sends that again.
+        Due when more is safe than was acknowledged; once after each connection, and once more if
+        nothing has come since (what was sent before we listened is not missed yet, and the first
+        ack may have been news); and, at most every `ASK_S`, when something is missing that no
+        replay brings. A station that sees an ack repeated while it has sent more sends that again.
         """
         order = self.order
         if self.journal is None or order is None:
@@ -260,10 +264,13 @@ class Reading:
         if due != self._acked or not self._is_greeted:
             return due
         is_time = mono_s - self._asked_s >= ASK_S
-        return due if is_time and self.replay is None and self._is_behind(mono_s) else None
+        is_wanted = self.replay is None and (self._is_quiet or self._is_behind(mono_s))
+        return due if is_time and is_wanted else None
 
     def note_acked(self, journal: str, seq: int, mono_s: float) -> None:
         """An ack was sent."""
+        if self._is_greeted:
+            self._is_quiet = False
         self._acked, self._is_greeted = (journal, seq), True
         self._asked_s = mono_s
 
