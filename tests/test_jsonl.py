@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -152,3 +153,24 @@ def test_an_account_alone_survives_a_restart(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(UsageError, match="holds no account"):
         AccountFile(path)
+
+
+def test_a_disk_that_refuses_leaves_no_half_line_and_no_mark(tmp_path: Path) -> None:
+    """What is not on the disk is not in the account, and its cut line goes at the next start."""
+    path = tmp_path / "records.jsonl"
+    file = LineFile(path)
+    file.store([delivery([1])])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, hard))
+    try:
+        with pytest.raises(OSError):
+            file.store([delivery([2])])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    file._file.close()
+    assert file.ledger.marks == {"cable/coast": {"j": 1}}
+
+    again = LineFile(path)
+    again.store([delivery([2])])
+    again.close()
+    assert seqs(path) == [1, 2]

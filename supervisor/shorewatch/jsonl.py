@@ -26,7 +26,6 @@ from shorewatch.mqtt.ledger import Ledger
 from shorewatch.noc import Delivery
 
 SAVE_BYTES: Final = 32_000_000
-LINE_BYTES_MAX: Final = 2_000_000
 
 
 class Sink(Protocol):
