@@ -138,6 +138,32 @@ def test_a_journal_that_comes_back_goes_on_where_it_was(noc: Noc) -> None:
     assert (noc.station.received_to, noc.station.kinds) == (60, {"sample": 60})
 
 
+def test_what_was_taken_and_not_done_does_not_come_again_with_its_journal(at: At) -> None:
+    """Somebody who plays another journal meanwhile makes nothing that the user has come twice."""
+    noc = Noc(at, Follower(has_user=True))
+    noc.state(last=50)
+    noc.batch(0, range(1, 51))
+    assert noc.reading.next_ready(1000) is not None
+    noc.state(journal="6" * 32)
+    noc.state(last=50)
+    noc.batch(0, range(1, 51))
+
+    assert noc.reading.next_ready(1000) is None
+
+
+def test_a_replay_that_lost_a_batch_proves_nothing_gone(noc: Noc) -> None:
+    """Only a replay that came whole says that what it lacks is gone; else it is asked for again."""
+    noc.state(last=30)
+    noc.batch(20, range(21, 31))
+    noc.follower.note_asked(PREFIX, "ask-00001", 1, 20, noc.now_s)
+    noc.hear("reply/noc/ask-00001", {"id": "ask-00001", "ok": True, "count": 20})
+    records = [{"seq": seq, "kind": "sample"} for seq in range(11, 21)]
+    body = {"journal": JOURNAL, "after": 10, "first": 11, "last": 20, "records": records}
+    noc.hear("reply/noc/ask-00001/records", body | {"replay": "ask-00001", "end": True})
+
+    assert (noc.station.received_to, noc.account.lost, noc.station.gaps) == (0, 0, [(1, 10)])
+
+
 def test_a_lost_tail_is_visible_and_asked_for(noc: Noc) -> None:
     """When the state tells of later records than came, that is seen, and asked for."""
     noc.state()
