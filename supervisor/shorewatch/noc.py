@@ -137,6 +137,15 @@ class Noc:
         return Delivery(_name(station.prefix), journal, last, records, holes, self._note_done)
 
     async def _note_done(self, delivery: Delivery) -> None:
+        """Whoever waits for it may be cancelled; two writers of one file there must not be."""
+        await asyncio.shield(asyncio.ensure_future(self._save(delivery)))
+
+    async def saved(self) -> None:
+        """Return when every `done` that was begun is on the disk."""
+        async with self._saving:
+            pass
+
+    async def _save(self, delivery: Delivery) -> None:
         reading = self.follower.stations[f"{topics.ROOT}/{delivery.station}"].reading
         if self._file is not None:
             async with self._saving:
@@ -199,6 +208,7 @@ async def follow(
         following.cancel()
         with suppress(asyncio.CancelledError):
             await following
+        await noc.saved()
 
 
 def check_broker(url: str, consumer: str | None) -> None:

@@ -85,7 +85,7 @@ async def test_marks_in_a_file_say_where_to_go_on(broker, bench, until, tmp_path
     async with bench(broker.url) as b:
         async with storing(broker.url, stored, consumer="noc", marks=marks):
             await b.write(50)
-            await until(lambda: len(stored.seqs) == 50, "50 records")
+            await until(lambda: b.uplink.status.cursor == 50, "the first 50 acknowledged")
         await broker.kill()
         await broker.start()
         async with storing(broker.url, stored, consumer="noc", marks=marks):
