@@ -5,7 +5,7 @@ import secrets
 from datetime import timedelta
 
 from shorewatch.model import to_text, utc_now
-from shorewatch.mqtt.request import signature
+from shorewatch.mqtt.asking import signature
 
 KEY = "0123456789abcdef" * 4
 

@@ -22,7 +22,8 @@ from rich.console import Console
 from shorewatch.assets import asset_folder
 from shorewatch.config import load_station
 from shorewatch.demo import STATIONS, Demo, Options, Part, Say, _screen
-from shorewatch.mqtt.follower import Follower, Seen
+from shorewatch.mqtt.follower import Follower
+from shorewatch.mqtt.station import Seen
 from shorewatch.mqtt.watch import follow
 
 pytestmark = pytest.mark.timeout(240)

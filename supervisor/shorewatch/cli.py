@@ -314,27 +314,74 @@ def watch(
     url: str = "mqtt://127.0.0.1:18830",
     *,
     acknowledge: str | None = None,
+    station: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006
+    jsonl: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    verify: bool = False,
+    account: Path | None = None,
+    from_first: bool = False,
+    identity: str | None = None,
+    key_file: str | None = None,
+    user: str | None = None,
+    password_file: str | None = None,
     seconds: Annotated[float | None, Parameter(name="--for")] = None,
+    json: Path | None = None,
 ) -> None:
-    """Follow stations as a NOC does: what is stale, what is missing, who is alive.
+    """Follow stations as a NOC does: what is stale, what is missing, who is alive; keep records.
 
     Example: shorewatch watch mqtt://broker.example:1883
+
+    shorewatch watch mqtt://broker.example --acknowledge noc --jsonl records.jsonl --verify
+
+    Exit code 2: the broker was not there at the end. With --verify 0 says that every record came
+    once and in order, or that a loss record of its station explains why not; 1 that it is not so.
 
     Parameters
     ----------
     url
         The broker.
     acknowledge
-        Acknowledge the journal under this consumer name. The station then takes these records for
-        safe with the NOC: only for a consumer that keeps them.
+        Acknowledge the journal under this consumer name, with --jsonl what is safely in the file.
+        The station then lets go of these records: without --jsonl FILE nobody has them.
+    station
+        Follow only this station, <cable>/<station>; may be given more than once.
+    jsonl
+        Append each record as a line of JSON to this file, or to standard output ("-"). A file is
+        on the disk before it is acknowledged, and goes on where it ended, also after a kill.
+    verify
+        Keep an account of every sequence, and say at the end which is missing, doubled or out of
+        order. It goes on from run to run beside the file of --jsonl.
+    account
+        Without --jsonl FILE: the file in which that account goes on.
+    from_first
+        Where nothing says where to go on, begin at the first record that a station still keeps.
+    identity
+        Ask stations to send again what is missing, as this one of their requesters.
+    key_file
+        The file with the key of that identity.
+    user
+        User at the broker.
+    password_file
+        The file with that user's password.
     seconds
         End after this many seconds (default: at Ctrl-C).
+    json
+        With --verify: write the account as one JSON object to this file.
     """
-    from shorewatch.watch import run_watch
+    from shorewatch.watch import Options, run_watch
 
     if seconds is not None and not seconds > 0:
         raise UsageError(f"--for {seconds:g} must be a number of seconds above 0")
-    sys.exit(0 if asyncio.run(run_watch(url, acknowledge, seconds)) else EXIT_UNREACHABLE)
+    if json is not None and not verify:
+        raise UsageError(f"--json {json} writes the account of --verify: give that, too")
+    options = Options(
+        acknowledge=acknowledge, stations=tuple(station), seconds=seconds, jsonl=jsonl,
+        verify=verify, account=account, json=json, from_first=from_first, user=user,
+        password_file=password_file, identity=identity, key_file=key_file,
+    )  # fmt: skip
+    outcome = asyncio.run(run_watch(url, options))
+    if not outcome.is_online:
+        sys.exit(EXIT_UNREACHABLE)
+    sys.exit(0 if outcome.fault is None else EXIT_BAD)
 
 
 @plan.command

@@ -37,7 +37,8 @@ from shorewatch.config import Station, load_station
 from shorewatch.errors import DemoError, UsageError
 from shorewatch.model import utc_now
 from shorewatch.mqtt.broker import find_broker, wait_for_broker
-from shorewatch.mqtt.follower import FollowedStation, Follower
+from shorewatch.mqtt.follower import Follower
+from shorewatch.mqtt.station import FollowedStation
 from shorewatch.mqtt.watch import follow
 from shorewatch.plant.virtual_board import find_vm
 from shorewatch.process import die_with

@@ -1,4 +1,4 @@
-"""Files and disks, asked without waiting: how much room is left, and opening what may be a pipe."""
+"""Files and disks: how much room is left, opening what may be a pipe, writing what must last."""
 
 import os
 from pathlib import Path
@@ -16,3 +16,18 @@ def free_bytes(folder: Path) -> int:
 def open_at_once(path: str, flags: int) -> int:
     """An opener for `open`: where a pipe without a writer stands, it does not wait for one."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Put `data` in place of the file, so that after any power cut it is the old or the new one."""
+    beside = path.with_name(f"{path.name}.new")
+    with beside.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

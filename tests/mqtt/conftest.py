@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from fake_alarms import FakeAlarms
+from hearing import Noc
 from programs import need
 
 from shorewatch.assets import asset_folder
@@ -289,6 +290,12 @@ def at() -> Callable[[float], datetime]:
     """A wall clock for pure tests: seconds to a time."""
     start = datetime(2026, 11, 22, 16, 44, tzinfo=UTC)
     return lambda seconds: start + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def noc(at: Callable[[float], datetime]) -> Noc:
+    """A consumer that follows one station, with a clock."""
+    return Noc(at)
 
 
 # Names that tests take from fixtures, so that no test imports a conftest.

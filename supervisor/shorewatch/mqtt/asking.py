@@ -9,6 +9,8 @@ form. Whether a request is believed is judged by request.py. The schemas that ar
 (payload.py) are made from these classes. Limits stand at the fields.
 """
 
+import hashlib
+import hmac
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
@@ -42,6 +44,12 @@ Time = Annotated[
 ]
 JournalId = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$", description="the journal's identity")]
 Seq = Annotated[int, Field(ge=0, le=SEQ_MAX)]
+
+
+def signature(key: str, prefix: str, identity: str, request: str) -> str:
+    """The HMAC of a request's text, for the station `prefix`, as 64 hexadecimal digits."""
+    said = f"shorewatch-request-1\n{prefix}\n{identity}\n{request}"
+    return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 
 class Shape(BaseModel):

@@ -12,7 +12,6 @@ had its reply. Limits: each identity 10 at once and one in 2 s, all together 20 
 refused ones included; 1,000 ids, more than 10 minutes can bring.
 """
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from pydantic import ValidationError
 from shorewatch.clock import CLOCK_AT_MIN
 from shorewatch.config import VERBS, RequesterConfig
 from shorewatch.model import from_text, to_text
-from shorewatch.mqtt.asking import REQUEST, REQUEST_BYTES_MAX, Envelope, Head, Request
+from shorewatch.mqtt.asking import REQUEST, REQUEST_BYTES_MAX, Envelope, Head, Request, signature
 
 AHEAD_S_MAX: Final = 600.0
 KEY_CHARS_MIN: Final = 32
@@ -163,12 +162,6 @@ class Judge:
         if head.do not in self._may[identity]:
             return f"asks {head.do}, which {identity} may not: `may` in the station file"
         return None
-
-
-def signature(key: str, prefix: str, identity: str, request: str) -> str:
-    """The HMAC of a request's text, for the station `prefix`, as 64 hexadecimal digits."""
-    said = f"shorewatch-request-1\n{prefix}\n{identity}\n{request}"
-    return hmac.new(key.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 
 def key_flaw(key: str) -> str | None:

@@ -18,12 +18,13 @@ Limits: an ack of 1 kB, a request of 4 kB, a batch of `BATCH_BYTES_MAX`, or one 
 longer.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from typing import Final, NamedTuple
+
+import orjson
 
 from shorewatch.config import Device, Station
 from shorewatch.model import Quality, Value, to_json, to_text
@@ -118,8 +119,8 @@ def parse_topic(topic: str) -> Address | None:
 def parse_object(payload: bytes) -> dict[str, object] | None:
     """A payload as a JSON object, or None if it is none (also: too deep, no UTF-8, NaN)."""
     try:
-        found = json.loads(payload, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        found = orjson.loads(payload)
+    except ValueError:
         return None
     return found if isinstance(found, dict) else None
 
@@ -342,7 +343,3 @@ def _numbered(record: Record) -> bytes:
         return encode(head | {k: v for k, v in record.body.items() if k not in head})
     # Spares putting it into JSON again: it is valid, it was read.
     return encode(head)[:-1] + b"," + record.text[1:] if record.body else encode(head)
-
-
-def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is no JSON")

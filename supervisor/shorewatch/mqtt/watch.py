@@ -1,32 +1,44 @@
-"""The NOC's loop: one connection that feeds a `Follower` and sends its acknowledgements.
+"""The NOC's loop: one connection that feeds a `Follower` and sends its acks and requests.
 
-    broker -> state, birth, now, journal, own ack -> Follower.receive -> ack/<consumer> -> broker
+    broker -> ack, state, birth, now, journal, replies -> Follower.receive
+    Follower.ack_due -> ack/<consumer>      Follower.replay_due -> request/<identity>
 
-It decides nothing: follower.py does. The demo, `shorewatch watch` and the tests use it. At most one
-ack a station every `ACK_S`; a broker that goes away is tried again after 0.2 to 5 s. One that only
-falls silent is noticed after twice `KEEPALIVE_S` and a second.
+It decides nothing: follower.py does. The demo, `shorewatch watch`, noc.py and the tests use it. At
+most one ack a station every `TEND_S`; a broker that goes away is tried again after 0.2 to 5 s. One
+that only falls silent is noticed after twice `KEEPALIVE_S` and a second.
 """
 
 import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from shorewatch.errors import UplinkError
 from shorewatch.model import utc_now
 from shorewatch.mqtt import topics
+from shorewatch.mqtt.ask import EXPIRES_S, Key
 from shorewatch.mqtt.client import Connection, connected
 from shorewatch.mqtt.follower import PAYLOAD_BYTES_MAX, Follower
 
-ACK_S: Final = 0.5
+TEND_S: Final = 0.5
 KEEPALIVE_S: Final = 3
 WAITING_MAX: Final = 1024
 BACKOFF_S_MIN: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
+_REFUSED: Final = 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to get into the broker (user and password), and the key to ask stations with."""
+
+    login: tuple[str, str | None] | None = None
+    key: Key | None = None
 
 
 async def follow(
@@ -34,9 +46,11 @@ async def follow(
     follower: Follower,
     *,
     acknowledge: str | None = None,
+    prefixes: Sequence[str] = (f"{topics.ROOT}/+/+",),
+    access: Access = Access(),
     on_change: Callable[[], None] = lambda: None,
 ) -> None:
-    """Follow every station on the broker at `url` (mqtt://host:port) until cancelled.
+    """Follow the stations on the broker at `url` (mqtt://host:port) until cancelled.
 
     `acknowledge` is the consumer to acknowledge as; None only listens. `on_change` is called after
     each message, and when the broker comes or goes (`follower.broker_state`, `broker_text`).
@@ -52,12 +66,14 @@ async def follow(
                 parts.hostname,
                 parts.port or 1883,
                 client_id=client_id,
+                login=access.login,
                 keepalive_s=KEEPALIVE_S,
                 incoming_bytes_max=PAYLOAD_BYTES_MAX,
                 incoming_count_max=WAITING_MAX,
             ) as connection:
                 wait_s = BACKOFF_S_MIN
-                await _session(connection, follower, acknowledge, on_change)
+                session = _Session(connection, follower, acknowledge, access.key, on_change)
+                await session.run(prefixes)
         except* UplinkError as group:
             error = group.exceptions[0]
             follower.broker_state = error.state if isinstance(error, UplinkError) else "lost"
@@ -67,40 +83,81 @@ async def follow(
         wait_s = min(2 * wait_s, BACKOFF_S_MAX)
 
 
-async def _session(
-    connection: Connection,
-    follower: Follower,
-    acknowledge: str | None,
-    on_change: Callable[[], None],
-) -> None:
-    kinds = ["state", "birth/+", "now/+", "alarms", "journal"]
-    kinds += [f"ack/{acknowledge}"] if acknowledge else []
-    codes = await connection.subscribe(*(f"{topics.ROOT}/+/+/{kind}" for kind in kinds))
-    if refused := [kind for kind, code in zip(kinds, codes, strict=True) if code >= 0x80]:
-        text = f"the broker refuses a subscription to {', '.join(refused)}: allow it"
-        raise UplinkError("not-authorised", text)
-    follower.connected()
-    follower.broker_state, follower.broker_text = "online", "connected"
-    on_change()
-    async with asyncio.TaskGroup() as tasks:
-        if acknowledge is not None:
-            tasks.create_task(_acknowledge(connection, follower, acknowledge))
-        async with aclosing(connection.messages()) as messages:
-            async for message in messages:
-                follower.receive(message.topic, message.payload, utc_now(), time.monotonic())
-                on_change()
+class _Session:
+    """One connection."""
 
+    def __init__(
+        self,
+        connection: Connection,
+        follower: Follower,
+        consumer: str | None,
+        key: Key | None,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._follower = follower
+        self._consumer = consumer
+        self._key = key
+        self._on_change = on_change
 
-async def _acknowledge(connection: Connection, follower: Follower, consumer: str) -> None:
-    while True:
-        await asyncio.sleep(ACK_S)
-        for prefix in list(follower.stations):
-            due = follower.ack_due(prefix, time.monotonic())
-            if due is None:
-                continue
-            payload = topics.encode(topics.ack(*due))
-            topic = topics.ack_topic(prefix, consumer)
-            code = await connection.publish(topic, payload, qos=1, is_retained=True)
-            if code >= 0x80:
-                raise UplinkError("not-authorised", f"the broker refuses a publish to {topic}")
-            follower.note_acked(prefix, *due, time.monotonic())
+    async def run(self, prefixes: Sequence[str]) -> None:
+        """Until the connection ends: UplinkError."""
+        follower = self._follower
+        await self._subscribe(prefixes)
+        follower.connected()
+        follower.broker_state, follower.broker_text = "online", "connected"
+        self._on_change()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tend())
+            async with aclosing(self._connection.messages()) as messages:
+                async for message in messages:
+                    follower.receive(message.topic, message.payload, utc_now(), time.monotonic())
+                    self._on_change()
+
+    async def _subscribe(self, prefixes: Sequence[str]) -> None:
+        # The own ack first: it says where to begin, before a state does.
+        kinds = [f"ack/{self._consumer}"] if self._consumer else []
+        kinds += ["state", "birth/+", "now/+", "alarms"]
+        if self._key is not None:
+            reply = f"reply/{self._key.identity}/+"
+            kinds += [reply, f"{reply}/records"]
+        kinds.append("journal")
+        wanted = [f"{prefix}/{kind}" for kind in kinds for prefix in prefixes]
+        codes = await self._connection.subscribe(*wanted)
+        pairs = zip(wanted, codes, strict=True)
+        if refused := [topic for topic, code in pairs if code >= _REFUSED]:
+            text = f"the broker refuses a subscription to {', '.join(refused[:4])}: allow it"
+            raise UplinkError("not-authorised", text)
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(TEND_S)
+            self._follower.give_up(time.monotonic())
+            for prefix in list(self._follower.stations):
+                await self._ask(prefix)
+                await self._acknowledge(prefix)
+            self._on_change()
+
+    async def _acknowledge(self, prefix: str) -> None:
+        due = self._follower.ack_due(prefix, time.monotonic())
+        if self._consumer is None or due is None:
+            return
+        payload = topics.encode(topics.ack(*due))
+        topic = topics.ack_topic(prefix, self._consumer)
+        code = await self._connection.publish(topic, payload, qos=1, is_retained=True)
+        if code >= _REFUSED:
+            raise UplinkError("not-authorised", f"the broker refuses a publish to {topic}")
+        self._follower.note_acked(prefix, *due, time.monotonic())
+
+    async def _ask(self, prefix: str) -> None:
+        """Ask for what is missing; a broker that refuses it leaves the repeated ack."""
+        if self._key is None:
+            return
+        now_s = time.monotonic()
+        due = self._follower.replay_due(prefix, now_s)
+        if due is None:
+            return
+        replay = self._follower.note_asked(prefix, secrets.token_hex(12), *due, now_s)
+        payload = self._key.sign(prefix, replay.request(utc_now()))
+        topic = topics.request_topic(prefix, self._key.identity)
+        await self._connection.publish(topic, payload, qos=1, expiry_s=EXPIRES_S)
