@@ -4,7 +4,6 @@ import asyncio
 import time
 from contextlib import suppress
 
-import pytest
 from fake_alarms import FakeAlarms
 
 from shorewatch.assets import asset_folder
@@ -13,11 +12,10 @@ from shorewatch.image import Image
 from shorewatch.model import Quality, Reason, Value, utc_now
 from shorewatch.mqtt.client import connected
 from shorewatch.outbox import Outbox
+from shorewatch.sparkplug import node
 from shorewatch.sparkplugcheck.exercise import Exercise
 from shorewatch.sparkplugcheck.judge import judged
 from shorewatch.sparkplugcheck.proxy import Proxy, Recording
-
-from shorewatch.sparkplug import node
 
 PERIOD_S = 0.05
 PAUSE_S = 1.0
