@@ -224,6 +224,7 @@ async def test_a_station_with_sparkplug_alone_says_what_that_cannot_do(tmp_path,
         state, text, since, published, cursor = "online", "connected", utc_now(), 9, 4
         is_broker_acknowledged_only, refused_acks = True, 0
         plane, refused_commands = "sparkplug", 1
+        silent, requests = dict[str, object](), Requests()
         last_refusal = "spBv1.0/c/DCMD/s/pfe is a command to a device"
 
     look = _snapshot(sumqayit, Image(sumqayit), {"scada": Uplink()})
