@@ -17,7 +17,7 @@ IMPORTERS = {
     "serial": {"direct/wire"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client", "bench/bare"},
-    "orjson": {"model", "store", "eviction", "mqtt/topics", "bench/listener"},
+    "orjson": {"model", "store", "eviction", "mqtt/topics", "jsonl", "bench/listener"},
     "google": {"sparkplug/payload"},
     "iotcore": {"mqtt/broker"},
     "sqlite3": {"outbox", "store", "eviction", "archive", "history", "database"},

@@ -16,6 +16,7 @@ from requester import KEY, signed
 from shorewatch.config import VERBS, UplinkConfig
 from shorewatch.mqtt import desk
 from shorewatch.mqtt.client import Message, connected
+from shorewatch.mqtt.uplink import client_id_of
 from shorewatch.outbox import Outbox
 
 
@@ -208,7 +209,8 @@ async def test_a_request_is_done_once_whatever_becomes_of_its_reply(noc, broker,
         await somebody.send(payload)
         await gone.wait()
         # Who takes our client id takes our connection.
-        async with connected("127.0.0.1", broker.port, client_id=b.uplink._client_id) as rival:
+        ours = client_id_of(b.station, b.uplink._config)
+        async with connected("127.0.0.1", broker.port, client_id=ours) as rival:
             await rival.disconnect()
         assert (await somebody.reply(request_id))["ok"] is True
         assert desk_of.status.accepted == 1

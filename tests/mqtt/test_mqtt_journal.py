@@ -170,7 +170,7 @@ def test_a_valid_ack_moves_the_cursor() -> None:
         ("noc", ack(9), "before the cursor 10"),
         ("noc", ack(21), "only 20 was sent"),
         ("noc", ack(-1), "before the cursor"),
-        ("noc", ack(10**400), "of which only 20"),
+        ("noc", ack(10**400), "sent no"),
         ("noc", ack(15.0), "sent no"),
         ("noc", ack("15"), "sent no"),
         ("noc", ack(True), "sent no"),

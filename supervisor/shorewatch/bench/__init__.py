@@ -5,6 +5,8 @@
     board     the firmware on its VM with a plan of ours; stations makes such plans
     peers     other Modbus clients in a tight loop
     core      the gateway's own work: decoding, and what judging finds of alarms and plans
+    uplink    from many devices to a subscriber; processes of their own are field (the devices),
+              listener (the subscriber) and bare (a peer that stores nothing)
     machine   versions and load of the machine
     figures   arithmetic, table and JSON (pure)
 
