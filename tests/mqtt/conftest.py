@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -190,7 +191,14 @@ class Bench:
     """A station's outbox, image and uplink against one broker."""
 
     def __init__(
-        self, station: Station, outbox: Outbox, url: str, consumers: list[str], **login: str
+        self,
+        station: Station,
+        outbox: Outbox,
+        url: str,
+        consumers: list[str],
+        *,
+        chance: random.Random | None = None,
+        **login: str,
     ) -> None:
         self.station = station
         self.image = Image(station)
@@ -201,7 +209,13 @@ class Bench:
         )
         self.alarms = FakeAlarms()
         self.uplink = Uplink(
-            station, config, self.image, outbox, lambda: dict(self.boards), self.alarms
+            station,
+            config,
+            self.image,
+            outbox,
+            lambda: dict(self.boards),
+            self.alarms,
+            chance=chance,
         )
 
     @property
@@ -227,12 +241,17 @@ def bench(station: Station, tmp_path: Path):  # type: ignore[no-untyped-def]
 
     @asynccontextmanager
     async def make(
-        url: str, consumers: list[str] | None = None, station: Station = station, **login: str
+        url: str,
+        consumers: list[str] | None = None,
+        station: Station = station,
+        *,
+        chance: random.Random | None = None,
+        **login: str,
     ) -> AsyncIterator[Bench]:
         path = tmp_path / "outbox.sqlite"
         async with Outbox.opened(path, size_bytes_max=64_000_000) as outbox:
             noc = ["noc"] if consumers is None else consumers
-            made = Bench(station, outbox, url, noc, **login)
+            made = Bench(station, outbox, url, noc, chance=chance, **login)
             running = asyncio.create_task(made.uplink.run())
             try:
                 yield made

@@ -17,7 +17,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiomqtt
 from paho.mqtt.client import Client as PahoClient
@@ -43,6 +43,7 @@ _STATES = {
     0x8E: "taken-over",
     0x93: "quota", 0x95: "quota", 0x96: "quota", 0x97: "quota", 0x9F: "quota",
 }  # fmt: skip
+_Answer = TypeVar("_Answer")
 _KEEPALIVE_TIMEOUT = 0x8D
 _LOST = (0x00, 0x04, 0x80, 0x8B, _KEEPALIVE_TIMEOUT)
 # paho logs as errors what we raise as errors.
@@ -120,7 +121,7 @@ class Connection:
         """
         options = SubscribeOptions(qos=1, retainAsPublished=is_as_published)
         try:
-            codes = await self._client.subscribe([(topic, options) for topic in topics])
+            codes = await self._client.ask([(topic, options) for topic in topics])
         except aiomqtt.MqttError as error:
             raise self._ended(error) from error
         return [code.value if isinstance(code, ReasonCode) else code for code in codes]
@@ -308,14 +309,32 @@ class _Client(aiomqtt.Client):
         self._answers[info.mid] = answer
         self._asked_s[info.mid] = self._loop.time()
         try:
-            await asyncio.wait(
-                (answer, self._disconnected),
-                timeout=self.timeout,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            return await self._answered(answer)
         finally:
             self._answers.pop(info.mid, None)
             self._asked_s.pop(info.mid, None)
+
+    async def ask(
+        self, topics: list[tuple[str, SubscribeOptions]]
+    ) -> tuple[int, ...] | list[ReasonCode]:
+        """Subscribe and wait for the SUBACK's reason codes; aiomqtt waits for a lost one, too."""
+        result, mid = self._client.subscribe(topics)
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise aiomqtt.MqttCodeError(result, "Could not subscribe")
+        answer: asyncio.Future[tuple[int, ...] | list[ReasonCode]] = self._loop.create_future()
+        self._pending_subscribes[mid] = answer
+        try:
+            return await self._answered(answer)
+        finally:
+            self._pending_subscribes.pop(mid, None)
+
+    async def _answered(self, answer: "asyncio.Future[_Answer]") -> _Answer:
+        """What the broker answers; MqttError when it does not, or is gone."""
+        await asyncio.wait(
+            (answer, self._disconnected),
+            timeout=self.timeout,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
         if not answer.done():
             raise aiomqtt.MqttError("The broker did not answer")
         return answer.result()
