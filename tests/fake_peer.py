@@ -7,7 +7,6 @@ Source: MQTT Version 5.0 (OASIS), 2.1 fixed header, 3.2 CONNACK, 3.4 PUBACK, 3.9
 """
 
 import asyncio
-import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +27,10 @@ class Peer:
         self.instead: dict[int, bytes] = {}
         self.seen: Counter[int] = Counter()
         self.topics: Counter[str] = Counter()
+        # The most QoS 1 messages that stood unanswered at once, with answers this late.
+        self.puback_s = 0.0
+        self.unanswered_max = 0
+        self._unanswered = 0
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
@@ -41,8 +44,8 @@ class Peer:
         return f"mqtt://127.0.0.1:{self.port}"
 
     @asynccontextmanager
-    async def listening(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["Peer"]:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+    async def listening(self) -> AsyncIterator["Peer"]:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         try:
             yield self
         finally:
@@ -84,7 +87,7 @@ class Peer:
             writer.write(self.instead[kind])
             return False
         if kind == PUBLISH:
-            answer = self._taken(head, body)
+            answer = self._taken(head, body, writer)
         elif kind == CONNECT:
             properties = bytes([len(self.connack_properties)]) + self.connack_properties
             answer = bytes([0x20, 2 + len(properties), 0, self.connack]) + properties
@@ -97,13 +100,24 @@ class Peer:
             writer.write(answer)
         return kind != DISCONNECT and not (kind == CONNECT and self.connack)
 
-    def _taken(self, head: int, body: bytes) -> bytes:
+    def _taken(self, head: int, body: bytes, writer: asyncio.StreamWriter) -> bytes:
         size = int.from_bytes(body[:2])
         topic = body[2 : 2 + size].decode()
         self.topics[topic] += 1
         if not head & 0b110:
             return b""
-        return b"\x40\x04" + body[2 + size : 4 + size] + bytes([self.puback(topic), 0])
+        answer = b"\x40\x04" + body[2 + size : 4 + size] + bytes([self.puback(topic), 0])
+        self._unanswered += 1
+        self.unanswered_max = max(self.unanswered_max, self._unanswered)
+        if self.puback_s:
+            asyncio.get_running_loop().call_later(self.puback_s, self._release, writer, answer)
+            return b""
+        self._unanswered -= 1
+        return answer
+
+    def _release(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
+        self._unanswered -= 1
+        writer.write(answer)
 
 
 async def _length(reader: asyncio.StreamReader) -> int:
