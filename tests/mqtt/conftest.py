@@ -122,6 +122,25 @@ async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         process.stop()
 
 
+@pytest.fixture
+async def brokers(tmp_path: Path) -> AsyncIterator[dict[str, BrokerProcess]]:
+    """Two brokers of different kinds, as two owners have them: east and west."""
+    need("mosquitto")
+    pytest.importorskip("iotcore")
+    kinds = {"east": "rumqttd", "west": "mosquitto"}
+    made = {name: BrokerProcess(kind, tmp_path / name) for name, kind in kinds.items()}
+    try:
+        for process in made.values():
+            await process.start()
+        yield made
+    finally:
+        for process in made.values():
+            if process._process is not None:
+                with suppress(OSError):
+                    process.signal(signal.SIGCONT)
+            process.stop()
+
+
 class Guarded:
     """A mosquitto with access rules of the test."""
 
