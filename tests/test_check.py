@@ -76,3 +76,15 @@ def test_a_sparkplug_uplink_is_told_by_its_names(write, station_text):
     assert "group trans-caspian, edge node sumqayit, 6 devices with" in said
     assert "waits for host IamHost" in said
     assert "Sparkplug only: delivery is not confirmed end to end" in said
+
+
+def test_an_uplink_in_the_clear_beyond_this_machine_is_told(write, station_text):
+    """Another host without TLS is worth a line; this machine, or TLS, is not."""
+    for url, is_told in (("mqtt://noc.example", True), ("mqtts://noc.example", False)):
+        text = station_text.replace("mqtt://127.0.0.1:18830", url)
+        console = Console(file=io.StringIO(), width=200)
+        console.print(summary(load_compiled(write("s.toml", text))))
+        assert (f"{url} is without TLS" in console.file.getvalue()) is is_told
+    console = Console(file=io.StringIO(), width=200)
+    console.print(summary(load_compiled(write("s.toml", station_text))))
+    assert "without TLS" not in console.file.getvalue()

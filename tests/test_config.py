@@ -8,7 +8,8 @@ from shorewatch.errors import ConfigError
 from shorewatch.profile import load_profiles
 
 INPUT = '[[board.input]]\nid = "{}"\nname = "Door"\ninput = {}\nnormally = "open"\n'
-
+UPLINK = 'url = "mqtt://127.0.0.1:18830"\n'
+TLS = 'url = "mqtts://127.0.0.1"\n'
 
 DIRECTS = """
 [[direct]]
@@ -89,6 +90,10 @@ def test_two_devices_may_not_share_an_address(write, station_text):
         ("mqtt://127.0.0.1:18830", "http://x", "must look like mqtt://"),
         ("mqtt://127.0.0.1:18830", "mqtt://u:p@x", "must not contain a user"),
         ("mqtt://127.0.0.1:18830", "mqtt://a..b", "must name a host"),
+        (UPLINK, UPLINK + 'ca_file = "/ca.pem"\n', "the url must begin with mqtts://"),
+        (UPLINK, TLS + 'ca_file = "ca.pem"\n', "ca_file must be a whole path"),
+        (UPLINK, TLS + 'cert_file = "/a.pem"\n', "both of cert_file and key_file"),
+        (UPLINK, TLS + 'key_file = "/a.key"\n', "both of cert_file and key_file"),
         ('unique_id = "', 'unique_id = "Z', "unique_id"),
         ('port = "', 'port = "\\u0000', "control characters"),
         ("unit_id = 10", "unit_id = 248", "248"),
@@ -290,3 +295,11 @@ def test_an_uplink_that_is_of_no_plane_is_refused(write, station_text, text, rul
     """What belongs to one plane alone, and one edge node twice at one broker."""
     with pytest.raises(ConfigError, match=rule):
         load_station(write("s.toml", station_text + text))
+
+
+def test_the_port_follows_from_the_url(write, station_text):
+    """Without a port in it, mqtt:// is 1883 and mqtts:// is 8883."""
+    for url, port in (("mqtt://a", 1883), ("mqtts://a", 8883), ("mqtts://a:1883", 1883)):
+        text = station_text.replace("mqtt://127.0.0.1:18830", url)
+        (uplink,) = load_station(write("good.toml", text)).file.uplink
+        assert (uplink.port, uplink.is_tls) == (port, url.startswith("mqtts"))

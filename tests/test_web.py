@@ -199,6 +199,10 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
         plane, refused_commands = "json", 0
         last_refusal = "x/ack/y is no configured consumer"
         silent = dict[str, object]()
+        certificates = {
+            "own": utc_now() + timedelta(days=200.5),
+            "broker": utc_now() - timedelta(days=1),
+        }
         requests = Requests(3, 1, "x/request/y is signed with another key", "no key in /k")
 
     look = _snapshot(sumqayit, Image(sumqayit), {"noc": Uplink()})
@@ -214,6 +218,7 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
         assert "3 requests of the NOC accepted" in text
         assert "1 request refused; last: x/request/y is signed with another key" in text
         assert "no key in /k" in text
+        assert "certificates: own 200 days, broker ended" in text
 
 
 async def test_a_station_with_sparkplug_alone_says_what_that_cannot_do(tmp_path, sumqayit):
@@ -226,6 +231,8 @@ async def test_a_station_with_sparkplug_alone_says_what_that_cannot_do(tmp_path,
         plane, refused_commands = "sparkplug", 1
         silent, requests = dict[str, object](), Requests()
         last_refusal = "spBv1.0/c/DCMD/s/pfe is a command to a device"
+        certificates = silent = dict[str, object]()
+        requests = Requests()
 
     look = _snapshot(sumqayit, Image(sumqayit), {"scada": Uplink()})
     async with (

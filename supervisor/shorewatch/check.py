@@ -32,6 +32,7 @@ def summary(compiled: Compiled) -> Group:
     if compiled.rules:
         parts.append(_alarms(compiled))
     parts.extend(_edge_nodes(compiled.station))
+    parts.extend(_in_the_clear(compiled.station))
     return Group(*parts)
 
 
@@ -90,6 +91,17 @@ def _edge_nodes(station: Station) -> Iterator[Text]:
     planes = {uplink.plane for uplink in station.file.uplink}
     if planes == {"sparkplug"}:
         yield Text("Sparkplug only: delivery is not confirmed end to end")
+
+
+def _in_the_clear(station: Station) -> Iterator[Text]:
+    """Which uplinks anybody on the way can read and imitate."""
+    for uplink in station.file.uplink:
+        is_here = uplink.host in ("localhost", "::1") or uplink.host.startswith("127.")
+        if not uplink.is_tls and not is_here:
+            yield Text(
+                f"uplink {uplink.id}: {uplink.url} is without TLS: whoever is on the way can read"
+                " it and pose as the broker; mqtts:// is for brokers beyond a trusted network"
+            )
 
 
 def _oldest(compiled: Compiled, device: Device) -> list[tuple[Block, float, str | None]]:

@@ -278,6 +278,10 @@ class UplinkConfig(Table):
     # Where its password stands (secret.py).
     password_file: FilePath | None = None
     password_credential: Credential | None = None
+    # With mqtts://: whose brokers are trusted (else the system's CAs), and who we are (tls.py).
+    ca_file: FilePath | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
     requester: Annotated[list[RequesterConfig], Field(max_length=16)] = []
 
     @field_validator("url")
@@ -285,8 +289,8 @@ class UplinkConfig(Table):
     def _is_broker(cls, url: str) -> str:
         parts = urlsplit(url)
         is_address = parts.path in ("", "/") and not parts.query and not parts.fragment
-        if parts.scheme != "mqtt" or not parts.hostname or not is_address:
-            raise ValueError("must look like mqtt://host:1883")
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not is_address:
+            raise ValueError("must look like mqtt://host:1883 or, with TLS, mqtts://host:8883")
         if parts.username or parts.password:
             raise ValueError(
                 "must not contain a user or a password; there are keys for them: user, and "
@@ -321,6 +325,18 @@ class UplinkConfig(Table):
             raise ValueError("has a password but no user")
         return self
 
+    @model_validator(mode="after")
+    def _is_one_tls(self) -> Self:
+        files = {"ca_file": self.ca_file, "cert_file": self.cert_file, "key_file": self.key_file}
+        for key, path in files.items():
+            if path is not None and not path.startswith("/"):
+                raise ValueError(f"{key} must be a whole path, from / on")
+            if path is not None and not self.is_tls:
+                raise ValueError(f"{key} belongs to TLS: the url must begin with mqtts://")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("needs both of cert_file and key_file, or neither")
+        return self
+
     @property
     def host(self) -> str:
         """The broker's host."""
@@ -328,8 +344,13 @@ class UplinkConfig(Table):
 
     @property
     def port(self) -> int:
-        """The broker's TCP port, 1883 unless the url names one."""
-        return urlsplit(self.url).port or 1883
+        """The broker's TCP port: 1883, with TLS 8883, unless the url names one."""
+        return urlsplit(self.url).port or (8883 if self.is_tls else 1883)
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted and the broker's identity checked."""
+        return urlsplit(self.url).scheme == "mqtts"
 
 
 class AlarmConfig(Table):
@@ -353,7 +374,9 @@ class AlarmConfig(Table):
     uplink: Id | None = None
     # The uplink whose consumers acknowledge nothing.
     consumers: Id | None = None
-    gateway: Literal["outbox", "history", "clock", "disk", "maintenance", "test"] | None = None
+    gateway: (
+        Literal["outbox", "history", "clock", "disk", "certificate", "maintenance", "test"] | None
+    ) = None
     above: float | None = None
     below: float | None = None
     is_: Annotated[bool | int | str | None, Field(alias="is")] = None

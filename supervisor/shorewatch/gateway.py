@@ -18,6 +18,7 @@ from collections.abc import Coroutine, Mapping, Set
 from pathlib import Path
 
 from shorewatch.alarmdesk import AlarmDesk
+from shorewatch.certificate import ending
 from shorewatch.clock import StationClock
 from shorewatch.compiled import Compiled
 from shorewatch.config import Device, Station, UplinkConfig
@@ -29,6 +30,7 @@ from shorewatch.image import Image
 from shorewatch.kernel import read_kernel
 from shorewatch.link import BoardLink
 from shorewatch.model import utc_now
+from shorewatch.mqtt.tls import LOOK_S
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
 from shorewatch.plan import BoardPlan, DirectPlan
@@ -86,6 +88,7 @@ class Gateway:
         self._start("history", self.history.run())
         self._start("stale", self._record_stale())
         self._start("clock", self._watch_clock())
+        self._start("certificates", self._watch_certificates())
         for uplink_id, uplink in self.uplinks.items():
             self._start(f"uplink {uplink_id}", uplink.run())
 
@@ -273,6 +276,9 @@ class Gateway:
             "gateway/history": self.history.is_well,
             "gateway/clock": self.clock.is_set,
             "gateway/disk": free_bytes(self._state_dir) >= free_mb_min * 1_000_000,
+            "gateway/certificate": not any(
+                ending(uplink.status.certificates, utc_now()) for uplink in self.uplinks.values()
+            ),
         }
 
     async def _watch_clock(self) -> None:
@@ -284,6 +290,13 @@ class Gateway:
                 step = self.clock.steps.popleft()
                 body = {"what": "clock stepped", "step_s": round(step.span_s, 3)}
                 await self.outbox.put("event", step.at, {"source": "gateway"} | body)
+
+    async def _watch_certificates(self) -> None:
+        """Notice a renewed certificate while the connection goes on with the old one."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for uplink in list(self.uplinks.values()):
+                await uplink.expiries.look()
 
     async def _record_stale(self) -> None:
         """Record values that went stale with nobody reporting it: a board whose bus hangs."""

@@ -18,7 +18,11 @@ SIZE_BYTES_MAX = 4096
 
 
 def read_secret(
-    file: str | None, credential: str | None, environ: Mapping[str, str] = os.environ
+    file: str | None,
+    credential: str | None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    size_bytes_max: int = SIZE_BYTES_MAX,
 ) -> str:
     """The secret that one of the two names; raises SecretError with what to do."""
     assert (file is None) != (credential is None), "a secret has one place"
@@ -26,7 +30,7 @@ def read_secret(
     try:
         with open(path, "rb", opener=open_at_once) as stream:
             mode = os.fstat(stream.fileno()).st_mode
-            data = stream.read(SIZE_BYTES_MAX + 1) if stat.S_ISREG(mode) else b""
+            data = stream.read(size_bytes_max + 1) if stat.S_ISREG(mode) else b""
     except OSError as error:
         hint = "make this user its owner, mode 0600" if isinstance(error, PermissionError) else ""
         text = f"the secret in {path} cannot be read: {error.strerror}"
@@ -35,8 +39,8 @@ def read_secret(
         raise SecretError(f"{path} holds no secret: it is no file; name one")
     if file is not None and mode & 0o007:
         raise SecretError(f"everybody on this machine can read the secret in {path}: chmod 600 it")
-    if len(data) > SIZE_BYTES_MAX:
-        raise SecretError(f"the secret in {path} is over {SIZE_BYTES_MAX:,} bytes: the right file?")
+    if len(data) > size_bytes_max:
+        raise SecretError(f"the secret in {path} is over {size_bytes_max:,} bytes: the right file?")
     try:
         found = data.decode().rstrip("\r\n")
     except UnicodeDecodeError as error:

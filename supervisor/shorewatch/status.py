@@ -10,6 +10,7 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from shorewatch.certificate import listed
 from shorewatch.clock import StationClock
 from shorewatch.config import Device, Station
 from shorewatch.decode import DeviceCounters
@@ -65,6 +66,8 @@ class UplinkStatus(Protocol):
     def silent(self) -> Mapping[str, datetime]: ...
     @property
     def requests(self) -> Requests: ...
+    @property
+    def certificates(self) -> Mapping[str, datetime]: ...
 
 
 def snapshot(
@@ -207,6 +210,7 @@ def _uplink(status: UplinkStatus, last: int) -> Snapshot:
     return {
         "state": status.state,
         "text": status.text,
+        "certificates": listed(status.certificates, utc_now()),
         "silent": {name: to_text(since) for name, since in status.silent.items()},
         "since": to_text(status.since),
         "published": status.published,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -121,6 +122,25 @@ async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         process.stop()
 
 
+@pytest.fixture
+async def brokers(tmp_path: Path) -> AsyncIterator[dict[str, BrokerProcess]]:
+    """Two brokers of different kinds, as two owners have them: east and west."""
+    need("mosquitto")
+    pytest.importorskip("iotcore")
+    kinds = {"east": "rumqttd", "west": "mosquitto"}
+    made = {name: BrokerProcess(kind, tmp_path / name) for name, kind in kinds.items()}
+    try:
+        for process in made.values():
+            await process.start()
+        yield made
+    finally:
+        for process in made.values():
+            if process._process is not None:
+                with suppress(OSError):
+                    process.signal(signal.SIGCONT)
+            process.stop()
+
+
 class Guarded:
     """A mosquitto with access rules of the test."""
 
@@ -134,7 +154,8 @@ class Guarded:
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
-    async def start(self, rules: str, more: str = "") -> None:
+    async def start(self, rules: str, more: str = "", *, waits: bool = True) -> None:
+        """Start it; a listener with TLS is not waited for."""
         self.folder.mkdir(exist_ok=True)
         self.folder.chmod(0o755)
         acl, conf = self.folder / "acl", self.folder / "conf"
@@ -147,7 +168,8 @@ class Guarded:
         self._process = subprocess.Popen(  # noqa: ASYNC220 (it does not block)
             [self.program, "-c", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        await wait_for_broker(self.port, timeout_s=PATIENCE_S)
+        if waits:
+            await wait_for_broker(self.port, timeout_s=PATIENCE_S)
 
     def passwords(self, user: str, password: str) -> str:
         """The line of a configuration that knows one user."""
@@ -190,7 +212,14 @@ class Bench:
     """A station's outbox, image and uplink against one broker."""
 
     def __init__(
-        self, station: Station, outbox: Outbox, url: str, consumers: list[str], **login: str
+        self,
+        station: Station,
+        outbox: Outbox,
+        url: str,
+        consumers: list[str],
+        *,
+        chance: random.Random | None = None,
+        **login: str,
     ) -> None:
         self.station = station
         self.image = Image(station)
@@ -201,7 +230,13 @@ class Bench:
         )
         self.alarms = FakeAlarms()
         self.uplink = Uplink(
-            station, config, self.image, outbox, lambda: dict(self.boards), self.alarms
+            station,
+            config,
+            self.image,
+            outbox,
+            lambda: dict(self.boards),
+            self.alarms,
+            chance=chance,
         )
 
     @property
@@ -227,12 +262,17 @@ def bench(station: Station, tmp_path: Path):  # type: ignore[no-untyped-def]
 
     @asynccontextmanager
     async def make(
-        url: str, consumers: list[str] | None = None, station: Station = station, **login: str
+        url: str,
+        consumers: list[str] | None = None,
+        station: Station = station,
+        *,
+        chance: random.Random | None = None,
+        **login: str,
     ) -> AsyncIterator[Bench]:
         path = tmp_path / "outbox.sqlite"
         async with Outbox.opened(path, size_bytes_max=64_000_000) as outbox:
             noc = ["noc"] if consumers is None else consumers
-            made = Bench(station, outbox, url, noc, **login)
+            made = Bench(station, outbox, url, noc, chance=chance, **login)
             running = asyncio.create_task(made.uplink.run())
             try:
                 yield made

@@ -96,6 +96,8 @@ def test_the_state_tells_boards_from_direct_lines(station: Station, at: At) -> N
         points={},
         outbox=None,
         silent={},
+        gateway="here/1",
+        certificates={},
     )
     assert state["boards"] == {"a": {"up": True, "reason": None}}
     assert state["directs"] == {"a": {"up": False, "reason": "x"}}

@@ -8,7 +8,8 @@ socket never outlives its connection. It knows no topics and never reconnects: t
 Leaving `connected` by an error or by cancellation closes the socket without DISCONNECT, so that the
 broker publishes the Will; only `Connection.disconnect` takes an orderly leave.
 
-States: unreachable, refused, not-authorised, wrong-protocol, quota, lost, taken-over.
+States: unreachable, refused, not-authorised, wrong-protocol, quota, lost, taken-over, needs-tls
+(the broker speaks TLS and was not asked to), and those of tls.py.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiomqtt
 from paho.mqtt.client import Client as PahoClient
@@ -29,6 +30,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from shorewatch.errors import UplinkError
+from shorewatch.mqtt.tls import Context, Tls, explained, load_context, speaks_tls
 
 KEEPALIVE_S: Final = 10
 TIMEOUT_S: Final = 10.0
@@ -43,7 +45,10 @@ _STATES = {
     0x8E: "taken-over",
     0x93: "quota", 0x95: "quota", 0x96: "quota", 0x97: "quota", 0x9F: "quota",
 }  # fmt: skip
+_Answer = TypeVar("_Answer")
+_AFTER_TLS = "it may refuse our certificate, want one, or speak no MQTT 5"
 _KEEPALIVE_TIMEOUT = 0x8D
+_NO_MQTT = (0x00, 0x80, 0x81, 0x82)
 _LOST = (0x00, 0x04, 0x80, 0x8B, _KEEPALIVE_TIMEOUT)
 # paho logs as errors what we raise as errors.
 _SILENT = logging.getLogger(f"{__name__}.paho")
@@ -76,6 +81,7 @@ class Connection:
         self._broker = broker
         self.packet_bytes_max = client.packet_bytes_max
         self.receive_max = client.receive_max
+        self.certificate_until = None if client.context is None else client.context.broker
         self._slots = asyncio.Semaphore(min(IN_FLIGHT_MAX, client.receive_max))
 
     @property
@@ -120,7 +126,7 @@ class Connection:
         """
         options = SubscribeOptions(qos=1, retainAsPublished=is_as_published)
         try:
-            codes = await self._client.subscribe([(topic, options) for topic in topics])
+            codes = await self._client.ask([(topic, options) for topic in topics])
         except aiomqtt.MqttError as error:
             raise self._ended(error) from error
         return [code.value if isinstance(code, ReasonCode) else code for code in codes]
@@ -162,6 +168,7 @@ async def connected(
     *,
     client_id: str,
     login: tuple[str, str | None] | None = None,
+    tls: Tls | None = None,
     will: Will | None = None,
     keepalive_s: int = KEEPALIVE_S,
     incoming_bytes_max: int = 4096,
@@ -169,7 +176,7 @@ async def connected(
 ) -> AsyncIterator[Connection]:
     """A connection to the broker at `host`:`port` (clean start, no session kept).
 
-    `login` is user and password.
+    `login` is user and password; with `tls` nothing of it leaves before the broker is known.
 
     A broker that falls silent is noticed after at most twice `keepalive_s` and a second.
 
@@ -178,11 +185,18 @@ async def connected(
     """
     broker = f"{host}:{port}"
     limits = incoming_bytes_max, incoming_count_max
-    client = _Client(host, port, client_id, login, will, keepalive_s, limits)
+    context = None if tls is None else await asyncio.to_thread(load_context, tls)
+    client = _Client(host, port, client_id, login, will, keepalive_s, limits, context)
     try:
         await _finish(client)
     except (aiomqtt.MqttError, UnicodeError) as error:  # UnicodeError: a host of no form
         client.abort()
+        if context is not None and context.error is not None:
+            has_own = tls is not None and tls.cert_file is not None
+            raise explained(broker, context.error, has_own=has_own) from error
+        if client.is_misunderstood and context is None and await _speaks_tls(host, port):
+            text = f"{broker} speaks TLS: the url must begin with mqtts://"
+            raise UplinkError("needs-tls", text) from error
         raise _not_connected(broker, client, error) from error
     except BaseException:
         client.abort()
@@ -207,6 +221,10 @@ async def _finish(client: "_Client") -> None:
         raise
 
 
+async def _speaks_tls(host: str, port: int) -> bool:
+    return await asyncio.to_thread(speaks_tls, host, port)
+
+
 def _not_connected(broker: str, client: "_Client", error: Exception) -> UplinkError:
     if not client.was_opened:
         text = f"{broker} cannot be reached: {error}"
@@ -218,7 +236,8 @@ def _not_connected(broker: str, client: "_Client", error: Exception) -> UplinkEr
         )
         return UplinkError("unreachable", text)
     if reason.value in _LOST:
-        text = f"{broker} closed the connection without a word: does it speak MQTT 5, without TLS?"
+        hint = "does it speak MQTT 5?" if client.context is None else _AFTER_TLS
+        text = f"{broker} closed the connection without a word: {hint}"
         return UplinkError("refused", text)
     state = _STATES.get(reason.value, "refused")
     hint = ": does it speak MQTT 5?" if state == "wrong-protocol" else ""
@@ -257,6 +276,7 @@ class _Client(aiomqtt.Client):
         will: Will | None,
         keepalive_s: int,
         limits: tuple[int, int],
+        context: Context | None,
     ) -> None:
         """`limits`: bytes of an incoming message, and how many may wait."""
         incoming_bytes_max, incoming_count_max = limits
@@ -278,7 +298,9 @@ class _Client(aiomqtt.Client):
             queue_type=_Newest,
             max_queued_incoming_messages=incoming_count_max,
             socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            tls_context=context,
         )
+        self.context = context
         self._client.connect_timeout = CONNECT_S_MAX
         self._answers: dict[int, asyncio.Future[int]] = {}
         self._asked_s: dict[int, float] = {}
@@ -288,6 +310,13 @@ class _Client(aiomqtt.Client):
         self.packet_bytes_max = _PACKET_BYTES_MAX
         self.receive_max = 65_535
         self.was_opened = False
+
+    @property
+    def is_misunderstood(self) -> bool:
+        """Whether who took the connection ended it with no word of MQTT."""
+        reason = self.ended_with
+        is_wordless = reason is not None and reason.value in _NO_MQTT
+        return self.was_opened and self.refused_with is None and is_wordless
 
     @property
     def inbox(self) -> _Newest:
@@ -308,14 +337,32 @@ class _Client(aiomqtt.Client):
         self._answers[info.mid] = answer
         self._asked_s[info.mid] = self._loop.time()
         try:
-            await asyncio.wait(
-                (answer, self._disconnected),
-                timeout=self.timeout,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            return await self._answered(answer)
         finally:
             self._answers.pop(info.mid, None)
             self._asked_s.pop(info.mid, None)
+
+    async def ask(
+        self, topics: list[tuple[str, SubscribeOptions]]
+    ) -> tuple[int, ...] | list[ReasonCode]:
+        """Subscribe and wait for the SUBACK's reason codes; aiomqtt waits for a lost one, too."""
+        result, mid = self._client.subscribe(topics)
+        if result != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise aiomqtt.MqttCodeError(result, "Could not subscribe")
+        answer: asyncio.Future[tuple[int, ...] | list[ReasonCode]] = self._loop.create_future()
+        self._pending_subscribes[mid] = answer
+        try:
+            return await self._answered(answer)
+        finally:
+            self._pending_subscribes.pop(mid, None)
+
+    async def _answered(self, answer: "asyncio.Future[_Answer]") -> _Answer:
+        """What the broker answers; MqttError when it does not, or is gone."""
+        await asyncio.wait(
+            (answer, self._disconnected),
+            timeout=self.timeout,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
         if not answer.done():
             raise aiomqtt.MqttError("The broker did not answer")
         return answer.result()
@@ -334,10 +381,12 @@ class _Client(aiomqtt.Client):
     def hang_up(self) -> bool:
         """End both directions of the socket; False if there is none."""
         sock = self._client.socket()
+        if sock is None and self.context is not None:
+            sock = self.context.sock  # in its handshake
         if not isinstance(sock, socket.socket):
             return False
         with suppress(OSError):  # the peer may have been faster
-            sock.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
         return True
 
     def abort(self) -> None:

@@ -26,6 +26,13 @@ class LineState(Shape):
     reason: str | None
 
 
+class Certificate(Shape):
+    """When a certificate of the connection ends."""
+
+    until: Time
+    days: Annotated[int, Field(description="whole days left; below 0 when it has ended")]
+
+
 class Online(Shape):
     """A living station; repeated every 30 s."""
 
@@ -48,6 +55,11 @@ class Online(Shape):
     silent_consumers: Annotated[
         dict[Id, Time], Field(description="those that acknowledge nothing, and since when")
     ]
+    gateway: Annotated[str, Field(description="host and process: two of them are two gateways")]
+    certificates: Annotated[
+        dict[Literal["own", "ca", "broker"], Certificate],
+        Field(description="of this connection; empty without TLS"),
+    ]
 
 
 class Offline(Shape):
@@ -56,6 +68,7 @@ class Offline(Shape):
     online: Literal[False]
     reason: Annotated[str, Field(description="connection lost (Will), or stopped")]
     station: Id
+    gateway: str
     journal: JournalId
     since: Time
     at: Time | None = None

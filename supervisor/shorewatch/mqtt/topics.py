@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
+from shorewatch.certificate import listed
 from shorewatch.config import Device, Station
 from shorewatch.model import Quality, Value, to_json, to_text
 from shorewatch.model import encode as encode
@@ -134,12 +135,15 @@ def online(
     points: Mapping[Quality, int],
     outbox: str | None,
     silent: Mapping[str, datetime],
+    gateway: str,
+    certificates: Mapping[str, datetime],
 ) -> dict[str, object]:
     """The state of a living station.
 
     `journal` is its identity, first kept, last committed and acknowledged sequence; `times` are now
     and when this connection began; `lines` what is known of `board/<id>` and `direct/<id>`.
-    `silent` are the consumers that acknowledge nothing, and since when.
+    `silent` are the consumers that acknowledge nothing, and since when; `gateway` is which process
+    this is; `certificates` are when those of its own connection end.
     """
     identity, first, last, cursor = journal
     at, since = times
@@ -148,6 +152,7 @@ def online(
         "station": station.id,
         "name": station.file.station.name,
         "cable": station.cable,
+        "gateway": gateway,
         "version": version("shorewatch"),
         "config": station.config_hash,
         "journal": identity,
@@ -161,6 +166,7 @@ def online(
         "points": {str(quality): count for quality, count in points.items()},
         "outbox": outbox,
         "silent_consumers": {name: to_text(since) for name, since in silent.items()},
+        "certificates": listed(certificates, at),
     }
 
 
@@ -175,6 +181,7 @@ def offline(
     reason: str,
     journal: str,
     since: datetime,
+    gateway: str,
     last: tuple[datetime, int] | None = None,
 ) -> dict[str, object]:
     """The state of a station that is gone: the Will, or its own last word.
@@ -185,6 +192,7 @@ def offline(
         "online": False,
         "reason": reason,
         "station": station.id,
+        "gateway": gateway,
         "journal": journal,
         "since": to_text(since),
     }

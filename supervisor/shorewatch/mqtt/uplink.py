@@ -20,13 +20,16 @@ ids, one wanted cursor and one audit record.
 import asyncio
 import logging
 import random
+import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from shorewatch.certificate import ending
 from shorewatch.config import Device, Station, UplinkConfig
 from shorewatch.errors import SecretError, UplinkError
 from shorewatch.image import Changes, Image
@@ -35,6 +38,7 @@ from shorewatch.mqtt import topics
 from shorewatch.mqtt.client import NO_SUBSCRIBERS, Connection, Message, Will, connected
 from shorewatch.mqtt.desk import RequestDesk, Requests
 from shorewatch.mqtt.journal import WINDOW, Acks, Flight, Listening, Refusals, Refused, Sender
+from shorewatch.mqtt.tls import Expiries, tls_of
 from shorewatch.outbox import Outbox, Record
 from shorewatch.secret import read_secret
 
@@ -55,6 +59,8 @@ HISTORY_AGE: Final = timedelta(seconds=10)
 # A request that is too long for us is to be seen and told, so somewhat more may come.
 INCOMING_BYTES_MAX: Final = 16_384
 _REFUSED = 0x80
+# Which process this is, for whoever finds two of them.
+IDENTITY: Final = f"{socket.gethostname()[:64]}/{secrets.token_hex(3)}"
 
 Lines = Callable[[], Mapping[str, Mapping[str, object]]]
 
@@ -76,11 +82,12 @@ _LOG = logging.getLogger(__name__)
 class UplinkStatus:
     """An uplink at one moment, for the page.
 
-    `state` is connecting, online, unreachable, refused, no-secret, not-authorised,
-    wrong-protocol, quota, lost, taken-over or stopped; `text` says it in a sentence with what to
-    do. `published` is the highest sequence the broker took, `backlog` counts from the cursor to the
-    newest record. `plane` is json or sparkplug; the latter has `refused_commands`, and may be
-    waiting (for its primary host) or failed (by a fault of its own).
+    `state` is connecting, online, unreachable, refused, no-secret, bad-certificate, needs-tls,
+    no-tls, not-authorised, wrong-protocol, quota, lost, taken-over or stopped; `text` says it in a
+    sentence with what to do. `published` is the highest sequence the broker took, `backlog` counts
+    from the cursor to the newest record. `plane` is json or sparkplug; the latter has
+    `refused_commands`, and may be waiting (for its primary host) or failed (by a fault of its own).
+    `certificates` says when `own`, `ca` and `broker` end, of those that are known.
     `last_trouble` stays readable after it is over. `acks` has the last time of each consumer,
     `silent` those that acknowledge nothing although records wait for them, and since when.
     """
@@ -103,6 +110,7 @@ class UplinkStatus:
     requests: Requests
     plane: str = "json"
     refused_commands: int = 0
+    certificates: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def is_broker_acknowledged_only(self) -> bool:
@@ -191,7 +199,10 @@ class Uplink:
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
+        identity: str = IDENTITY,
     ) -> None:
+        self._identity = identity
+        self.expiries = Expiries(config)
         self._station = station
         self._config = config
         self._image = image
@@ -217,6 +228,7 @@ class Uplink:
         self._attempts = 0
         self._online_s: float | None = None
         self._rival_s = float("-inf")
+        self._rival_name = ""
         self._short_lived = 0
         self._since_before: datetime | None = None
         self._stopping = asyncio.Event()
@@ -251,6 +263,7 @@ class Uplink:
             attempts=self._attempts,
             silent=self.silent,
             requests=self._requests.status,
+            certificates=dict(self.expiries.known),
         )
 
     @property
@@ -270,7 +283,7 @@ class Uplink:
             waiting = self._outbox.last - self._outbox.cursor(self._config.id)
             since = f"{min(silent.values()):%Y-%m-%d %H:%M:%S} UTC"
             return f"{self._text}; nobody is listening since {since}, {waiting:,} records wait"
-        return self._text
+        return "; ".join([self._text, *ending(self.expiries.known, utc_now())])
 
     async def run(self) -> None:
         """Keep the broker up to date until `stop`; never raises for what a broker does."""
@@ -321,19 +334,23 @@ class Uplink:
     async def _session(self) -> None:
         since = utc_now()
         gone = topics.offline(
-            self._station, reason="connection lost", journal=self._outbox.journal, since=since
-        )
+            self._station, reason="connection lost", journal=self._outbox.journal, since=since,
+            gateway=self._identity,
+        )  # fmt: skip
         will = Will(topics.state_topic(self._station.prefix), topics.encode(gone))
+        await self.expiries.read()
         try:
             async with connected(
                 self._config.host,
                 self._config.port,
                 client_id=client_id_of(self._station, self._config),
                 login=await login_of(self._config),
+                tls=tls_of(self._config),
                 will=will,
                 incoming_bytes_max=INCOMING_BYTES_MAX,
             ) as connection:
                 self._connection = connection
+                self.expiries.saw(connection.certificate_until)
                 await _Session(self, connection, since).run()
         except (UplinkError, _StopSession) as error:
             raise ExceptionGroup("uplink", [error]) from error
@@ -360,7 +377,8 @@ class Uplink:
         return f"connecting to {self._config.host}:{self._config.port}"
 
     def _fail(self, error: UplinkError) -> None:
-        if error.state == "lost" and self._clock() - self._rival_s < RIVAL_S:
+        is_gone = error.state in ("lost", "taken-over")
+        if is_gone and self._clock() - self._rival_s < RIVAL_S:
             error = self._rival  # it took the connection
         elif error.state == "lost" and self._short_lived >= SHORT_LIVED_MAX:
             error = UplinkError(
@@ -377,8 +395,9 @@ class Uplink:
     def _rival(self) -> UplinkError:
         return UplinkError(
             "taken-over",
-            f"another gateway publishes as {self._station.prefix} at {self._config.host}:"
-            f"{self._config.port}: two run with one identity, stop one of them",
+            f"another gateway{self._rival_name} publishes as {self._station.prefix} at"
+            f" {self._config.host}:{self._config.port}:"
+            " two run with one identity, stop one of them",
         )
 
     def _become(self, state: str, text: str) -> None:
@@ -447,7 +466,7 @@ class _Session:
                 await self._drain()
         last_word = topics.offline(
             up._station, reason="stopped", journal=up._outbox.journal,
-            since=self._since, last=(utc_now(), up._outbox.last),
+            since=self._since, last=(utc_now(), up._outbox.last), gateway=up._identity,
         )  # fmt: skip
         with suppress(UplinkError, TimeoutError):
             async with asyncio.timeout(STOP_S_MAX):
@@ -525,6 +544,8 @@ class _Session:
             points=up._image.counts(),
             outbox=outbox.health,
             silent=up.silent,
+            gateway=up._identity,
+            certificates=up.expiries.known,
         )
         topic = topics.state_topic(self._prefix)
         code = await self._publish_kept(topic, state)
@@ -737,16 +758,21 @@ class _Session:
         """Notice another gateway with our identity, also where no broker tells us (0x8E).
 
         It is one if it says online while we are here, or if what is retained began after our own
-        last connection did. An older state of another journal was our own, before a new database.
+        last connection did. An older state of another process was our own, before a restart. One
+        that does not say whose it is (an earlier version) is told by its journal.
         """
         up = self._up
         body = topics.parse_object(message.payload) or {}
-        if body.get("journal") in (None, up._outbox.journal):
+        name = body.get("gateway")
+        ours = (up._identity,) if isinstance(name, str) else (None, up._outbox.journal)
+        if (name if isinstance(name, str) else body.get("journal")) in ours:
             return
         before = to_text(up._since_before)
         is_later = before is not None and str(body.get("since")) > before
         if is_later if message.is_retained else body.get("online") is True:
             up._rival_s = up._clock()
+            shown = "".join(sign for sign in str(name or "")[:80] if sign.isprintable())
+            up._rival_name = shown and f" ({shown}; we are {up._identity})"
             self._show()
 
     def _want_cursor(self, seq: int) -> None:

@@ -25,12 +25,14 @@ from importlib.metadata import version
 from itertools import chain
 from typing import Final
 
+from shorewatch.certificate import ending
 from shorewatch.config import Station, UplinkConfig
 from shorewatch.errors import UplinkError
 from shorewatch.image import Image
 from shorewatch.model import utc_now
 from shorewatch.mqtt.client import Connection, Will, connected
 from shorewatch.mqtt.desk import Requests
+from shorewatch.mqtt.tls import Expiries, tls_of
 from shorewatch.mqtt.uplink import (
     STEADY_S,
     STOP_S_MAX,
@@ -81,6 +83,7 @@ class EdgeNode:
     ) -> None:
         self.station = station
         self.config = config
+        self.expiries = Expiries(config)
         self.image = image
         self.outbox = outbox
         self.clock = clock
@@ -117,7 +120,7 @@ class EdgeNode:
             id=self.config.id,
             url=self.config.url,
             state=self._state,
-            text=self._text,
+            text="; ".join([self._text, *ending(self.expiries.known, utc_now())]),
             since=self._since,
             published=cursor if self.progress is None else self.progress.sent,
             cursor=cursor,
@@ -132,6 +135,7 @@ class EdgeNode:
             requests=Requests(),
             plane="sparkplug",
             refused_commands=self.commands.refused,
+            certificates=dict(self.expiries.known),
         )
 
     async def run(self) -> None:
@@ -232,6 +236,7 @@ class EdgeNode:
 
     async def _session(self) -> None:
         login = await login_of(self.config)
+        await self.expiries.read()
         session = Session(self.station, await self._next_bdseq())
         death = session.death(now_ms())
         try:
@@ -240,9 +245,11 @@ class EdgeNode:
                 self.config.port,
                 client_id=client_id_of(self.station, self.config),
                 login=login,
+                tls=tls_of(self.config),
                 will=Will(death.topic, death.payload, is_retained=False),
                 incoming_bytes_max=INCOMING_BYTES_MAX,
             ) as connection:
+                self.expiries.saw(connection.certificate_until)
                 await _Life(self, connection, session).run()
         except UplinkError as error:
             self._is_bdseq_free = not error.was_reached

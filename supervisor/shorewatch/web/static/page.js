@@ -107,6 +107,8 @@ function uplinkCard([id, uplink], _, all) {
   if (asked.trouble) notes.push(`✕ ${asked.trouble}`);
   if (asked.accepted) notes.push(`${plural(asked.accepted, "request")} of the NOC accepted`);
   if (asked.refused) notes.push(`? ${plural(asked.refused, "request")} refused; last: ${asked.last_refusal}`);
+  const ends = Object.entries(uplink.certificates).map(([whose, { days }]) => `${whose} ${days < 0 ? "ended" : plural(days, "day")}`);
+  if (ends.length) notes.push(`certificates: ${ends.join(", ")}`);
   const silent = Object.entries(uplink.silent);
   for (const [name, at] of silent) notes.push(`✕ consumer ${name} acknowledges nothing ${since(at)}`);
   if (uplink.state === "online" && silent.length) {
