@@ -323,6 +323,9 @@ def watch(
     key_file: str | None = None,
     user: str | None = None,
     password_file: str | None = None,
+    ca_file: str | None = None,
+    cert_file: str | None = None,
+    cert_key_file: str | None = None,
     seconds: Annotated[float | None, Parameter(name="--for")] = None,
     json: Path | None = None,
 ) -> None:
@@ -362,6 +365,12 @@ def watch(
         User at the broker.
     password_file
         The file with that user's password.
+    ca_file
+        With mqtts://: the CA that signed the broker's certificate (default: those of the system).
+    cert_file
+        Our own certificate, if the broker wants one.
+    cert_key_file
+        The key of that certificate.
     seconds
         End after this many seconds (default: at Ctrl-C).
     json
@@ -377,6 +386,7 @@ def watch(
         acknowledge=acknowledge, stations=tuple(station), seconds=seconds, jsonl=jsonl,
         verify=verify, account=account, json=json, from_first=from_first, user=user,
         password_file=password_file, identity=identity, key_file=key_file,
+        ca_file=ca_file, cert_file=cert_file, cert_key_file=cert_key_file,
     )  # fmt: skip
     outcome = asyncio.run(run_watch(url, options))
     if not outcome.is_online:

@@ -25,7 +25,7 @@ from shorewatch.errors import UsageError
 from shorewatch.jsonl import AccountFile, LineFile, Pipe, Sink
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.ledger import Ledger
-from shorewatch.noc import Access, Delivery, Key, Noc, follow
+from shorewatch.noc import Access, Delivery, Key, Noc, Tls, follow
 from shorewatch.screen import live, printed
 from shorewatch.secret import read_secret
 
@@ -48,6 +48,9 @@ class Options:
     from_first: bool = False
     user: str | None = None
     password_file: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    cert_key_file: str | None = None
     identity: str | None = None
     key_file: str | None = None
 
@@ -66,7 +69,7 @@ async def run_watch(url: str, options: Options) -> Outcome:
     Raises ConfigError for a url or consumer of no form, UsageError for options that make no sense
     together and files that cannot be used, SecretError for a secret that cannot be read.
     """
-    _check(options)
+    _check(url, options)
     access = _access(options)
     sink = _sink(options)
     stop = asyncio.Event()
@@ -95,7 +98,12 @@ async def run_watch(url: str, options: Options) -> Outcome:
     return Outcome(is_online, fault)
 
 
-def _check(options: Options) -> None:
+def _check(url: str, options: Options) -> None:
+    files = options.ca_file, options.cert_file, options.cert_key_file
+    if any(files) and not url.startswith("mqtts://"):
+        raise UsageError(f"--ca-file, --cert-file and --cert-key-file are for mqtts://, not {url}")
+    if (options.cert_file is None) != (options.cert_key_file is None):
+        raise UsageError("--cert-file and --cert-key-file belong together: give both or none")
     if options.account is not None and options.jsonl not in (None, "-"):
         text = f"--account {options.account}: FILE.account stands beside --jsonl FILE; leave it out"
         raise UsageError(text)
@@ -111,9 +119,10 @@ def _access(options: Options) -> Access:
     """The one place where what opens a broker and a station comes together."""
     password = None if options.password_file is None else read_secret(options.password_file, None)
     login = None if options.user is None else (options.user, password)
+    tls = Tls(options.ca_file, options.cert_file, options.cert_key_file)
     if options.identity is None or options.key_file is None:
-        return Access(login)
-    return Access(login, Key(options.identity, read_secret(options.key_file, None)))
+        return Access(login, tls=tls)
+    return Access(login, Key(options.identity, read_secret(options.key_file, None)), tls)
 
 
 def _sink(options: Options) -> Sink:

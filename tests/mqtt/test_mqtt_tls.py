@@ -18,6 +18,7 @@ from shorewatch.model import utc_now
 from shorewatch.mqtt import client
 from shorewatch.mqtt.client import connected
 from shorewatch.mqtt.tls import Expiries, Tls, load_context, read_expiries, speaks_tls
+from shorewatch.noc import Access, follow
 
 
 @pytest.fixture
@@ -113,6 +114,27 @@ async def test_mutual_authentication_lets_only_ours_in(secured) -> None:  # type
     cert, key = map(str, other.issue("station"))
     state, text = await trouble(secured.port, Tls(ca, cert, key))
     assert (state, "refuses our certificate" in text) == ("bad-certificate", True), text
+
+
+async def test_a_noc_follows_a_station_over_mutual_tls(secured, bench) -> None:  # type: ignore[no-untyped-def]
+    """Both ends with certificates of their own: every record comes, once and in order."""
+    await secured.start("require_certificate true\n")
+    ca = str(secured.authority.file)
+    cert, key = map(str, secured.authority.issue("station"))
+    tls = Tls(ca, *map(str, secured.authority.issue("noc")))
+    files = {"ca_file": ca, "cert_file": cert, "key_file": key}
+    seqs: list[int] = []
+    async with (
+        bench(secured.url, **files) as b,
+        follow(secured.url, consumer="noc", access=Access(tls=tls)) as noc,
+    ):
+        await b.write(500)
+        async for delivery in noc:
+            seqs += [record.seq for record in delivery.records]
+            await delivery.done()
+            if len(seqs) >= 500:
+                break
+    assert seqs == list(range(1, 501))
 
 
 async def test_our_expired_certificate_is_refused_by_the_broker(secured) -> None:  # type: ignore[no-untyped-def]

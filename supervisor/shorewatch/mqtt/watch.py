@@ -16,14 +16,15 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
+from shorewatch.config import UplinkConfig
 from shorewatch.errors import UplinkError
 from shorewatch.model import utc_now
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.ask import EXPIRES_S, Key
 from shorewatch.mqtt.client import Connection, connected
 from shorewatch.mqtt.follower import PAYLOAD_BYTES_MAX, Follower
+from shorewatch.mqtt.tls import Tls
 
 TEND_S: Final = 0.5
 KEEPALIVE_S: Final = 3
@@ -35,10 +36,14 @@ _REFUSED: Final = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to get into the broker (user and password), and the key to ask stations with."""
+    """How to get into the broker (user and password, TLS), and the key to ask stations with.
+
+    A url that says mqtts:// has TLS in any case; `tls` names the files that it needs.
+    """
 
     login: tuple[str, str | None] | None = None
     key: Key | None = None
+    tls: Tls | None = None
 
 
 async def follow(
@@ -50,23 +55,24 @@ async def follow(
     access: Access = Access(),
     on_change: Callable[[], None] = lambda: None,
 ) -> None:
-    """Follow the stations on the broker at `url` (mqtt://host:port) until cancelled.
+    """Follow the stations on the broker at `url` (mqtt://host:port, mqtts://...) until cancelled.
 
     `acknowledge` is the consumer to acknowledge as; None only listens. `on_change` is called after
     each message, and when the broker comes or goes (`follower.broker_state`, `broker_text`).
     """
-    parts = urlsplit(url)
-    assert parts.scheme == "mqtt" and parts.hostname, "the url looks like mqtt://host:1883"
+    broker = UplinkConfig.model_validate({"id": "watch", "url": url})
+    tls = (access.tls or Tls()) if broker.is_tls else None
     wait_s = BACKOFF_S_MIN
     follower.is_consumer = acknowledge is not None
     client_id = f"shorewatch-{acknowledge or 'watch'}-{secrets.token_hex(4)}"
     while True:
         try:
             async with connected(
-                parts.hostname,
-                parts.port or 1883,
+                broker.host,
+                broker.port,
                 client_id=client_id,
                 login=access.login,
+                tls=tls,
                 keepalive_s=KEEPALIVE_S,
                 incoming_bytes_max=PAYLOAD_BYTES_MAX,
                 incoming_count_max=WAITING_MAX,
