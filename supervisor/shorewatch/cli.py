@@ -323,6 +323,9 @@ def watch(
     key_file: str | None = None,
     user: str | None = None,
     password_file: str | None = None,
+    ca_file: str | None = None,
+    cert_file: str | None = None,
+    cert_key_file: str | None = None,
     seconds: Annotated[float | None, Parameter(name="--for")] = None,
     json: Path | None = None,
 ) -> None:
@@ -362,11 +365,19 @@ def watch(
         User at the broker.
     password_file
         The file with that user's password.
+    ca_file
+        With mqtts://: the CAs of which one has signed the broker's certificate (default: those of
+        the system).
+    cert_file
+        With mqtts://: our certificate, where the broker asks for one.
+    cert_key_file
+        The file with its key.
     seconds
         End after this many seconds (default: at Ctrl-C).
     json
         With --verify: write the account as one JSON object to this file.
     """
+    from shorewatch.mqtt.tls import Tls
     from shorewatch.watch import Options, run_watch
 
     if seconds is not None and not seconds > 0:
@@ -377,6 +388,7 @@ def watch(
         acknowledge=acknowledge, stations=tuple(station), seconds=seconds, jsonl=jsonl,
         verify=verify, account=account, json=json, from_first=from_first, user=user,
         password_file=password_file, identity=identity, key_file=key_file,
+        tls=Tls(ca_file, cert_file, cert_key_file),
     )  # fmt: skip
     outcome = asyncio.run(run_watch(url, options))
     if not outcome.is_online:

@@ -36,10 +36,11 @@ from shorewatch.mqtt.follower import Follower
 from shorewatch.mqtt.order import Gone, Run
 from shorewatch.mqtt.reading import JOURNALS_MAX
 from shorewatch.mqtt.station import FollowedStation, Seen
+from shorewatch.mqtt.tls import Tls
 from shorewatch.mqtt.watch import Access
 from shorewatch.mqtt.watch import follow as follow_into
 
-__all__ = ["Access", "Delivery", "Gone", "Key", "Noc", "Record", "Seen", "follow"]
+__all__ = ["Access", "Delivery", "Gone", "Key", "Noc", "Record", "Seen", "Tls", "follow"]
 
 RECORDS_MAX: Final = 1000
 Marks = Mapping[str, Mapping[str, int]]
@@ -168,7 +169,7 @@ async def follow(
     access: Access = Access(),  # noqa: B008 (it is frozen)
     is_from_first: bool = False,
 ) -> AsyncGenerator[Noc, None]:
-    """Follow stations (`<cable>/<station>`, or all) on the broker at `url` (mqtt://host:port).
+    """Follow stations (`<cable>/<station>`, or all) on the broker at `url` (mqtt:// or mqtts://).
 
     `consumer` is the name to acknowledge as, one of the stations' configured consumers; without one
     nothing is acknowledged. `marks` is a file, kept by `done`, or the marks themselves: by station

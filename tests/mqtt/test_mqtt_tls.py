@@ -17,7 +17,9 @@ from shorewatch.errors import UplinkError
 from shorewatch.model import utc_now
 from shorewatch.mqtt import client
 from shorewatch.mqtt.client import connected
+from shorewatch.mqtt.follower import Follower
 from shorewatch.mqtt.tls import Expiries, Tls, load_context, read_expiries, speaks_tls
+from shorewatch.mqtt.watch import Access, follow
 
 
 @pytest.fixture
@@ -81,6 +83,25 @@ async def test_an_uplink_works_through_tls(secured, bench, until) -> None:  # ty
             await ear.subscribe(f"{b.prefix}/journal")
             await until(lambda: b.uplink.status.cursor == 500)
         assert b.uplink.status.certificates.keys() == {"ca", "broker"}
+
+
+async def test_a_consumer_follows_through_tls(secured, bench, until) -> None:  # type: ignore[no-untyped-def]
+    """The NOC's end with the same files acknowledges what the station sends."""
+    await secured.start("require_certificate true\n")
+    ca = str(secured.authority.file)
+    ours, theirs = (
+        Tls(ca, *map(str, secured.authority.issue(name))) for name in ("station", "noc")
+    )
+    files = {"ca_file": ca, "cert_file": ours.cert_file, "key_file": ours.key_file}
+    async with bench(secured.url, **files) as b:
+        access = Access(tls=theirs)
+        following = asyncio.create_task(
+            follow(secured.url, Follower(), acknowledge="noc", access=access)
+        )
+        await b.write(300)
+        await until(lambda: b.uplink.status.cursor == 300)
+        following.cancel()
+        await asyncio.wait([following])
 
 
 async def test_many_packets_in_one_record_are_all_read(secured) -> None:  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +24,7 @@ from shorewatch.mqtt import topics
 from shorewatch.mqtt.ask import EXPIRES_S, Key
 from shorewatch.mqtt.client import Connection, connected
 from shorewatch.mqtt.follower import PAYLOAD_BYTES_MAX, Follower
+from shorewatch.mqtt.tls import Tls
 
 TEND_S: Final = 0.5
 KEEPALIVE_S: Final = 3
@@ -35,10 +36,14 @@ _REFUSED: Final = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to get into the broker (user and password), and the key to ask stations with."""
+    """How to get into the broker, and the key to ask stations with.
+
+    `login` is user and password; `tls` the files of a url that says mqtts://.
+    """
 
     login: tuple[str, str | None] | None = None
     key: Key | None = None
+    tls: Tls = field(default_factory=Tls)
 
 
 async def follow(
@@ -50,13 +55,15 @@ async def follow(
     access: Access = Access(),
     on_change: Callable[[], None] = lambda: None,
 ) -> None:
-    """Follow the stations on the broker at `url` (mqtt://host:port) until cancelled.
+    """Follow the stations on the broker at `url` (mqtt:// or mqtts://host:port) until cancelled.
 
     `acknowledge` is the consumer to acknowledge as; None only listens. `on_change` is called after
     each message, and when the broker comes or goes (`follower.broker_state`, `broker_text`).
     """
     parts = urlsplit(url)
-    assert parts.scheme == "mqtt" and parts.hostname, "the url looks like mqtt://host:1883"
+    is_tls = parts.scheme == "mqtts"
+    assert is_tls or parts.scheme == "mqtt", "the url looks like mqtt://host:1883"
+    assert parts.hostname, "the url names a host"
     wait_s = BACKOFF_S_MIN
     follower.is_consumer = acknowledge is not None
     client_id = f"shorewatch-{acknowledge or 'watch'}-{secrets.token_hex(4)}"
@@ -64,9 +71,10 @@ async def follow(
         try:
             async with connected(
                 parts.hostname,
-                parts.port or 1883,
+                parts.port or (8883 if is_tls else 1883),
                 client_id=client_id,
                 login=access.login,
+                tls=access.tls if is_tls else None,
                 keepalive_s=KEEPALIVE_S,
                 incoming_bytes_max=PAYLOAD_BYTES_MAX,
                 incoming_count_max=WAITING_MAX,
