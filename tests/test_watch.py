@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from shorewatch.errors import SecretError, UsageError
+from shorewatch.mqtt.tls import Tls
 from shorewatch.watch import Options, run_watch
 
 NOWHERE = "mqtt://127.0.0.1:1"
@@ -17,6 +18,8 @@ NOWHERE = "mqtt://127.0.0.1:1"
         (Options(identity="noc"), "--identity and --key-file belong together"),
         (Options(key_file="/x"), "--identity and --key-file belong together"),
         (Options(password_file="/x"), "--password-file needs the --user"),
+        (Options(tls=Tls(cert_file="/c")), "--cert-file and --cert-key-file belong together"),
+        (Options(tls=Tls(ca_file="/c")), "belong to mqtts://"),
         (Options(jsonl="x", account=Path("y")), "stands beside --jsonl"),
     ],
 )

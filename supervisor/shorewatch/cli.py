@@ -366,16 +366,18 @@ def watch(
     password_file
         The file with that user's password.
     ca_file
-        With mqtts://: the CA that signed the broker's certificate (default: those of the system).
+        With mqtts://: the CAs of which one has signed the broker's certificate (default: those of
+        the system).
     cert_file
-        Our own certificate, if the broker wants one.
+        With mqtts://: our certificate, where the broker asks for one.
     cert_key_file
-        The key of that certificate.
+        The file with its key.
     seconds
         End after this many seconds (default: at Ctrl-C).
     json
         With --verify: write the account as one JSON object to this file.
     """
+    from shorewatch.mqtt.tls import Tls
     from shorewatch.watch import Options, run_watch
 
     if seconds is not None and not seconds > 0:
@@ -386,7 +388,7 @@ def watch(
         acknowledge=acknowledge, stations=tuple(station), seconds=seconds, jsonl=jsonl,
         verify=verify, account=account, json=json, from_first=from_first, user=user,
         password_file=password_file, identity=identity, key_file=key_file,
-        ca_file=ca_file, cert_file=cert_file, cert_key_file=cert_key_file,
+        tls=Tls(ca_file, cert_file, cert_key_file),
     )  # fmt: skip
     outcome = asyncio.run(run_watch(url, options))
     if not outcome.is_online:

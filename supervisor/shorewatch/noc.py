@@ -169,7 +169,7 @@ async def follow(
     access: Access = Access(),  # noqa: B008 (it is frozen)
     is_from_first: bool = False,
 ) -> AsyncGenerator[Noc, None]:
-    """Follow stations (`<cable>/<station>`, or all) on the broker at `url` (mqtt://host:port, or mqtts://).
+    """Follow stations (`<cable>/<station>`, or all) on the broker at `url` (mqtt:// or mqtts://).
 
     `consumer` is the name to acknowledge as, one of the stations' configured consumers; without one
     nothing is acknowledged. `marks` is a file, kept by `done`, or the marks themselves: by station

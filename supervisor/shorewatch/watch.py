@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,8 @@ from shorewatch.errors import UsageError
 from shorewatch.jsonl import AccountFile, LineFile, Pipe, Sink
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.ledger import Ledger
-from shorewatch.noc import Access, Delivery, Key, Noc, Tls, follow
+from shorewatch.mqtt.tls import Tls
+from shorewatch.noc import Access, Delivery, Key, Noc, follow
 from shorewatch.screen import live, printed
 from shorewatch.secret import read_secret
 
@@ -48,9 +49,7 @@ class Options:
     from_first: bool = False
     user: str | None = None
     password_file: str | None = None
-    ca_file: str | None = None
-    cert_file: str | None = None
-    cert_key_file: str | None = None
+    tls: Tls = field(default_factory=Tls)
     identity: str | None = None
     key_file: str | None = None
 
@@ -99,11 +98,6 @@ async def run_watch(url: str, options: Options) -> Outcome:
 
 
 def _check(url: str, options: Options) -> None:
-    files = options.ca_file, options.cert_file, options.cert_key_file
-    if any(files) and not url.startswith("mqtts://"):
-        raise UsageError(f"--ca-file, --cert-file and --cert-key-file are for mqtts://, not {url}")
-    if (options.cert_file is None) != (options.cert_key_file is None):
-        raise UsageError("--cert-file and --cert-key-file belong together: give both or none")
     if options.account is not None and options.jsonl not in (None, "-"):
         text = f"--account {options.account}: FILE.account stands beside --jsonl FILE; leave it out"
         raise UsageError(text)
@@ -113,16 +107,21 @@ def _check(url: str, options: Options) -> None:
         raise UsageError("--identity and --key-file belong together: give both or none")
     if options.password_file is not None and options.user is None:
         raise UsageError("--password-file needs the --user whose password it is")
+    if (options.tls.cert_file is None) != (options.tls.key_file is None):
+        raise UsageError("--cert-file and --cert-key-file belong together: give both or none")
+    if options.tls != Tls() and not url.startswith("mqtts://"):
+        text = f"{url} is without TLS: --ca-file and --cert-file belong to mqtts://"
+        raise UsageError(text)
 
 
 def _access(options: Options) -> Access:
     """The one place where what opens a broker and a station comes together."""
     password = None if options.password_file is None else read_secret(options.password_file, None)
     login = None if options.user is None else (options.user, password)
-    tls = Tls(options.ca_file, options.cert_file, options.cert_key_file)
     if options.identity is None or options.key_file is None:
-        return Access(login, tls=tls)
-    return Access(login, Key(options.identity, read_secret(options.key_file, None)), tls)
+        return Access(login, tls=options.tls)
+    key = Key(options.identity, read_secret(options.key_file, None))
+    return Access(login, key, options.tls)
 
 
 def _sink(options: Options) -> Sink:

@@ -17,8 +17,10 @@ from shorewatch.errors import UplinkError
 from shorewatch.model import utc_now
 from shorewatch.mqtt import client
 from shorewatch.mqtt.client import connected
+from shorewatch.mqtt.follower import Follower
 from shorewatch.mqtt.tls import Expiries, Tls, load_context, read_expiries, speaks_tls
-from shorewatch.noc import Access, follow
+from shorewatch.mqtt.watch import Access, follow
+from shorewatch.noc import follow as follow_as_noc
 
 
 @pytest.fixture
@@ -84,6 +86,25 @@ async def test_an_uplink_works_through_tls(secured, bench, until) -> None:  # ty
         assert b.uplink.status.certificates.keys() == {"ca", "broker"}
 
 
+async def test_a_consumer_follows_through_tls(secured, bench, until) -> None:  # type: ignore[no-untyped-def]
+    """The NOC's end with the same files acknowledges what the station sends."""
+    await secured.start("require_certificate true\n")
+    ca = str(secured.authority.file)
+    ours, theirs = (
+        Tls(ca, *map(str, secured.authority.issue(name))) for name in ("station", "noc")
+    )
+    files = {"ca_file": ca, "cert_file": ours.cert_file, "key_file": ours.key_file}
+    async with bench(secured.url, **files) as b:
+        access = Access(tls=theirs)
+        following = asyncio.create_task(
+            follow(secured.url, Follower(), acknowledge="noc", access=access)
+        )
+        await b.write(300)
+        await until(lambda: b.uplink.status.cursor == 300)
+        following.cancel()
+        await asyncio.wait([following])
+
+
 async def test_many_packets_in_one_record_are_all_read(secured) -> None:  # type: ignore[no-untyped-def]
     """Messages that TLS has already deciphered do not wait for the next bytes on the wire."""
     await secured.start()
@@ -126,7 +147,7 @@ async def test_a_noc_follows_a_station_over_mutual_tls(secured, bench) -> None: 
     seqs: list[int] = []
     async with (
         bench(secured.url, **files) as b,
-        follow(secured.url, consumer="noc", access=Access(tls=tls)) as noc,
+        follow_as_noc(secured.url, consumer="noc", access=Access(tls=tls)) as noc,
     ):
         await b.write(500)
         async for delivery in noc:

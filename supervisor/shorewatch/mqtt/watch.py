@@ -14,10 +14,10 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
-from shorewatch.config import UplinkConfig
 from shorewatch.errors import UplinkError
 from shorewatch.model import utc_now
 from shorewatch.mqtt import topics
@@ -36,14 +36,14 @@ _REFUSED: Final = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to get into the broker (user and password, TLS), and the key to ask stations with.
+    """How to get into the broker, and the key to ask stations with.
 
-    A url that says mqtts:// has TLS in any case; `tls` names the files that it needs.
+    `login` is user and password; `tls` the files of a url that says mqtts://.
     """
 
     login: tuple[str, str | None] | None = None
     key: Key | None = None
-    tls: Tls | None = None
+    tls: Tls = field(default_factory=Tls)
 
 
 async def follow(
@@ -55,24 +55,26 @@ async def follow(
     access: Access = Access(),
     on_change: Callable[[], None] = lambda: None,
 ) -> None:
-    """Follow the stations on the broker at `url` (mqtt://host:port, mqtts://...) until cancelled.
+    """Follow the stations on the broker at `url` (mqtt:// or mqtts://host:port) until cancelled.
 
     `acknowledge` is the consumer to acknowledge as; None only listens. `on_change` is called after
     each message, and when the broker comes or goes (`follower.broker_state`, `broker_text`).
     """
-    broker = UplinkConfig.model_validate({"id": "watch", "url": url})
-    tls = (access.tls or Tls()) if broker.is_tls else None
+    parts = urlsplit(url)
+    is_tls = parts.scheme == "mqtts"
+    assert is_tls or parts.scheme == "mqtt", "the url looks like mqtt://host:1883"
+    assert parts.hostname, "the url names a host"
     wait_s = BACKOFF_S_MIN
     follower.is_consumer = acknowledge is not None
     client_id = f"shorewatch-{acknowledge or 'watch'}-{secrets.token_hex(4)}"
     while True:
         try:
             async with connected(
-                broker.host,
-                broker.port,
+                parts.hostname,
+                parts.port or (8883 if is_tls else 1883),
                 client_id=client_id,
                 login=access.login,
-                tls=tls,
+                tls=access.tls if is_tls else None,
                 keepalive_s=KEEPALIVE_S,
                 incoming_bytes_max=PAYLOAD_BYTES_MAX,
                 incoming_count_max=WAITING_MAX,
