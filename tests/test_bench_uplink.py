@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from shorewatch.bench import uplink
-from shorewatch.bench.field import REGISTERS, STAMP_POINTS, _Device, write_station
+from shorewatch.bench.field import REGISTERS, STAMP_POINTS, Device, stamped_words, write_station
 from shorewatch.bench.listener import Account, Listener
 from shorewatch.compiled import load_compiled
 from shorewatch.mqtt.client import Message
@@ -34,7 +34,7 @@ def test_the_station_of_the_load_is_one_request_a_device(tmp_path):
 
 async def test_a_device_answers_with_its_time_and_other_values_each_time():
     """The first two registers are the wall clock in milliseconds; no other stays as it was."""
-    make = partial(_Device, iter(range(100)))
+    make = partial(Device, REGISTERS, partial(stamped_words, iter(range(100))))
     server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]

@@ -30,6 +30,7 @@ def run(*arguments: str, **keys) -> subprocess.CompletedProcess[str]:
             "plan build",
             "plan show",
             "bench bus",
+            "bench chaos",
             "bench core",
             "schema",
             "sparkplug-check",

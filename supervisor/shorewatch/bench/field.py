@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,15 +20,19 @@ from typing import Final
 REGISTERS: Final = 100
 STAMP_POINTS: Final = ("p0", "p1")
 _REQUEST: Final = struct.Struct(">HHHBBHH")
-_REPLY: Final = struct.Struct(f">HHHBBB{REGISTERS}H")
 _READ_INPUT: Final = 4
 
 
-class _Device(asyncio.Protocol):
-    """One connection to one device; it takes just the request that the profile below makes."""
+class Device(asyncio.Protocol):
+    """One connection to one device; it takes just the request for all its `registers`.
 
-    def __init__(self, counter: Iterator[int]) -> None:
-        self._counter = counter
+    `next_words` gives what they hold, for each request anew.
+    """
+
+    def __init__(self, registers: int, next_words: Callable[[], Sequence[int]]) -> None:
+        self._registers = registers
+        self._next_words = next_words
+        self._reply = struct.Struct(f">HHHBBB{registers}H")
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -40,18 +44,21 @@ class _Device(asyncio.Protocol):
         while len(self._rest) >= _REQUEST.size:
             head, self._rest = self._rest[: _REQUEST.size], self._rest[_REQUEST.size :]
             transaction, _, _, unit, function, address, count = _REQUEST.unpack(head)
-            if (function, address, count) != (_READ_INPUT, 0, REGISTERS):
+            if (function, address, count) != (_READ_INPUT, 0, self._registers):
                 self._transport.abort()  # a stranger
                 return
-            now_ms = time.time_ns() // 1_000_000
-            number = next(self._counter)
-            words = ((9973 * number + 31 * i) & 0xFFFF for i in range(REGISTERS - 2))
+            size, words = 2 * self._registers, self._next_words()
             self._transport.write(
-                _REPLY.pack(
-                    transaction, 0, 3 + 2 * REGISTERS, unit, function, 2 * REGISTERS,
-                    now_ms & 0xFFFF, now_ms >> 16 & 0xFFFF, *words,
-                )
-            )  # fmt: skip
+                self._reply.pack(transaction, 0, 3 + size, unit, function, size, *words)
+            )
+
+
+def stamped_words(counter: Iterator[int]) -> Sequence[int]:
+    """The time, then words that are others for each number."""
+    now_ms = time.time_ns() // 1_000_000
+    number = next(counter)
+    words = ((9973 * number + 31 * i) & 0xFFFF for i in range(REGISTERS - 2))
+    return (now_ms & 0xFFFF, now_ms >> 16 & 0xFFFF, *words)
 
 
 def write_station(folder: Path, *, first_port: int, count: int, tail: str) -> Path:
@@ -83,7 +90,8 @@ async def _serve(first_port: int, count: int) -> None:
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     for i in range(count):
-        make = partial(_Device, iter(range(i, sys.maxsize)))
+        next_words = partial(stamped_words, iter(range(i, sys.maxsize)))
+        make = partial(Device, REGISTERS, next_words)
         await loop.create_server(make, "127.0.0.1", first_port + i)
     print("ready", flush=True)
     await stop.wait()
