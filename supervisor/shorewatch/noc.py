@@ -33,8 +33,8 @@ from shorewatch.errors import ConfigError, Problem, UsageError
 from shorewatch.mqtt import said, topics
 from shorewatch.mqtt.ask import Key
 from shorewatch.mqtt.follower import Follower
+from shorewatch.mqtt.ledger import JOURNALS_MAX
 from shorewatch.mqtt.order import Gone, Run
-from shorewatch.mqtt.reading import JOURNALS_MAX
 from shorewatch.mqtt.station import FollowedStation, Seen
 from shorewatch.mqtt.tls import Tls
 from shorewatch.mqtt.watch import Access

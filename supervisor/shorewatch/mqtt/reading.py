@@ -9,7 +9,8 @@ more is put out, and what the order cannot hold either is asked for again when t
 A journal belongs to the station that names it in its state: a batch of another one is ignored
 until the state says so too, and one that was read before goes on where it was. So neither an old
 batch nor somebody who plays another journal makes a record come twice.
-Limits: `READY_RECORDS_MAX` records and `READY_BYTES_MAX` ready, `JOURNALS_MAX` journals remembered.
+Limits: `READY_RECORDS_MAX` records and `READY_BYTES_MAX` ready, as many journals remembered as the
+ledger does: one that is forgotten and comes back would begin anew, and its records come twice.
 """
 
 import math
@@ -22,13 +23,13 @@ from shorewatch.mqtt import said
 from shorewatch.mqtt.account import Account
 from shorewatch.mqtt.ask import Replay
 from shorewatch.mqtt.asking import REPLAY_SEQUENCES_MAX
+from shorewatch.mqtt.ledger import JOURNALS_MAX
 from shorewatch.mqtt.order import Chunk, Gone, Order, Run
 from shorewatch.mqtt.reservoir import Reservoir
 from shorewatch.mqtt.said import JsonObject, Nonsense, whole
 
 READY_RECORDS_MAX: Final = 20_000
 READY_BYTES_MAX: Final = 8_000_000
-JOURNALS_MAX: Final = 8
 EVENTS_MAX: Final = 500
 KINDS_MAX: Final = 20
 TAIL_S_MAX: Final = 10.0
