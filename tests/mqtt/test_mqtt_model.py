@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shorewatch.mqtt.account import Account
 from shorewatch.mqtt.follower import Follower
-from shorewatch.mqtt.order import Gone, Run
 from shorewatch.mqtt.ledger import JOURNALS_MAX
+from shorewatch.mqtt.order import Gone, Run
 
 PREFIX = "shorewatch/v1/cable/coast"
 START = datetime(2026, 11, 22, tzinfo=UTC)

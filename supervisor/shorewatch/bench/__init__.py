@@ -7,6 +7,8 @@
     core      the gateway's own work: decoding, and what judging finds of alarms and plans
     uplink    from many devices to a subscriber; processes of their own are field (the devices),
               listener (the subscriber) and bare (a peer that stores nothing)
+    chaos     disturbs a station (scene: its processes; breaking: its line; stepping: its clock),
+              fed by devices that log what they answered (counting), and judges it (witness, pure)
     machine   versions and load of the machine
     figures   arithmetic, table and JSON (pure)
 

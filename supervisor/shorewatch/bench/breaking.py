@@ -36,15 +36,15 @@ class Breaker:
         self.is_slow = False
 
     @asynccontextmanager
-    async def listening(self, port: int) -> AsyncIterator[None]:
-        """Listen on 127.0.0.1:`port` while inside; raises DemoError if it is taken."""
+    async def listening(self, port: int) -> AsyncIterator[int]:
+        """Listen on 127.0.0.1:`port` (0: any) while inside; yields it. DemoError: it is taken."""
         try:
             server = await asyncio.start_server(self._begin, "127.0.0.1", port)
         except OSError as error:
             text = f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; choose others"
             raise DemoError(text) from error
         try:
-            yield
+            yield int(server.sockets[0].getsockname()[1])
         finally:
             server.close()
             await self.cut(is_reset=True)

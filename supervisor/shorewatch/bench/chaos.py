@@ -1,6 +1,6 @@
 """`shorewatch bench chaos`: disturb a running station again and again, then account for everything.
 
-Real processes on this machine (scene.py). A round draws one to three disturbances that touch
+Real processes on this machine (scene.py). A round draws one to four disturbances that touch
 different parts and makes them at once; which, when and how long comes from the seed. In the first
 half the gateway itself lives on, so that what it holds can be compared; in the second it is killed,
 too: at any moment, while it starts, while it stops; and its database is taken away while the old
@@ -27,7 +27,7 @@ from shorewatch.bench.scene import Scene, Size, playing
 from shorewatch.bench.uplink import Say
 from shorewatch.bench.witness import Account
 
-TOGETHER_MAX: Final = 3
+TOGETHER_MAX: Final = 4
 CALM_EVERY: Final = 8
 # The consumer's account remembers 64 journals of a station; each new database is one.
 NEW_DATABASES_MAX: Final = 40
@@ -66,6 +66,11 @@ class Outcome:
     after: Size
     crashes: tuple[str, ...]
     account: Account
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong, in sentences; the first few of each sort."""
+        return (*self.crashes, *self.account.faults)
 
 
 async def _broker_killed(scene: Scene, chance: random.Random) -> None:
@@ -115,7 +120,7 @@ async def _clock_stepped(scene: Scene, chance: random.Random) -> None:
 
 
 async def _rival_played(scene: Scene, chance: random.Random) -> None:
-    await scene.play_rival(chance.uniform(1, 4))
+    await scene.play_rival(chance.uniform(1, 3))
 
 
 async def _gateway_killed(scene: Scene, chance: random.Random) -> None:
@@ -203,7 +208,7 @@ def run_chaos(extent: Extent, say: Say) -> Result:
     except KeyboardInterrupt:
         shutil.rmtree(folder)
         raise
-    for text in (*outcome.crashes, *outcome.account.faults):
+    for text in outcome.faults:
         say(text)
     figures = dict(_figures(outcome))
     if all(figure.is_kept for figure in figures.values()):
@@ -271,7 +276,7 @@ def _figures(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
     yield "answers_wrong", Figure(account.answers_wrong, "answers", 0)
     yield "answers_on_the_way", Figure(account.answers_on_the_way, "answers", account.answers)
     yield "answers_uncommitted", Figure(account.answers_uncommitted, "answers", account.answers)
-    yield "uncommitted_ms_max", Figure(account.uncommitted_ms_max, "ms", 1000)
+    yield "uncommitted_ms_max", Figure(account.uncommitted_ms_max, "ms", 5000)
     yield "rss_growth_mb", Figure(after.rss_mb - before.rss_mb, "MB", 10)
     yield "files_growth", Figure(after.files - before.files, "files", 4)
     yield "threads_growth", Figure(after.threads - before.threads, "threads", 8)

@@ -105,8 +105,7 @@ class Scene:
 
     async def kill_while_stopping(self, part: str, after_s: float) -> None:
         """SIGTERM, then SIGKILL if it still runs."""
-        with suppress(ProcessLookupError):
-            self._parts[part].terminate()
+        _send(self._parts[part], signal.SIGTERM)
         await asyncio.sleep(after_s)
         await self._end(part, signal.SIGKILL, is_stopping=True)
 
@@ -211,8 +210,7 @@ class Scene:
         child = self._parts[part]
         if child.returncode is not None and not is_stopping:
             self.crashes.append(f"the {part} ended by itself with code {child.returncode}")
-        with suppress(ProcessLookupError):
-            child.send_signal(signum)
+        _send(child, signum)
         try:
             code = await asyncio.wait_for(child.wait(), STOP_S_MAX)
         except TimeoutError as error:
@@ -271,6 +269,14 @@ async def playing(folder: Path, *, first_port: int, chance: random.Random) -> As
         await scene.start_gateway()
         await scene.caught_up()
         yield scene
+
+
+def _send(child: Process, signum: int) -> None:
+    # Not by the child's own method: before it signals it asks whether the child has ended, and who
+    # asks first is the only one who learns with what code.
+    if child.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signum)
 
 
 def _tail(line_port: int, key: Path) -> Iterator[str]:
