@@ -413,7 +413,9 @@ async def test_a_second_gateway_with_our_identity_is_named(
             path = tmp_path / f"{number}.sqlite"
             outbox = await stack.enter_async_context(Outbox.opened(path, size_bytes_max=4_000_000))
             config = UplinkConfig(id="noc", url=broker.url, client_id=client_id)
-            uplink = Uplink(station, config, Image(station), outbox, dict, FakeAlarms())
+            uplink = Uplink(
+                station, config, Image(station), outbox, dict, FakeAlarms(), identity=f"g/{number}"
+            )
             running = asyncio.create_task(uplink.run())
             stack.push_async_callback(asyncio.wait, [running])
             stack.push_async_callback(uplink.stop)
@@ -425,6 +427,7 @@ async def test_a_second_gateway_with_our_identity_is_named(
             return
         await until(lambda: uplinks[0].status.state == "taken-over")
         assert "two run with one identity" in uplinks[0].status.text
+        assert "(g/1; we are g/0)" in uplinks[0].status.text
         if client_ids[0] == client_ids[1]:
             await until(lambda: uplinks[1].status.state == "taken-over")
 
