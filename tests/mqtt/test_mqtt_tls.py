@@ -1,6 +1,7 @@
 """TLS against a real mosquitto with a real CA: each trouble has a state, and says what to do."""
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from authority import Authority
 from fake_peer import Peer
+from running_station import running_station
 
 from shorewatch.certificate import ending
 from shorewatch.config import UplinkConfig
@@ -362,3 +364,49 @@ async def test_a_brokers_new_certificate_is_noticed_while_connected(secured) -> 
     assert ending(expiries.known, utc_now())
     await expiries.look()
     assert ending(expiries.known, utc_now()) == []
+
+
+async def test_failed_handshakes_leave_no_sockets(secured) -> None:  # type: ignore[no-untyped-def]
+    """A socket whose handshake failed is closed at once, not when memory is tidied up."""
+    await secured.start(hosts=("192.0.2.1",))
+    tls = Tls(str(secured.authority.file))
+    await trouble(secured.port, tls)
+    gc.disable()
+    try:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            await trouble(secured.port, tls)
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("plane", ["json", "sparkplug"])
+async def test_a_station_raises_the_alarm_of_a_certificate(  # type: ignore[no-untyped-def]
+    secured, tmp_path, quiet_text, plane
+) -> None:
+    """The whole gateway, on either plane, is online through TLS and alarms of ten days left."""
+    await secured.start(days=10.5)
+    text = f"""{quiet_text}
+[[uplink]]
+id = "noc"
+url = "{secured.url}"
+plane = "{plane}"
+ca_file = "{secured.authority.file}"
+
+[[alarm]]
+id = "certificate-ending"
+text = "A certificate ends"
+action = "Get a new one."
+priority = "minor"
+gateway = "certificate"
+"""
+    async with running_station(tmp_path, text) as station:
+        await station.until(lambda live: live["uplinks"]["noc"]["state"] == "online")
+        await station.until(lambda live: live["alarms"])
+        page = await station.ask("live")
+        row = page["uplinks"]["noc"]
+        assert row["certificates"]["broker"]["days"] == 10
+        assert "the broker's ends in 10 days" in row["text"]
+        assert [alarm["id"] for alarm in page["alarms"]] == ["certificate-ending"]
+        await station.stop()
