@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shorewatch.model import to_text
 from shorewatch.mqtt.ask import SILENT_S
 from shorewatch.mqtt.follower import Follower
+from shorewatch.mqtt.ledger import JOURNALS_MAX
 from shorewatch.mqtt.order import HELD_MAX, HOLE_S_MAX
 from shorewatch.mqtt.reading import ASK_S, READY_RECORDS_MAX, TAIL_ASK_S, TAIL_S_MAX
 
@@ -136,6 +137,19 @@ def test_a_journal_that_comes_back_goes_on_where_it_was(noc: Noc) -> None:
     noc.batch(40, range(41, 61))
 
     assert (noc.station.received_to, noc.station.kinds) == (60, {"sample": 60})
+
+
+def test_a_journal_that_comes_back_after_many_others_goes_on_where_it_was(noc: Noc) -> None:
+    """As many journals are remembered as the account of them has."""
+    noc.state(last=50)
+    noc.batch(0, range(1, 51))
+    for i in range(JOURNALS_MAX - 1):
+        noc.state(last=1, journal=f"{i:032x}")
+        noc.batch(0, range(1, 2), journal=f"{i:032x}")
+    noc.state(last=60)
+    noc.batch(0, range(1, 61))
+
+    assert noc.station.kinds == {"sample": 60 + JOURNALS_MAX - 1}
 
 
 def test_what_was_taken_and_not_done_does_not_come_again_with_its_journal(at: At) -> None:

@@ -268,6 +268,7 @@ def _figures(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
     yield "crashes", Figure(len(outcome.crashes), "processes", 0)
     yield "journals", Figure(account.journals, "journals", 1, is_least=True)
     yield "records", Figure(account.records, "records", 1, is_least=True)
+    yield "records_undelivered", Figure(account.undelivered, "records", account.records)
     yield "sequences_wrong", Figure(account.sequences_wrong, "records", 0)
     yield "records_differing", Figure(account.records_differing, "records", 0)
     yield "answers", Figure(account.answers, "answers", 1, is_least=True)

@@ -124,8 +124,8 @@ def _given(lines: Iterable[bytes], account: Account) -> dict[tuple[str, int], Ma
         account.journals += 1
         account.records += of.records
         wrong = of.doubled + of.late + of.before + of.holes.count + of.begun_after
-        account.sequences_wrong += wrong
         if wrong or of.fault:
+            account.sequences_wrong += max(wrong, 1)
             why = of.fault or f"{of.begun_after + of.before} records before the first are missing"
             account.blame(f"{station}, journal {of.journal[:8]}: {why}")
     return given
