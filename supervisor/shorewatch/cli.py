@@ -26,7 +26,15 @@ from cyclopts import App, Group, Parameter
 
 from shorewatch.alarmcli import alarm
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
-from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
+from shorewatch.errors import (
+    AbsentError,
+    ConfigError,
+    DemoError,
+    OutboxError,
+    ShorewatchError,
+    UsageError,
+)
+from shorewatch.field.commands import boards, flash, maintenance, push
 from shorewatch.historycli import history
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
@@ -64,6 +72,10 @@ bench = App(name="bench", help="Measure the product beside its limits and its pe
 app.command(bench)
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")
 app.command(plan)
+for technicians in (boards, flash, maintenance):
+    app.command(technicians)
+plan.command(push)
+app.register_install_completion_command()
 
 Set = Annotated[
     list[str],
@@ -660,6 +672,7 @@ def board(
     state_dir: Path,
     bus: list[str] = [],  # noqa: B006
     link: Path | None = None,
+    empty: Annotated[bool, Parameter(negative="")] = False,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one board, its link at STATE_DIR/boards/<board>.link: the real firmware on a VM.
@@ -682,6 +695,8 @@ def board(
         UART=PATH: the tty that this bus is, instead of the simulated line. Can be repeated.
     link
         The tty that the link is (115200 baud), or a new path at which to make it.
+    empty
+        A board as it comes: MicroPython and not one file. `shorewatch flash` makes it a station's.
     """
     from shorewatch.config import load_station
     from shorewatch.plant.virtual_board import Wiring, run_board
@@ -689,7 +704,7 @@ def board(
     _log_to_stderr()
     loaded = load_station(station, _overrides(set_))
     wiring = Wiring(dict(_parse_bus(text) for text in bus), link)
-    run_board(loaded, _known_board(loaded, board), _made(state_dir), wiring=wiring)
+    run_board(loaded, _known_board(loaded, board), _made(state_dir), wiring=wiring, is_empty=empty)
 
 
 @plant.command
@@ -745,7 +760,7 @@ def _outcome() -> str | int | None:
         count = len(error.problems)
         _say(f"{count} to correct:\n{error}" if count > 1 else str(error))
         return EXIT_CONFIG
-    except (DemoError, OutboxError, UnreachableError) as error:
+    except (AbsentError, DemoError, OutboxError, UnreachableError) as error:
         _say(str(error))
         return EXIT_UNREACHABLE
     except ShorewatchError as error:

@@ -99,7 +99,10 @@ def snapshot(
         "config": station.config_hash,
         "config_trouble": config_trouble,
         "points": {str(quality): count for quality, count in image.counts().items()},
-        "boards": {name: _board(status) for name, status in boards.items()},
+        "boards": {
+            name: {"port": station.boards[name].link.port, **_board(status)}
+            for name, status in boards.items()
+        },
         "directs": {name: _direct(station, name, status) for name, status in directs.items()},
         "devices": {
             device.id: device_row(device, image.look(device.id), counters.get(device.id), now_s)
