@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 from shorewatch import control
 from shorewatch.assets import asset_folder
@@ -142,11 +143,6 @@ async def test_a_socket_that_cannot_be_made_costs_only_the_tools(tmp_path: Path)
 def alarm(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shorewatch", "alarm", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_alarms_of_a_running_station(tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 """The whole product: the demo runs, its parts are killed, and nothing is lost or left behind."""
 
 import asyncio
-import contextlib
 import io
 import json
 import os
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from free_ports import free_ports
 from programs import need
 from rich.console import Console
 
@@ -27,16 +26,6 @@ from shorewatch.mqtt.station import Seen
 from shorewatch.mqtt.watch import follow
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` neighbouring free TCP ports."""
-    for base in range(20000 + os.getpid() % 5000 * 5, 60000, count):
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
-            for i in range(count):
-                held.enter_context(socket.create_server(("127.0.0.1", base + i)))
-            return base
-    raise AssertionError("no free ports")
 
 
 class RunningDemo:

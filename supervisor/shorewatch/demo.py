@@ -244,7 +244,8 @@ async def _running(demo: Demo, stop: asyncio.Event) -> AsyncIterator[None]:
             reading = [demo.go_on(_read_pages(demo, name)) for name in STATIONS]
         yield
         await _cancel(reading)
-        last = [_read_page(demo, name, LAST_PAGE_S_MAX) for name in list(demo.pages)]
+        # Also one that did not answer before: its gateway may just have come back.
+        last = [_read_page(demo, name, LAST_PAGE_S_MAX) for name in STATIONS if following]
         await asyncio.gather(*last)
     finally:
         await _cancel(keepers)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from fake_alarms import FakeAlarms
+from free_ports import free_port
 from hearing import Noc
 from programs import need
 
@@ -29,12 +29,6 @@ from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
 
 PATIENCE_S = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(fact: Callable[[], Any], what: str = "it") -> Any:
