@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from shorewatch.assets import asset_folder
 from shorewatch.config import Station, load_station
 
 _FEW = 3
+
+# An example may take as long as the machine needs: no test asserts a time.
+settings.register_profile("shorewatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shorewatch")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -319,7 +319,7 @@ RULES = st.builds(
 
 
 @given(RULES, st.lists(STEPS, max_size=60))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_history_agrees_with_the_naive_machine(
     rule: Rule, steps: list[tuple[str, Any]]
 ) -> None:

@@ -236,8 +236,9 @@ async def test_a_client_nobody_here_wrote_sees_both_stations(tmp_path):
         assert process.stdout is not None
         while wanted:
             topic, payload = (await process.stdout.readline()).split(b" ", 1)
-            assert isinstance(json.loads(payload), dict)
-            wanted.discard(topic.decode())
+            if payload != b"(null)\n":  # a topic that was emptied: an alarm is over
+                assert isinstance(json.loads(payload), dict)
+                wanted.discard(topic.decode())
         process.terminate()
         await process.communicate()
 

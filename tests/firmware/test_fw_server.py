@@ -5,7 +5,7 @@ import random
 import pytest
 from fw_fakes import Line, Ticks, sealed
 from fw_plan_file import blocks, bus, device, plan_file
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from station import image, parser, plan, server
@@ -100,7 +100,6 @@ def test_a_flood_takes_one_buffer_a_pass():
         assert link.port.any() >= left - 256
 
 
-@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_nothing_costs_the_next_request(rng: random.Random):
     """Whatever came before, after 5 ms of silence a request is answered."""

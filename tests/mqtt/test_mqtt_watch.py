@@ -54,6 +54,8 @@ async def test_a_file_is_whole_after_any_kill(broker, bench, until, watching, tm
             process.kill()
             await process.communicate()
         process = await watching(broker.url, *arguments)
+        assert process.stdout is not None
+        assert await process.stdout.readline()  # it runs: the one before may have had all
         await until(lambda: b.uplink.status.cursor == 4500, "everything acknowledged")
         process.send_signal(signal.SIGTERM)
         out, _ = await process.communicate()

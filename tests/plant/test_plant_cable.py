@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shorewatch.plant.cable import CABLE, FEED, Cable, Feed, earth_v, end_of, reading, solve
@@ -29,7 +29,6 @@ def test_reference_vectors(
     assert ends["B"].voltage_v == pytest.approx(voltage_b_v, abs=0.003)
 
 
-@settings(deadline=None)
 @given(
     set_a=st.floats(0.99, 1.01),
     set_b=st.floats(0.99, 1.01),
@@ -53,7 +52,6 @@ def test_both_ends_obey_the_equations(
         assert end.current_a == pytest.approx(set_current - droop_a, rel=1e-9)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**32), offset_s=st.floats(0, 1e8))
 def test_two_stations_read_one_cable(seed: int, offset_s: float) -> None:
     """At any moment the two ends' meters add up to the one line voltage, within meter noise."""

@@ -42,7 +42,6 @@ def decoded(station: Station, device_id: str, utc_s: float) -> dict[str, Scalar 
 
 @pytest.mark.parametrize("station_id", ["sumqayit", "aktau"])
 @pytest.mark.parametrize("device_id", ["pfe", "mains", "manhole", "room"])
-@settings(deadline=None)
 @given(offset_s=st.floats(0, 3e8))
 def test_every_point_is_always_good(
     request: pytest.FixtureRequest, station_id: str, device_id: str, offset_s: float
@@ -125,7 +124,6 @@ def test_the_meter_reads_zero_between_its_values(sumqayit: Station) -> None:
     assert not isinstance(device_of(sumqayit, "mains").read(4, 0x0156, 2, UTC_S), Refusal)
 
 
-@settings(deadline=None)
 @given(offset_s=st.floats(0, 3e8), step_s=st.floats(1, 1e6))
 def test_energy_rises(offset_s: float, step_s: float) -> None:
     """The energy meter never runs backwards."""
@@ -196,7 +194,7 @@ def sound_value(profile: Profile, point: Point, data: st.DataObject) -> Scalar:
 
 
 @pytest.mark.parametrize("name", sorted(PROFILES))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_what_a_device_of_any_shipped_type_has_is_what_is_decoded(
     name: str, data: st.DataObject
