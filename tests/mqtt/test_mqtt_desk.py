@@ -425,9 +425,10 @@ async def test_a_request_at_two_brokers_is_done_once(station, tmp_path, until) -
 async def test_what_is_not_done_in_time_is_told(station, tmp_path, until, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """A request that does not reach the disk in time is answered so, and the next one is heard."""
     async with opened(station, tmp_path, "noc") as (outbox, alarms, (one,)):
+        one.hear("noc", Message("x", signed(station.prefix, outbox.journal, "rebirth")[1], False))
+        await until(lambda: len(one._replies) == 1)
         monkeypatch.setattr(desk, "DO_S_MAX", 0.05)
         answer, alarms.answer = alarms.answer, lambda request: asyncio.Event().wait()
-        one.hear("noc", Message("x", signed(station.prefix, outbox.journal, "rebirth")[1], False))
         one.hear(
             "noc", Message("x", signed(station.prefix, outbox.journal, "test-alarm")[1], False)
         )
