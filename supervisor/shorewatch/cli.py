@@ -30,6 +30,7 @@ from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchErr
 from shorewatch.historycli import history
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
+from shorewatch.statuscli import status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +61,7 @@ app.command(alarm)
 app.command(history)
 app.command(profile)
 app.command(sparkplug_check)
+app.command(status)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")

@@ -1,0 +1,131 @@
+"""Whether a station is all right, in words: what is wrong with it, the most urgent first.
+
+Pure: a snapshot (status.py) goes in. The terminal shows it and turns it into an exit code.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from shorewatch.model import from_text
+
+Row = Mapping[str, Any]
+OPEN = ("unacknowledged", "acknowledged")
+
+
+class Level(IntEnum):
+    """How bad it is."""
+
+    GOOD = 0
+    WARNING = 1
+    ALARM = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`lines` says what is wrong, or, if nothing is, the one thing that is right."""
+
+    level: Level
+    lines: tuple[str, ...]
+
+    @property
+    def is_good(self) -> bool:
+        return self.level is Level.GOOD
+
+
+def judge(snapshot: Row) -> Verdict:
+    """The verdict on a station as one snapshot shows it."""
+    faults = tuple(_faults(snapshot))
+    warnings = tuple(_warnings(snapshot))
+    if faults:
+        return Verdict(Level.ALARM, faults + warnings)
+    if warnings:
+        return Verdict(Level.WARNING, warnings)
+    return Verdict(Level.GOOD, (f"All {snapshot['points']['good']} points are good",))
+
+
+def span(seconds: float | None) -> str:
+    """A length of time as people say it."""
+    if seconds is None:
+        return "never"
+    for limit_s, form, unit_s in (
+        (10, "{:.1f} s", 1),
+        (120, "{:.0f} s", 1),
+        (7200, "{:.0f} min", 60),
+    ):
+        if seconds < limit_s:
+            return form.format(seconds / unit_s)
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
+
+
+def since(at: str, now: str) -> str:
+    """When something began, and how long ago that is; both are RFC 3339 UTC."""
+    ago_s = (from_text(now) - from_text(at)).total_seconds()
+    day = "" if at[:10] == now[:10] else f"{at[:10]} "
+    return f"since {day}{at[11:19]} ({span(max(0.0, ago_s))})"
+
+
+def _faults(snapshot: Row) -> Iterator[str]:
+    if (snapshot["alarm_mode"] or {}).get("flood"):
+        yield "More alarms than people can follow: begin with the first"
+    for row in snapshot["alarms"]:
+        if row["state"] in OPEN and row["priority"] != "warning":
+            yield _alarm(row, snapshot)
+    for key, noun in (("boards", "Board"), ("directs", "Direct line")):
+        for name, line in snapshot[key].items():
+            if not line["up"]:
+                names = _devices_of(snapshot, key.removesuffix("s"), name)
+                lost = f"; no values of {names}" if names else ""
+                begun = since(line["since"], snapshot["at"])
+                yield f"{noun} {name} is down {begun}{lost}; {line['reason']}"
+    for name, uplink in snapshot["uplinks"].items():
+        if uplink["state"] != "online":
+            begun = since(uplink["since"], snapshot["at"])
+            yield f"Uplink {name} is {uplink['state']} {begun}: {uplink['text']}".rstrip(": ")
+        for consumer, at in uplink["silent"].items():
+            yield f"Uplink {name}: {consumer} acknowledges nothing {since(at, snapshot['at'])}"
+    if snapshot["outbox"]["health"]:
+        yield f"Outbox: {snapshot['outbox']['health']}"
+    for device in snapshot["devices"].values():
+        if not _is_line_down(snapshot, device):
+            yield from _device(device)
+
+
+def _warnings(snapshot: Row) -> Iterator[str]:
+    for row in snapshot["alarms"]:
+        if row["state"] in OPEN and row["priority"] == "warning":
+            yield _alarm(row, snapshot)
+    if trouble := snapshot["config_trouble"]:
+        yield f"Station file: {trouble['text']}"
+    if (snapshot["history"] or {}).get("health"):
+        yield f"History: {snapshot['history']['health']}"
+    if uncertain := snapshot["points"].get("uncertain"):
+        yield f"{uncertain} point{'s are' if uncertain > 1 else ' is'} uncertain"
+
+
+def _alarm(row: Row, snapshot: Row) -> str:
+    begun = f" {since(row['since'], snapshot['at'])}" if row["since"] else ""
+    return f"{row['text']}{begun}, {row['priority']}, {row['state']}"
+
+
+def _devices_of(snapshot: Row, noun: str, name: str) -> str:
+    names = [row["name"] for row in snapshot["devices"].values() if row[noun] == name]
+    return ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1] if names else ""
+
+
+def _is_line_down(snapshot: Row, device: Row) -> bool:
+    line = snapshot["directs"].get(device["direct"]) or snapshot["boards"].get(device["board"])
+    return line is not None and not line["up"]
+
+
+def _device(device: Row) -> Iterator[str]:
+    points = device["points"].values()
+    bad = [point for point in points if point["quality"] == "bad"]
+    if not bad:
+        return
+    what = "no values" if len(bad) == len(points) else f"{len(bad)} of {len(points)} values bad"
+    reasons = ", ".join(sorted({str(point["reason"]) for point in bad}))
+    ages = [point["age_s"] for point in bad]
+    read = "" if None in ages else f", last read {span(max(ages))} ago"
+    yield f"{device['name']}: {what} ({reasons}{read})"
