@@ -40,7 +40,7 @@ class RunningDemo:
     async def page(self, station: str) -> dict[str, Any] | None:
         def fetch() -> dict[str, Any] | None:
             try:
-                url = f"http://127.0.0.1:{self.page_ports[station]}/api/status"
+                url = f"http://127.0.0.1:{self.page_ports[station]}/api/v1/status"
                 with urllib.request.urlopen(url, timeout=2) as reply:
                     return json.load(reply)
             except (OSError, ValueError):

@@ -21,9 +21,17 @@ IMPORTERS = {
     "google": {"sparkplug/payload"},
     "iotcore": {"mqtt/broker"},
     "sqlite3": {"outbox", "store", "eviction", "archive", "history", "database"},
-    "starlette": {"web/app"},
+    "starlette": {"web/app", "web/guard"},
+    "prometheus_client": {"web/metrics"},
     "uvicorn": {"web/app"},
-    "cyclopts": {"cli", "alarmcli", "historycli", "profilecli", "sparkplugcheck/command"},
+    "cyclopts": {
+        "cli",
+        "alarmcli",
+        "historycli",
+        "profilecli",
+        "sparkplugcheck/command",
+        "statuscli",
+    },
     "tomllib": {"toml", "config"},
 }
 

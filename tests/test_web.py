@@ -24,12 +24,12 @@ from shorewatch.web.app import VIEWERS_MAX, serve
 
 
 @asynccontextmanager
-async def page(look=lambda: {"station": "x"}):
+async def page(look=lambda: {"station": "x"}, names=()):
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(look, listener, stop))
+    task = asyncio.create_task(serve(look, listener, stop, names))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             yield client, port
@@ -49,27 +49,49 @@ async def test_the_page_and_its_parts_are_served_with_a_strict_policy():
             assert "https://" not in reply.text
 
 
-async def test_snapshots_are_streamed():
-    """Each event is one whole snapshot."""
+async def test_a_snapshot_then_its_changes_are_streamed():
+    """The first event is the whole; the next have what is new."""
     seen = 0
 
     def look():
         nonlocal seen
         seen += 1
-        return {"n": seen}
+        return {"n": seen, "same": 1}
 
-    async with page(look) as (client, _), client.stream("GET", "/events") as reply:
+    async with page(look) as (client, _), client.stream("GET", "/api/v1/stream") as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")
         lines = (line async for line in reply.aiter_lines() if line)
-        assert json.loads((await anext(lines)).removeprefix("data: ")) == {"n": 1}
-        assert json.loads((await anext(lines)).removeprefix("data: ")) == {"n": 2}
+        assert [await anext(lines) for _ in range(2)] == [
+            "event: whole", 'data: {"n":1,"same":1}',
+        ]  # fmt: skip
+        assert await anext(lines) == "event: part"
+        assert json.loads((await anext(lines)).removeprefix("data: ")) == {
+            "n": 2, "set": {}, "gone": {},
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io"])
+async def test_a_foreign_name_is_served_nothing(name):
+    """Another page's script that reaches us under its own name reads nothing."""
+    async with page() as (client, _):
+        for path in ("/", "/api/v1/status", "/metrics"):
+            reply = await client.get(path, headers={"host": name})
+            assert reply.status_code == 421 or (name == "" and reply.status_code == 400)
+            assert "page.names" in reply.text or name == ""
+
+
+@pytest.mark.parametrize("name", ["localhost:80", "10.1.2.3", "[::1]:8101", "CLS.example:1"])
+async def test_an_address_or_a_name_of_ours_is_served(name):
+    """Any address, this machine's names, and those that the station file adds."""
+    async with page(names=("cls.example",)) as (client, _):
+        assert (await client.get("/healthz", headers={"host": name})).text == "ok\n"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_nothing_can_be_sent_to_it(method):
     """Every method that could change something is refused on every path."""
     async with page() as (client, _):
-        for path in ("/", "/api/status", "/events", "/static/page.js"):
+        for path in ("/", "/api/v1/status", "/api/v1/stream", "/metrics", "/static/page.js"):
             assert (await client.request(method, path)).status_code == 405
 
 
@@ -86,12 +108,12 @@ async def test_too_many_viewers_are_told_so():
         streams = []
         for _ in range(VIEWERS_MAX):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n")
+            writer.write(b"GET /api/v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
             streams.append((reader, writer))
         for reader, _ in streams:
             assert (await tasks.create_task(reader.readline())).startswith(b"HTTP/1.1 200")
         async with httpx.AsyncClient() as client:
-            reply = await client.get(f"http://127.0.0.1:{port}/events")
+            reply = await client.get(f"http://127.0.0.1:{port}/api/v1/stream")
         for _, writer in streams:
             writer.close()
 
@@ -254,7 +276,7 @@ async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):
         streams = []
         for _ in range(VIEWERS_MAX):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n")
+            writer.write(b"GET /api/v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
             await reader.readline()
             streams.append(writer)
         async with opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser:

@@ -243,6 +243,9 @@ class PageConfig(Table):
 
     host: Text = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)]
+    names: Annotated[
+        tuple[Text, ...], Field(max_length=16)
+    ] = ()  # host names, beside the machine's
 
 
 class RequesterConfig(Table):

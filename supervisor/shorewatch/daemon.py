@@ -29,6 +29,7 @@ from shorewatch.outbox import Outbox
 from shorewatch.ports import Ports
 from shorewatch.reload import Reloader
 from shorewatch.web import app as web
+from shorewatch.web.feed import Look
 
 PAGE_RESTART_S = (0.5, 30.0)
 
@@ -113,13 +114,13 @@ def _started(station: Station) -> dict[str, object]:
 
 
 async def _serve_page(
-    look: web.Look, page: PageConfig, listener: socket.socket, stop: asyncio.Event
+    look: Look, page: PageConfig, listener: socket.socket, stop: asyncio.Event
 ) -> None:
     """Serve the page; if it breaks, log it and start it again, slower each time."""
     delay_s, delay_s_max = PAGE_RESTART_S
     while not stop.is_set():
         try:
-            await web.serve(look, listener, stop)
+            await web.serve(look, listener, stop, page.names)
         except (OSError, RuntimeError, ValueError, TypeError, LookupError) as error:
             _log.exception("the page failed (%s); it starts again in %.1f s", error, delay_s)
             await asyncio.sleep(delay_s)

@@ -362,7 +362,7 @@ async def _read_page(demo: Demo, name: str, limit_s: float) -> None:
 
 def _fetch(port: int, limit_s: float) -> dict[str, Any] | None:
     try:
-        with _DIRECT.open(f"http://127.0.0.1:{port}/api/status", timeout=limit_s) as reply:
+        with _DIRECT.open(f"http://127.0.0.1:{port}/api/v1/status", timeout=limit_s) as reply:
             page: dict[str, Any] = json.load(reply)
             return page
     except (OSError, http.client.HTTPException, ValueError):

@@ -1,6 +1,6 @@
 """Everything a person wants to see of a running station, as one plain JSON-ready table.
 
-The page shows it, tools read it at /api/status. Pure: what is known goes in, a table comes out.
+The page shows it, tools read it at /api/v1/status. Pure: what is known goes in, a table comes out.
 """
 
 import time

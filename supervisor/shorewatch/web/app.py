@@ -1,102 +1,78 @@
 """The local status page: one HTML file, its script and style, and a stream of snapshots.
 
 Reads only: it serves GET and nothing else. Works with the network down: everything it needs comes
-from here. `/` the page · `/events` server-sent events, a whole snapshot each second · `/api/status`
-the same once · `/static/`. At most 40 viewers; each gets whole snapshots, so a viewer that reads
-slowly is owed nothing it missed.
+from here.
+
+    /                   the page          /static/        its parts
+    /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
+    /healthz            whether the gateway's loop turns
+    /metrics            figures for Prometheus (metrics.py)
+
+At most 128 viewers, 256 connections.
 """
 
 import asyncio
 import contextlib
-import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import (
-    FileResponse,
-    JSONResponse,
-    PlainTextResponse,
-    Response,
-    StreamingResponse,
-)
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Look = Callable[[], dict[str, Any]]
+from shorewatch.lag import LoopLag
+from shorewatch.model import encode
+from shorewatch.web import metrics
+from shorewatch.web.feed import Feed, Look
+from shorewatch.web.guard import Guard
 
-VIEWERS_MAX = 40
-PERIOD_S = 1.0
+VIEWERS_MAX = 128
 _STATIC = Path(str(resources.files("shorewatch.web"))) / "static"
-_HEADERS = {
-    b"content-security-policy": b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-    b"form-action 'none'; object-src 'none'",
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cache-control": b"no-cache",
-}
 
 
-class _Guard:
-    """Puts the security headers on every response."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                extra = [(n, v) for n, v in _HEADERS.items() if n not in present]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        await self._app(scope, receive, send_guarded)
-
-
-def make_app(look: Look, stop: asyncio.Event) -> Starlette:
-    """The page's ASGI application; `look` makes a snapshot (status.py)."""
-    viewers = 0
+def make_app(
+    look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, names: Sequence[str] = ()
+) -> Starlette:
+    """The page's ASGI application; `look` makes a snapshot (status.py), `feed` streams them."""
 
     async def page(_: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
 
     async def status(_: Request) -> Response:
-        return JSONResponse(look())
+        return Response(encode(look()), media_type="application/json")
 
-    async def events(_: Request) -> Response:
-        if viewers >= VIEWERS_MAX:
+    async def stream(_: Request) -> Response:
+        if feed.viewers >= VIEWERS_MAX:
             text = f"{VIEWERS_MAX} viewers are watching already; close one of them\n"
             return PlainTextResponse(text, 503, {"retry-after": "5"})
-        return StreamingResponse(stream(), media_type="text/event-stream")
+        return StreamingResponse(feed.follow(stop), media_type="text/event-stream")
 
-    async def stream() -> AsyncIterator[bytes]:
-        nonlocal viewers
-        viewers += 1
-        try:
-            while not stop.is_set():
-                text = json.dumps(look(), separators=(",", ":"), allow_nan=False)
-                yield f"data: {text}\n\n".encode()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), PERIOD_S)
-        finally:
-            viewers -= 1
+    async def health(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
 
+    async def figures(_: Request) -> Response:
+        found = metrics.text(look(), lag.worst_s)
+        return Response(found, headers={"content-type": metrics.CONTENT_TYPE})
+
+    handlers = {
+        "/": page,
+        "/api/v1/status": status,
+        "/api/v1/stream": stream,
+        "/healthz": health,
+        "/metrics": figures,
+    }
     return Starlette(
         routes=[
-            Route("/", page, methods=["GET"]),
-            Route("/api/status", status, methods=["GET"]),
-            Route("/events", events, methods=["GET"]),
+            *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
-        middleware=[Middleware(_Guard)],
+        middleware=[Middleware(Guard, names)],
     )
 
 
@@ -108,10 +84,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(look: Look, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve the page on an open socket, which is closed at the end, until `stop` is set."""
+async def serve(
+    look: Look, listener: socket.socket, stop: asyncio.Event, names: Sequence[str] = ()
+) -> None:
+    """Serve the page on an open socket, which is closed at the end, until `stop` is set.
+
+    `names` are host names under which it may be asked for, beside those of this machine.
+    """
+    feed, lag = Feed(look), LoopLag()
     config = uvicorn.Config(
-        make_app(look, stop),
+        make_app(look, feed, lag, stop, names),
         lifespan="off",
         log_level="warning",
         access_log=False,
@@ -128,8 +110,10 @@ async def serve(look: Look, listener: socket.socket, stop: asyncio.Event) -> Non
         server.should_exit = True
 
     ending = asyncio.create_task(end(), name="page stop")
+    parts = [asyncio.create_task(feed.run(stop)), asyncio.create_task(lag.run())]
     try:
         await server.serve(sockets=[listener])
     finally:
-        ending.cancel()
+        for task in (ending, *parts):
+            task.cancel()
         listener.close()

@@ -1,6 +1,7 @@
-// The status page: takes whole snapshots from /events and shows them. Nothing here may look alive
-// when it is not: between snapshots every value goes on ageing, and turns stale at its maximum age;
-// without a snapshot for LOST_S nothing is called good or up any more, and the page says since when.
+// The status page: takes a snapshot from the stream, then what changes, and shows it. Nothing here may
+// look alive when it is not: every value goes on ageing from when it came, and turns stale at its
+// maximum age; without a word for LOST_S nothing is called good or up any more, and the page says
+// since when. While nobody can see the page it listens to nothing.
 "use strict";
 
 const LOST_S = 4;
@@ -18,10 +19,10 @@ function now() {
   return { clock: performance.now(), wall: Date.now() };
 }
 
-// Seconds without word. The monotonic clock stands still while some machines sleep, the wall clock
+// Seconds since a moment. The monotonic clock stands still while some machines sleep, the wall clock
 // may be set back: the longer of the two can only make values look older.
-function silentS() {
-  return Math.max(performance.now() - heard.clock, Date.now() - heard.wall) / 1000;
+function passedS(moment) {
+  return Math.max(performance.now() - moment.clock, Date.now() - moment.wall, 0) / 1000;
 }
 
 const $ = (id) => document.getElementById(id);
@@ -219,8 +220,8 @@ function verdict(s) {
 function aged(s, silentS) {
   const lost = silentS > LOST_S;
   const points = { good: 0, uncertain: 0, bad: 0 };
-  const age = (point) => {
-    const found = { ...point, age_s: point.age_s === null ? null : point.age_s + silentS };
+  const age = (point, passed) => {
+    const found = { ...point, age_s: point.age_s === null ? null : point.age_s + passed };
     if (point.quality !== "bad" && found.age_s > point.age_s_max) {
       Object.assign(found, { quality: "bad", reason: "stale", detail: null });
       if (point.quality === "good") Object.assign(found, { last_good_text: point.text, last_good_at: point.acquired_at });
@@ -232,7 +233,8 @@ function aged(s, silentS) {
   };
   const devices = {};
   for (const [id, device] of Object.entries(s.devices)) {
-    devices[id] = { ...device, points: Object.values(device.points).map(age) };
+    const passed = passedS(device.heard);
+    devices[id] = { ...device, points: Object.values(device.points).map((point) => age(point, passed)) };
   }
   return { ...s, devices, points, lost, silentS };
 }
@@ -267,7 +269,7 @@ function say(text, state) {
 }
 
 function tick() {
-  const silence = silentS();
+  const silence = passedS(heard);
   if (silence < LATE_S) return;
   if (snapshot) show(aged(snapshot, silence));
   else if (silence > LOST_S) say("✕ No word from the gateway since this page was opened", "is-bad");
@@ -277,8 +279,9 @@ function tick() {
 // without a word is never noticed by it: so the page connects anew itself, later each time.
 function connect() {
   events?.close();
-  events = new EventSource("/events");
-  events.onmessage = hear;
+  events = new EventSource("/api/v1/stream");
+  events.addEventListener("whole", hearWhole);
+  events.addEventListener("part", hearPart);
   events.onerror = () => {
     events.close();
     connectIn(retryS);
@@ -292,13 +295,36 @@ function connectIn(seconds) {
   retry = setTimeout(connect, seconds * 1000);
 }
 
-function hear(event) {
+function hearWhole(event) {
   heard = now();
+  snapshot = JSON.parse(event.data);
+  for (const device of Object.values(snapshot.devices)) device.heard = heard;
+  shown();
+}
+
+function hearPart(event) {
+  heard = now();
+  const { set, gone, ...rest } = JSON.parse(event.data);
+  Object.assign(snapshot, rest);
+  for (const device of Object.values(set.devices ?? {})) device.heard = heard;
+  for (const [section, rows] of Object.entries(set)) Object.assign(snapshot[section], rows);
+  for (const [section, ids] of Object.entries(gone)) ids.forEach((id) => delete snapshot[section][id]);
+  shown();
+}
+
+function shown() {
   retryS = RETRY_S_MIN;
   connectIn(LOST_S);
-  snapshot = JSON.parse(event.data);
   show(aged(snapshot, 0));
 }
 
-connect();
+// A page that nobody sees costs the gateway nothing; seen again, it asks before it says anything.
+function seen() {
+  if (!document.hidden) return connect();
+  clearTimeout(retry);
+  events?.close();
+}
+
+document.addEventListener("visibilitychange", seen);
+seen();
 setInterval(tick, 500);
