@@ -21,7 +21,8 @@ IMPORTERS = {
     "google": {"sparkplug/payload"},
     "iotcore": {"mqtt/broker"},
     "sqlite3": {"outbox", "store", "eviction", "archive", "history", "database"},
-    "starlette": {"web/app", "web/guard"},
+    "argon2": {"people"},
+    "starlette": {"web/app", "web/guard", "web/action"},
     "prometheus_client": {"web/metrics"},
     "uvicorn": {"web/app"},
     "cyclopts": {
@@ -31,6 +32,7 @@ IMPORTERS = {
         "profilecli",
         "sparkplugcheck/command",
         "statuscli",
+        "usercli",
     },
     "tomllib": {"toml", "config"},
 }

@@ -20,7 +20,7 @@ from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_text, utc_now
 from shorewatch.mqtt.desk import Requests
 from shorewatch.status import snapshot
-from shorewatch.web.app import VIEWERS_MAX, serve
+from shorewatch.web.app import VIEWERS_MAX, Place, serve
 
 
 @asynccontextmanager
@@ -29,7 +29,7 @@ async def page(look=lambda: {"station": "x"}, names=()):
     listener.setblocking(False)
     port = listener.getsockname()[1]
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(look, listener, stop, names))
+    task = asyncio.create_task(serve(look, listener, stop, Place(names=names)))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             yield client, port

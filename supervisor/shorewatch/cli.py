@@ -31,6 +31,7 @@ from shorewatch.historycli import history
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
 from shorewatch.statuscli import status
+from shorewatch.usercli import user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,7 @@ app.command(history)
 app.command(profile)
 app.command(sparkplug_check)
 app.command(status)
+app.command(user)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")

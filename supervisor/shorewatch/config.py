@@ -243,9 +243,16 @@ class PageConfig(Table):
 
     host: Text = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)]
-    names: Annotated[
-        tuple[Text, ...], Field(max_length=16)
-    ] = ()  # host names, beside the machine's
+    # Host names under which browsers ask for it, beside addresses and the machine's own names.
+    names: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("needs both of cert_file and key_file, or neither")
+        return self
 
 
 class RequesterConfig(Table):

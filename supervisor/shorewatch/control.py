@@ -161,7 +161,7 @@ class _Server:
 
     async def _reply(self, line: bytes, caller: Caller) -> Reply | AsyncGenerator[Reply, None]:
         try:
-            reply = await self._answer(_parse_request(line), caller)
+            reply = await self._answer(parse_request(line), caller)
         except ValueError as error:
             return {"ok": False, "error": str(error)}
         return reply if isinstance(reply, AsyncGenerator) else {"ok": True, **reply}
@@ -263,7 +263,7 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
         await writer.drain()
 
 
-def _parse_request(line: bytes) -> Request:
+def parse_request(line: bytes) -> Request:
     """A request whose values are lines of text and numbers; raises ValueError for anything else.
 
     What is refused here reaches no log, no record and no alarm's state.

@@ -259,6 +259,15 @@ class RequestFailed(_Audit):
     why: Text
 
 
+class AtPage(_Audit):
+    """Who came to the page's door; `from` is an address, null for who leaves."""
+
+    what: Literal["login", "login-refused", "logout"]
+    source: Literal["page"]
+    by: str
+    from_: Annotated[str | None, Field(alias="from")] = None
+
+
 class NoteRecord(_Record):
     """Kept for words that belong to no alarm; nothing writes it yet."""
 
@@ -270,5 +279,5 @@ class NoteRecord(_Record):
 Record = (
     Sample | BitChanged | WordChanged | ContactChanged | LineEvent | Started | Stopped
     | ClockStepped | Reloaded | AlarmRecord | Evicted | Dropped | EventsLost | Maintenance
-    | AckRefused | RequestRefused | Requested | RequestFailed | NoteRecord
+    | AckRefused | RequestRefused | Requested | RequestFailed | AtPage | NoteRecord
 )  # fmt: skip

@@ -1,12 +1,13 @@
 """The local status page: one HTML file, its script and style, and a stream of snapshots.
 
-Reads only: it serves GET and nothing else. Works with the network down: everything it needs comes
-from here.
+It shows without a login and changes something for a named user only (action.py); nothing here
+reaches a board. It works with the network down: everything it needs comes from here.
 
     /                   the page          /static/        its parts
     /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
     /healthz            whether the gateway's loop turns
     /metrics            figures for Prometheus (metrics.py)
+    /api/v1/login, logout, do, session                      what a user may do
 
 At most 128 viewers, 256 connections.
 """
@@ -14,7 +15,7 @@ At most 128 viewers, 256 connections.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from starlette.staticfiles import StaticFiles
 from shorewatch.lag import LoopLag
 from shorewatch.model import encode
 from shorewatch.web import metrics
+from shorewatch.web.action import Actions
 from shorewatch.web.feed import Feed, Look
 from shorewatch.web.guard import Guard
 
@@ -36,9 +38,17 @@ VIEWERS_MAX = 128
 _STATIC = Path(str(resources.files("shorewatch.web"))) / "static"
 
 
-def make_app(
-    look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, names: Sequence[str] = ()
-) -> Starlette:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and for whom the page is served."""
+
+    names: tuple[str, ...] = ()  # host names, beside addresses and those of this machine
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    actions: Actions | None = None  # without them it only shows
+
+
+def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
     """The page's ASGI application; `look` makes a snapshot (status.py), `feed` streams them."""
 
     async def page(_: Request) -> Response:
@@ -70,9 +80,10 @@ def make_app(
     return Starlette(
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
+            *(place.actions.routes() if place.actions is not None else ()),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
-        middleware=[Middleware(Guard, names)],
+        middleware=[Middleware(Guard, place.names)],
     )
 
 
@@ -85,15 +96,16 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    look: Look, listener: socket.socket, stop: asyncio.Event, names: Sequence[str] = ()
+    look: Look, listener: socket.socket, stop: asyncio.Event, place: Place | None = None
 ) -> None:
     """Serve the page on an open socket, which is closed at the end, until `stop` is set.
 
-    `names` are host names under which it may be asked for, beside those of this machine.
+    Raises OSError (ssl.SSLError) for a certificate that cannot be used.
     """
+    place = place or Place()
     feed, lag = Feed(look), LoopLag()
     config = uvicorn.Config(
-        make_app(look, feed, lag, stop, names),
+        make_app(look, feed, lag, stop, place),
         lifespan="off",
         log_level="warning",
         access_log=False,
@@ -102,6 +114,8 @@ async def serve(
         timeout_keep_alive=15,
         limit_concurrency=2 * VIEWERS_MAX,
         h11_max_incomplete_event_size=16_384,
+        ssl_certfile=place.cert_file,
+        ssl_keyfile=place.key_file,
     )
     server = _Server(config)
 
