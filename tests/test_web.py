@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,17 +20,23 @@ from shorewatch.image import Image
 from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_text, utc_now
 from shorewatch.mqtt.desk import Requests
+from shorewatch.people import save_person
 from shorewatch.status import snapshot
+from shorewatch.web.action import Actions
 from shorewatch.web.app import VIEWERS_MAX, Place, serve
 
 
 @asynccontextmanager
-async def page(look=lambda: {"station": "x"}, names=()):
+async def page(look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None):
+    async def audit(body):
+        pass
+
+    place = Place(names=names, actions=Actions(state, do, audit))
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(look, listener, stop, Place(names=names)))
+    task = asyncio.create_task(serve(look, listener, stop, place))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             yield client, port
@@ -314,6 +321,53 @@ async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
             verdict = await browser.value("document.querySelector('#verdict').innerText")
             assert verdict.startswith("✕ Manhole lid is open")
             assert await browser.value("document.documentElement.scrollWidth") <= 390
+
+
+async def test_an_alarm_is_answered_at_the_page(tmp_path, sumqayit):
+    """A click asks for the login, then for a reason where one is needed, and says what was done."""
+    chromium = need("chromium")
+    save_person(tmp_path, "ali", "correct horse 9", utc_now())
+    done = []
+
+    async def do(request):
+        if request["do"] == "shelve":
+            raise ValueError("an alarm is shelved for 1 s to 24 h")
+        done.append(dict(request))
+        return {"state": "acknowledged"}
+
+    row = {
+        "id": "lid", "text": "Manhole lid is open", "action": "Call the guard.", "active": True,
+        "priority": "critical", "state": "unacknowledged", "since": to_text(utc_now()),
+        "source": "manhole.lid", "value": True, "first_out": False, "chattering": False,
+        "shelf_left_s": None,
+    }  # fmt: skip
+    look = _snapshot(sumqayit, alarms=[row])
+    async with page(look, state=tmp_path, do=do) as (_, port):
+        url = f"http://127.0.0.1:{port}/"
+        async with opened(chromium, url, tmp_path / "profile", width=390) as browser:
+            await browser.until("document.querySelectorAll('#alarms button').length === 4")
+            await browser.value("document.querySelector('[data-do=acknowledge]').click()")
+            await browser.until("document.querySelector('#login').open")
+            for name, text in (("name", "ali"), ("password", "correct horse 9")):
+                await browser.value(f"document.querySelector('#{name}').value = '{text}'")
+            await browser.value("document.querySelector('#login-form').requestSubmit()")
+            await browser.until("document.querySelector('#said').innerText.includes('lid: ack')")
+            assert done == [{"do": "acknowledge", "alarm": "lid", "by": "ali"}]
+            assert await browser.value("document.querySelector('#user').innerText") == "ali"
+
+            await browser.value("document.querySelector('[data-do=shelve]').focus()")
+            await asyncio.sleep(1.5)  # a snapshot comes each second, and takes no focus away
+            assert await browser.value("document.activeElement.dataset.do") == "shelve"
+            await browser.value("document.activeElement.click()")
+            await browser.until("document.querySelector('#deed').open")
+            await browser.value("document.querySelector('#text').value = 'lid is under repair'")
+            await browser.value("document.querySelector('#deed-form').requestSubmit()")
+            await browser.until(
+                "document.querySelector('#said').innerText.startsWith('✕ an alarm')"
+            )
+            assert await browser.value("document.documentElement.scrollWidth") <= 390
+            assert len(done) == 1
+            assert [error for error in browser.errors if "409" not in error] == []
 
 
 async def test_a_station_file_that_was_not_taken_is_shown(tmp_path, sumqayit):

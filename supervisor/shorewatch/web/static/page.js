@@ -2,7 +2,8 @@
 // look alive when it is not: every value goes on ageing from when it came, and turns stale at its
 // maximum age; without a word for LOST_S nothing is called good or up any more, and the page says
 // since when. While nobody can see the page it listens to nothing.
-"use strict";
+import { deeds, start } from "./act.js";
+import { $, fill, make } from "./dom.js";
 
 const LOST_S = 4;
 const LATE_S = 1.2;
@@ -23,15 +24,6 @@ function now() {
 // may be set back: the longer of the two can only make values look older.
 function passedS(moment) {
   return Math.max(performance.now() - moment.clock, Date.now() - moment.wall, 0) / 1000;
-}
-
-const $ = (id) => document.getElementById(id);
-
-function make(tag, className, ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children);
-  return node;
 }
 
 function span(seconds) {
@@ -66,7 +58,9 @@ function alarmCard(alarm) {
   if (alarm.chattering) marks.push("chattering");
   if (alarm.shelf_left_s) marks.push(`shelved for ${span(alarm.shelf_left_s)} more`);
   if (alarm.note) marks.push(`${alarm.note}, ${span(alarm.left_s)} more`);
-  return card(alarm.text, word, state, isOpen(alarm) ? alarm.action : "", marks.filter(Boolean).join(", "));
+  const found = card(alarm.text, word, state, isOpen(alarm) ? alarm.action : "", marks.filter(Boolean).join(", "));
+  if (!latest.lost) found.append(deeds(alarm));
+  return found;
 }
 
 function boardCard([id, board]) {
@@ -248,7 +242,7 @@ function show(s) {
   $("clock").textContent = s.at.slice(0, 19).replace("T", " ");
   $("clock").dateTime = s.at;
   say(...verdict(s));
-  $("health").replaceChildren(
+  fill($("health"),
     ...Object.entries(s.boards).map(boardCard),
     ...Object.entries(s.directs).map(directCard),
     ...Object.entries(s.uplinks).map(uplinkCard),
@@ -256,8 +250,11 @@ function show(s) {
     ...(s.history ? [historyCard(s.history)] : []),
     ...(s.config_trouble ? [configCard(s.config_trouble)] : []));
   $("alarms-section").hidden = !s.alarms.length;
-  $("alarms").replaceChildren(...s.alarms.map(alarmCard));
-  $("devices").replaceChildren(...Object.entries(s.devices).map(deviceCard));
+  fill($("alarms"), ...s.alarms.map(alarmCard));
+  fill($("devices"), ...Object.entries(s.devices).map(deviceCard));
+  const isMaintained = Boolean(s.alarm_mode?.maintenance);
+  $("maintenance-begin").hidden = isMaintained;
+  $("maintenance-end").hidden = !isMaintained;
   $("footer").textContent =
     `Shorewatch ${s.version}, configuration ${s.config}, running ${since(s.started_at)}. Grey values in brackets are the last good ones.`;
 }
@@ -326,5 +323,6 @@ function seen() {
 }
 
 document.addEventListener("visibilitychange", seen);
+start();
 seen();
 setInterval(tick, 500);
