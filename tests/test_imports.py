@@ -22,7 +22,7 @@ IMPORTERS = {
     "iotcore": {"mqtt/broker"},
     "sqlite3": {"outbox", "store", "eviction", "archive", "history", "database"},
     "argon2": {"people"},
-    "starlette": {"web/app", "web/guard", "web/action"},
+    "starlette": {"web/app", "web/guard", "web/action", "web/trend"},
     "prometheus_client": {"web/metrics"},
     "uvicorn": {"web/app"},
     "cyclopts": {

@@ -8,6 +8,7 @@ reaches a board. It works with the network down: everything it needs comes from 
     /healthz            whether the gateway's loop turns
     /metrics            figures for Prometheus (metrics.py)
     /api/v1/login, logout, do, session                      what a user may do
+    /trend              what points did (trend.py)
 
 At most 128 viewers, 256 connections.
 """
@@ -29,7 +30,7 @@ from starlette.staticfiles import StaticFiles
 
 from shorewatch.lag import LoopLag
 from shorewatch.model import encode
-from shorewatch.web import metrics
+from shorewatch.web import metrics, trend
 from shorewatch.web.action import Actions
 from shorewatch.web.feed import Feed, Look
 from shorewatch.web.guard import Guard
@@ -46,6 +47,7 @@ class Place:
     cert_file: Path | None = None
     key_file: Path | None = None
     actions: Actions | None = None  # without them it only shows
+    history: trend.Ask | None = None
 
 
 def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
@@ -81,6 +83,7 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
             *(place.actions.routes() if place.actions is not None else ()),
+            *(trend.routes(place.history) if place.history is not None else ()),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(Guard, place.names)],

@@ -10,6 +10,8 @@ export function make(tag, className, ...children) {
   return node;
 }
 
+export const shownUnit = (unit) => unit.replace("degC", "°C").replace("Ohm", "Ω");
+
 export function fill(parent, ...nodes) {
   while (parent.childNodes.length > nodes.length) parent.lastChild.remove();
   nodes.forEach((node, index) => {

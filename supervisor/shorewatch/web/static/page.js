@@ -3,7 +3,7 @@
 // maximum age; without a word for LOST_S nothing is called good or up any more, and the page says
 // since when. While nobody can see the page it listens to nothing.
 import { deeds, start } from "./act.js";
-import { $, fill, make } from "./dom.js";
+import { $, fill, make, shownUnit } from "./dom.js";
 
 const LOST_S = 4;
 const LATE_S = 1.2;
@@ -141,8 +141,10 @@ function pointRow(point) {
   const bad = point.quality !== "good";
   const row = make("tr", bad ? point.quality : "");
   const sign = point.quality === "bad" ? "✕" : "?";
-  const unit = point.unit.replace("degC", "°C").replace("Ohm", "Ω");
-  row.append(make("th", "", point.name));
+  const unit = shownUnit(point.unit);
+  const link = make("a", "", point.name);
+  link.href = `/trend?points=${point.source}`;
+  row.append(make("th", "", link));
   if (point.quality === "bad" && point.last_good_at) {
     const text = [point.last_good_text, unit].join(" ").trim();
     row.append(make("td", "last", `(${text}, good ${span(agoS(point.last_good_at))} ago)`));
@@ -227,6 +229,7 @@ function aged(s, silentS) {
   };
   const devices = {};
   for (const [id, device] of Object.entries(s.devices)) {
+    for (const [name, point] of Object.entries(device.points)) point.source = `${id}.${name}`;
     const passed = passedS(device.heard);
     devices[id] = { ...device, points: Object.values(device.points).map((point) => age(point, passed)) };
   }
