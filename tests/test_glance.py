@@ -24,7 +24,7 @@ def test_everything_is_said_once() -> None:
     snapshot = still()
     snapshot["devices"]["room"] = device("Room", "inland", point(), point("bad", "sentinel", 34.0))
     text = drawn(whole(snapshot), width=100)
-    assert "✕ Room: 1 of 2 values bad (sentinel, last read 34 s ago)" in text
+    assert "✕ Room: 1 of 2 values bad (sentinel) since 05:57:00 (3 min)" in text
     (bad,) = [line for line in text.splitlines() if line.startswith("room.p1")]
     assert bad.split() == ["room.p1", "(21.4)", "°C", "3", "min", "✕", "sentinel"]
     (good,) = [line for line in text.splitlines() if line.startswith("lid.p0")]

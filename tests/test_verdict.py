@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from still import BEFORE, alarm, device, point, still
 
-from shorewatch.verdict import Level, judge, since, span
+from shorewatch.verdict import Level, judge, lines, since, span
 
 
 def test_a_station_without_fault_is_good() -> None:
     """One line, and it says how much was looked at."""
     verdict = judge(still())
-    assert verdict.is_good and verdict.lines == ("All 4 points are good",)
+    assert verdict.is_good and lines(verdict, still()) == ["All 4 points are good"]
 
 
 def board_down(s: Any) -> None:
@@ -32,7 +32,9 @@ def some_bad(s: Any) -> None:
 
 
 def all_bad(s: Any) -> None:
-    s["devices"]["room"] = device("Room", "inland", point("bad", "config", None))
+    s["devices"]["room"] = device(
+        "Room", "inland", point("bad", "config", None) | {"last_good_at": None}
+    )
 
 
 def outbox_sick(s: Any) -> None:
@@ -68,7 +70,7 @@ def uncertain(s: Any) -> None:
          ["Uplink noc is unreachable since 05:57:00 (3 min): connection refused"]),
         (nobody_listens, Level.ALARM,
          ["Uplink noc: noc acknowledges nothing since 05:57:00 (3 min)"]),
-        (some_bad, Level.ALARM, ["Room: 1 of 2 values bad (sentinel, last read 34 s ago)"]),
+        (some_bad, Level.ALARM, ["Room: 1 of 2 values bad (sentinel) since 05:57:00 (3 min)"]),
         (all_bad, Level.ALARM, ["Room: no values (config)"]),
         (outbox_sick, Level.ALARM, ["Outbox: the disk is full"]),
         (flood, Level.ALARM, ["More alarms than people can follow: begin with the first"]),
@@ -85,7 +87,7 @@ def test_each_fault_is_said(damage: Any, level: Level, words: list[str]) -> None
     snapshot = still()
     damage(snapshot)
     verdict = judge(snapshot)
-    assert (verdict.level, list(verdict.lines)) == (level, words)
+    assert (verdict.level, lines(verdict, snapshot)) == (level, words)
 
 
 def test_lengths_of_time_read_like_people_say_them() -> None:

@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from shorewatch.verdict import Level, Row, Verdict, judge, span
+from shorewatch.verdict import Level, Row, Verdict, judge, lines, span
 
 SIGNS = {Level.GOOD: "✓", Level.WARNING: "?", Level.ALARM: "✕"}
 _STYLES = {Level.GOOD: "", Level.WARNING: "bold yellow", Level.ALARM: "bold red"}
@@ -25,7 +25,9 @@ _WIDTH_MAX = 28
 def whole(snapshot: Row) -> Group:
     """Everything about a station, as long as it is."""
     verdict = judge(snapshot)
-    faults = [Text(_plain(text).plain, _STYLES[verdict.level]) for text in _faults(verdict)]
+    faults = [
+        Text(_plain(text).plain, _STYLES[verdict.level]) for text in _faults(verdict, snapshot)
+    ]
     tables = [
         _table(_DEVICE_COLUMNS, _devices(snapshot)),
         _table(_LINE_COLUMNS, _lines(snapshot)),
@@ -43,17 +45,19 @@ def fitted(snapshot: Row, *, width: int, height: int, lost: str | None = None) -
     head = [_head(snapshot)]
     if lost is not None:
         head += [Text(f"✕ {lost}", style="bold red"), Text("  What was last known:")]
-    devices, lines, values = _devices(snapshot), _lines(snapshot), list(_values(snapshot))
+    devices, ways, values = _devices(snapshot), _lines(snapshot), list(_values(snapshot))
     rest = height - len(head) - 1
-    room = max(_FAULTS_MIN, rest - len(devices) - len(lines) - 4)
+    room = max(_FAULTS_MIN, rest - len(devices) - len(ways) - 4)
     style = "dim" if lost else _STYLES[verdict.level]
-    faults = _faults(verdict) if lost is None else [f"– {line}" for line in verdict.lines]
+    faults = _faults(verdict, snapshot)
+    if lost is not None:
+        faults = [f"– {line}" for line in lines(verdict, snapshot)]
     shown = [Text(line, style=style) for line in _folded(faults, width, room)]
     rest -= len(shown)
     parts: list[Table] = []
-    tables = ((_DEVICE_COLUMNS, devices), (_LINE_COLUMNS, lines))
+    tables = ((_DEVICE_COLUMNS, devices), (_LINE_COLUMNS, ways))
     for columns, rows in tables if lost is None else ():
-        kept_free = min(_LINES_MIN, len(lines)) + 2 if rows is devices else 0
+        kept_free = min(_LINES_MIN, len(ways)) + 2 if rows is devices else 0
         if kept := _fit(rows, rest - 2 - kept_free):
             parts.append(_table(columns, kept))
             rest -= len(kept) + 2
@@ -145,8 +149,8 @@ def _ago(at: str, until: str) -> str:
     return span(max(0.0, passed.total_seconds()))
 
 
-def _faults(verdict: Verdict) -> list[str]:
-    return [f"{SIGNS[verdict.level]} {line}" for line in verdict.lines]
+def _faults(verdict: Verdict, snapshot: Row) -> list[str]:
+    return [f"{SIGNS[verdict.level]} {line}" for line in lines(verdict, snapshot)]
 
 
 def _folded(texts: Sequence[str], width: int, count: int) -> list[str]:

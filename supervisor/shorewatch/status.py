@@ -19,6 +19,7 @@ from shorewatch.image import Image
 from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_json, to_text, utc_now
 from shorewatch.outbox import Outbox
+from shorewatch.verdict import judge
 
 Snapshot = dict[str, Any]
 # Exception 2, illegal data address. Source: MODBUS Application Protocol V1.1b3, 7.
@@ -89,7 +90,7 @@ def snapshot(
     now_s = time.monotonic()
     lines: list[BoardStatus | DirectStatus] = [*boards.values(), *directs.values()]
     counters = {name: c for line in lines for name, c in line.devices.items()}
-    return {
+    found = {
         "station": station.id,
         "name": station.file.station.name,
         "cable": station.file.station.cable_name,
@@ -118,6 +119,9 @@ def snapshot(
         },
         "history": history,
     }
+    verdict = judge(found)
+    told = {"level": verdict.level.name.lower(), "faults": [asdict(f) for f in verdict.faults]}
+    return found | {"verdict": told}
 
 
 def _clock(clock: StationClock) -> Snapshot:

@@ -55,8 +55,7 @@ def status(
     snapshot = _look(folder)
     verdict = judge(snapshot)
     if as_json:
-        told = {"level": verdict.level.name.lower(), "lines": verdict.lines}
-        print(json.dumps({"verdict": told, **snapshot}, ensure_ascii=False, indent=1))
+        print(json.dumps(snapshot, ensure_ascii=False, indent=1))
     else:
         from shorewatch.glance import whole
 

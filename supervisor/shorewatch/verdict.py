@@ -23,11 +23,25 @@ class Level(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong: what, since when (RFC 3339 UTC) if that is known, and more of it."""
+
+    what: str
+    since: str | None = None
+    more: str = ""
+
+    def said(self, now: str) -> str:
+        """In one line, with how long ago it began."""
+        begun = "" if self.since is None else f" {since(self.since, now)}"
+        return f"{self.what}{begun}{self.more}"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """`lines` says what is wrong, or, if nothing is, the one thing that is right."""
+    """What is wrong with a station, the worst first; nothing if it is good."""
 
     level: Level
-    lines: tuple[str, ...]
+    faults: tuple[Fault, ...] = ()
 
     @property
     def is_good(self) -> bool:
@@ -38,11 +52,15 @@ def judge(snapshot: Row) -> Verdict:
     """The verdict on a station as one snapshot shows it."""
     faults = tuple(_faults(snapshot))
     warnings = tuple(_warnings(snapshot))
-    if faults:
-        return Verdict(Level.ALARM, faults + warnings)
-    if warnings:
-        return Verdict(Level.WARNING, warnings)
-    return Verdict(Level.GOOD, (f"All {snapshot['points']['good']} points are good",))
+    level = Level.ALARM if faults else Level.WARNING if warnings else Level.GOOD
+    return Verdict(level, faults + warnings)
+
+
+def lines(verdict: Verdict, snapshot: Row) -> list[str]:
+    """What is wrong in one line each, or, if nothing is, the one thing that is right."""
+    if verdict.is_good:
+        return [f"All {snapshot['points']['good']} points are good"]
+    return [fault.said(snapshot["at"]) for fault in verdict.faults]
 
 
 def span(seconds: float | None) -> str:
@@ -66,47 +84,45 @@ def since(at: str, now: str) -> str:
     return f"since {day}{at[11:19]} ({span(max(0.0, ago_s))})"
 
 
-def _faults(snapshot: Row) -> Iterator[str]:
+def _faults(snapshot: Row) -> Iterator[Fault]:
     if (snapshot["alarm_mode"] or {}).get("flood"):
-        yield "More alarms than people can follow: begin with the first"
+        yield Fault("More alarms than people can follow: begin with the first")
     for row in snapshot["alarms"]:
         if row["state"] in OPEN and row["priority"] != "warning":
-            yield _alarm(row, snapshot)
+            yield _alarm(row)
     for key, noun in (("boards", "Board"), ("directs", "Direct line")):
         for name, line in snapshot[key].items():
             if not line["up"]:
                 names = _devices_of(snapshot, key.removesuffix("s"), name)
                 lost = f"; no values of {names}" if names else ""
-                begun = since(line["since"], snapshot["at"])
-                yield f"{noun} {name} is down {begun}{lost}; {line['reason']}"
+                yield Fault(f"{noun} {name} is down", line["since"], f"{lost}; {line['reason']}")
     for name, uplink in snapshot["uplinks"].items():
         if uplink["state"] != "online":
-            begun = since(uplink["since"], snapshot["at"])
-            yield f"Uplink {name} is {uplink['state']} {begun}: {uplink['text']}".rstrip(": ")
+            text = f": {uplink['text']}" if uplink["text"] else ""
+            yield Fault(f"Uplink {name} is {uplink['state']}", uplink["since"], text)
         for consumer, at in uplink["silent"].items():
-            yield f"Uplink {name}: {consumer} acknowledges nothing {since(at, snapshot['at'])}"
+            yield Fault(f"Uplink {name}: {consumer} acknowledges nothing", at)
     if snapshot["outbox"]["health"]:
-        yield f"Outbox: {snapshot['outbox']['health']}"
+        yield Fault(f"Outbox: {snapshot['outbox']['health']}")
     for device in snapshot["devices"].values():
         if not _is_line_down(snapshot, device):
             yield from _device(device)
 
 
-def _warnings(snapshot: Row) -> Iterator[str]:
+def _warnings(snapshot: Row) -> Iterator[Fault]:
     for row in snapshot["alarms"]:
         if row["state"] in OPEN and row["priority"] == "warning":
-            yield _alarm(row, snapshot)
+            yield _alarm(row)
     if trouble := snapshot["config_trouble"]:
-        yield f"Station file: {trouble['text']}"
+        yield Fault(f"Station file: {trouble['text']}")
     if (snapshot["history"] or {}).get("health"):
-        yield f"History: {snapshot['history']['health']}"
+        yield Fault(f"History: {snapshot['history']['health']}")
     if uncertain := snapshot["points"].get("uncertain"):
-        yield f"{uncertain} point{'s are' if uncertain > 1 else ' is'} uncertain"
+        yield Fault(f"{uncertain} point{'s are' if uncertain > 1 else ' is'} uncertain")
 
 
-def _alarm(row: Row, snapshot: Row) -> str:
-    begun = f" {since(row['since'], snapshot['at'])}" if row["since"] else ""
-    return f"{row['text']}{begun}, {row['priority']}, {row['state']}"
+def _alarm(row: Row) -> Fault:
+    return Fault(row["text"], row["since"], f", {row['priority']}, {row['state']}")
 
 
 def _devices_of(snapshot: Row, noun: str, name: str) -> str:
@@ -119,13 +135,13 @@ def _is_line_down(snapshot: Row, device: Row) -> bool:
     return line is not None and not line["up"]
 
 
-def _device(device: Row) -> Iterator[str]:
+def _device(device: Row) -> Iterator[Fault]:
+    """A device with bad values; the first of them to have been good last says since when."""
     points = device["points"].values()
     bad = [point for point in points if point["quality"] == "bad"]
-    if not bad:
-        return
-    what = "no values" if len(bad) == len(points) else f"{len(bad)} of {len(points)} values bad"
-    reasons = ", ".join(sorted({str(point["reason"]) for point in bad}))
-    ages = [point["age_s"] for point in bad]
-    read = "" if None in ages else f", last read {span(max(ages))} ago"
-    yield f"{device['name']}: {what} ({reasons}{read})"
+    if bad:
+        what = "no values" if len(bad) == len(points) else f"{len(bad)} of {len(points)} values bad"
+        reasons = ", ".join(sorted({str(point["reason"]) for point in bad}))
+        good = [point.get("last_good_at") for point in bad]
+        begun = None if None in good else min(map(str, good))
+        yield Fault(f"{device['name']}: {what} ({reasons})", begun)

@@ -7,6 +7,7 @@ import { $, fill, make, shownUnit } from "./dom.js";
 
 const LOST_S = 4;
 const LATE_S = 1.2;
+const LINES_MAX = 4;
 const RETRY_S_MIN = 1;
 const RETRY_S_MAX = 15;
 let heard = now();
@@ -171,45 +172,19 @@ function deviceCard([id, device]) {
   return make("article", `card ${bad ? "is-bad" : ""}`, title, ...lines, table);
 }
 
-function deviceFault(device) {
-  const points = Object.values(device.points);
-  const bad = points.filter((point) => point.quality === "bad");
-  if (!bad.length) return [];
-  const what = bad.length === points.length ? "no values" : `${bad.length} bad`;
-  const reasons = [...new Set(bad.map((point) => point.reason))].join(", ");
-  const oldest = Math.max(...bad.map((point) => point.age_s ?? Infinity));
-  const age = Number.isFinite(oldest) ? `, last read ${span(oldest)} ago` : "";
-  return [`${device.name}: ${what} (${reasons}${age})`];
+// What the gateway says of itself (verdict.py); of a silent one only the silence is true.
+function verdict(s) {
+  if (s.lost) return [[`No word from the gateway since ${s.at.slice(11, 19)} UTC: nothing below is current`], "alarm"];
+  const { level, faults } = s.verdict;
+  return level === "good" ? [[`All ${s.points.good} points are good`], level] : [faults.map(faultLine), level];
 }
 
-function verdict(s) {
-  if (s.lost) {
-    return [`✕ No word from the gateway since ${s.at.slice(11, 19)} UTC: nothing below is current`, "is-bad"];
-  }
-  const open = s.alarms.filter(isOpen);
-  const faults = open.filter((alarm) => alarm.priority !== "warning").map((alarm) => alarm.text);
-  if (s.alarm_mode && s.alarm_mode.flood) faults.unshift("more alarms than people can follow, begin with the first");
-  const isDown = (device) => !(device.direct ? s.directs[device.direct] : s.boards[device.board]).up;
-  for (const [noun, lines] of [["board", s.boards], ["direct", s.directs]]) {
-    for (const [id, line] of Object.entries(lines)) {
-      if (line.up) continue;
-      const names = Object.values(s.devices).filter((device) => device[noun] === id).map((device) => device.name);
-      faults.push(`${noun === "board" ? "board" : "direct line"} ${id} down: no values of ${names.join(", ").replace(/, ([^,]*)$/, " and $1")}`);
-    }
-  }
-  for (const [id, uplink] of Object.entries(s.uplinks)) {
-    if (uplink.state !== "online") faults.push(`uplink ${id} ${uplink.state}`);
-  }
-  if (s.outbox.health) faults.push("outbox fault");
-  for (const device of Object.values(s.devices)) {
-    if (!isDown(device)) faults.push(...deviceFault(device));
-  }
-  if (s.points.bad) faults.push(`${s.points.bad} of ${Object.values(s.points).reduce((a, b) => a + b)} points bad`);
-  if (faults.length) return [`✕ ${faults.join("; ")}`, "is-bad"];
-  if (open.length) return [`? ${open.map((alarm) => alarm.text).join("; ")}`, "is-warn"];
-  if (s.config_trouble) return ["? the station file on disk was not taken", "is-warn"];
-  if (s.points.uncertain) return [`? ${plural(s.points.uncertain, "point")} uncertain`, "is-warn"];
-  return [`All ${s.points.good} points good`, ""];
+// How long it lasts changes all the time, and is not read aloud for that.
+function faultLine({ what, since: at, more }) {
+  if (!at) return what + more;
+  const passed = make("span", "", ` (${span(agoS(at))})`);
+  passed.setAttribute("aria-hidden", "true");
+  return make("span", "", `${what} since ${at.slice(11, 19)}`, passed, more);
 }
 
 // A snapshot as it must be read `silentS` seconds after it came.
@@ -262,9 +237,15 @@ function show(s) {
     `Shorewatch ${s.version}, configuration ${s.config}, running ${since(s.started_at)}. Grey values in brackets are the last good ones.`;
 }
 
-// The verdict is read aloud where that is wanted: only when it changes.
-function say(text, state) {
-  if ($("verdict").textContent !== text) $("verdict").textContent = text;
+const LEVELS = { good: ["", ""], warning: ["? ", "is-warn"], alarm: ["✕ ", "is-bad"] };
+
+// The verdict is read aloud where that is wanted: only what of it changes.
+function say(lines, level) {
+  const [sign, state] = LEVELS[level];
+  const left = lines.length - LINES_MAX;
+  const shown = lines.slice(0, left > 1 ? LINES_MAX : lines.length).map((line) => make("p", "", sign, line));
+  if (left > 1) shown.push(make("p", "", `and ${left} more`));
+  fill($("verdict"), ...shown);
   $("verdict").className = state;
 }
 
@@ -272,7 +253,7 @@ function tick() {
   const silence = passedS(heard);
   if (silence < LATE_S) return;
   if (snapshot) show(aged(snapshot, silence));
-  else if (silence > LOST_S) say("✕ No word from the gateway since this page was opened", "is-bad");
+  else if (silence > LOST_S) say(["No word from the gateway since this page was opened"], "alarm");
 }
 
 // An HTTP error (503: too many viewers) ends an EventSource for good, and a connection that died
