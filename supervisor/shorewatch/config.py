@@ -721,11 +721,14 @@ def contacts_of(board: BoardConfig) -> Device:
             address=place,
             labels=dict(zip("01", _levels(contact), strict=True)),
             period_s=CONTACTS_PERIOD_S,
+            headline=True,
         )
         for place, contact in enumerate(board.input)
     ]
     device_id, name = f"{board.id}{CONTACTS}", f"Contacts of board {board.id}"
-    profile = Profile(id=device_id, name=name, source="the station file", point=points)
+    profile = Profile(
+        id=device_id, name=name, source="the station file", area="security", point=points
+    )
     config = DeviceConfig.model_construct(id=device_id, name=name, profile=device_id)
     return Device(config, profile, board, None)
 

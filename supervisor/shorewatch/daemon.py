@@ -23,6 +23,7 @@ from pathlib import Path
 from shorewatch import control
 from shorewatch.compiled import Compiled
 from shorewatch.config import PageConfig, Station
+from shorewatch.describe import describe
 from shorewatch.errors import ConfigError
 from shorewatch.gateway import Gateway
 from shorewatch.live import Live
@@ -33,7 +34,6 @@ from shorewatch.reload import Reloader
 from shorewatch.web import app as web
 from shorewatch.web.action import Actions
 from shorewatch.web.feed import Look
-from shorewatch.web.trend import Ask
 
 PAGE_RESTART_S = (0.5, 30.0)
 
@@ -75,7 +75,7 @@ async def run_station(compiled: Compiled, state_dir: Path, load: Callable[[], Co
             serving = None
             if page is not None and listener is not None:
                 actions = Actions(state_dir, gateway.desk.answer, partial(_audit, outbox))
-                place = _place(page, actions, gateway.history.answer)
+                place = _place(page, actions, gateway)
                 part = _serve_page(gateway.look, page, listener, stop, place)
                 serving = tasks.create_task(part, name="page")
             await stop.wait()
@@ -119,10 +119,17 @@ def _started(station: Station) -> dict[str, object]:
     }
 
 
-def _place(page: PageConfig, actions: Actions, history: Ask) -> web.Place:
+def _place(page: PageConfig, actions: Actions, gateway: Gateway) -> web.Place:
     cert_file = None if page.cert_file is None else Path(page.cert_file)
     key_file = None if page.key_file is None else Path(page.key_file)
-    return web.Place(page.names, cert_file, key_file, actions, history)
+    return web.Place(
+        page.names,
+        cert_file,
+        key_file,
+        actions=actions,
+        history=gateway.history.answer,
+        describe=lambda: describe(gateway.station),
+    )
 
 
 async def _audit(outbox: Outbox, body: Mapping[str, object]) -> None:

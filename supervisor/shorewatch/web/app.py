@@ -3,7 +3,8 @@
 It shows without a login and changes something for a named user only (action.py); nothing here
 reaches a board. It works with the network down: everything it needs comes from here.
 
-    /                   the page          /static/        its parts
+    / and its views     the page          /static/        its parts
+    /api/v1/station     what the station is, as its file says (describe.py)
     /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
     /healthz            whether the gateway's loop turns
     /metrics            figures for Prometheus (metrics.py)
@@ -48,6 +49,7 @@ class Place:
     key_file: Path | None = None
     actions: Actions | None = None  # without them it only shows
     history: trend.Ask | None = None
+    describe: Look | None = None  # what the station is (describe.py)
 
 
 def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
@@ -58,6 +60,10 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
 
     async def status(_: Request) -> Response:
         return Response(encode(look()), media_type="application/json")
+
+    async def station(_: Request) -> Response:
+        assert place.describe is not None, "only then there is a route"
+        return Response(encode(place.describe()), media_type="application/json")
 
     async def stream(_: Request) -> Response:
         if feed.viewers >= VIEWERS_MAX:
@@ -73,12 +79,14 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
         return Response(found, headers={"content-type": metrics.CONTENT_TYPE})
 
     handlers = {
-        "/": page,
+        **dict.fromkeys(("/", "/devices", "/alarms", "/diagnostics", "/device/{id}"), page),
         "/api/v1/status": status,
         "/api/v1/stream": stream,
         "/healthz": health,
         "/metrics": figures,
     }
+    if place.describe is not None:
+        handlers["/api/v1/station"] = station
     return Starlette(
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
