@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "supervisor" / "shorewatch"
 
 IMPORTERS = {
-    "ctypes": {"kernel", "process"},
+    "ctypes": {"kernel", "process", "bench/layer"},
     "pymodbus": {"wire", "bench/peers", "bench/bare"},
     "serial": {"direct/wire"},
     "aiomqtt": {"mqtt/client"},

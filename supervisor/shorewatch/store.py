@@ -211,7 +211,17 @@ class Store:
                 run(_MIGRATIONS[old])
             run(f"PRAGMA user_version = {_VERSION}")
             run("COMMIT")
+        self._sync()
         self._read_head()
+
+    def _sync(self) -> None:
+        """Make what is read durable: a process that was killed may have written it, not synced."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint").fetchall()
+        except sqlite3.OperationalError as error:
+            # The log is synced first; only then room is needed.
+            if primary_code(error) != sqlite3.SQLITE_FULL:
+                raise
 
     def _version(self) -> int:
         """The version of the open file; raises OutboxError if it is none that we may touch."""
