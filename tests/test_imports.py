@@ -20,7 +20,10 @@ IMPORTERS = {
     "orjson": {"model", "store", "eviction", "mqtt/topics", "jsonl", "bench/listener"},
     "google": {"sparkplug/payload"},
     "iotcore": {"mqtt/broker"},
-    "sqlite3": {"outbox", "store", "eviction", "archive", "history", "database"},
+    "sqlite3": {
+        *("outbox", "store", "eviction", "archive", "history", "database"),
+        "bench/victim",  # makes old databases
+    },
     "argon2": {"people"},
     "starlette": {"web/app", "web/guard", "web/action", "web/trend"},
     "prometheus_client": {"web/metrics"},

@@ -110,9 +110,9 @@ class Disk:
                     file.is_sure = True
             self._files[step.name].sync()
         elif step.do == "delete":
-            file = self._files.pop(step.name)
-            if not step.is_sure:
-                self._gone[step.name] = file
+            gone = self._files.pop(step.name, None)
+            if gone is not None and not step.is_sure:
+                self._gone[step.name] = gone
         else:
             self._files[step.name].loose.append(step)
 
