@@ -39,8 +39,8 @@ from shorewatch.bench.victim import Size, Victim
 from shorewatch.bench.witness import Account
 
 CALM_EVERY_S: Final = 20.0
-# The consumers' account remembers 64 journals of a station; each new database is one.
-NEW_DATABASES_MAX: Final = 50
+# The consumers' accounts remember 64 journals of a station; each new database is one of two.
+NEW_DATABASES_MAX: Final = 100
 PAUSE_S_MAX: Final = 0.6
 _STEPS_S: Final = (0.2, 30.0, 3600.0, 86_400.0)
 
@@ -360,17 +360,18 @@ async def _disturbed(
     sizes: list[Size] = []
     try:
         async with asyncio.TaskGroup() as tasks:
-            for deck, (_, victims), one in zip(decks, lanes, own, strict=True):
+            running = {
                 tasks.create_task(run(deck, victims, one))
-            while not is_over():
-                await asyncio.sleep(CALM_EVERY_S)
+                for deck, (_, victims), one in zip(decks, lanes, own, strict=True)
+            }
+            while running:
+                _, running = await asyncio.wait(running, timeout=CALM_EVERY_S)
                 async with calm.calm():
                     await scene.caught_up()
                     sizes.append(scene.victims[0].size())
     except ExceptionGroup as group:
         raise group.exceptions[0] from group
-    await scene.caught_up()
-    return sizes[0], scene.victims[0].size()
+    return sizes[0], sizes[-1]
 
 
 def _figures(outcome: Outcome) -> Iterator[tuple[str, Figure]]:

@@ -7,20 +7,17 @@ A process that ends although nobody ended it, or with a code that says it failed
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from shorewatch.bench.nursery import Child, Nursery
 from shorewatch.errors import DemoError
-from shorewatch.process import die_with
 
 STOP_S_MAX: Final = 30.0
 LOOK_S: Final = 0.05
-Process = asyncio.subprocess.Process
 _T = TypeVar("_T")
 
 
@@ -30,19 +27,18 @@ class Children:
     def __init__(self, log: Path) -> None:
         self.log_path = log
         self._log = log.open("ab")
-        self._parts: dict[str, Process] = {}
+        self._nursery: Nursery | None = None
+        self._parts: dict[str, Child] = {}
         self.crashes: list[str] = []
 
-    def __getitem__(self, part: str) -> Process:
+    def __getitem__(self, part: str) -> Child:
         return self._parts[part]
 
-    async def start(self, part: str, *words: str, keep: Sequence[int] = ()) -> Process:
-        """Start `python -m words`; it inherits the open files `keep`."""
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *words,
-            stdin=asyncio.subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            preexec_fn=partial(die_with, os.getpid()), pass_fds=keep,
-        )  # fmt: skip
+    async def start(self, part: str, *words: str, keep: Sequence[int] = ()) -> Child:
+        """Start `python -m words`; "{}" among them stand for the open files `keep`."""
+        if self._nursery is None:
+            self._nursery = await Nursery.opened(self._log.fileno())
+        child = await self._nursery.start(words, [self._log.fileno(), *keep])
         self._parts[part] = child
         return child
 
@@ -81,6 +77,8 @@ class Children:
         for part, child in self._parts.items():
             self.signal(part, signal.SIGKILL)
             await child.wait()
+        if self._nursery is not None:
+            await self._nursery.close()
         self._log.close()
 
 

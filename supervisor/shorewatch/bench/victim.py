@@ -11,7 +11,6 @@ not. Also a database that was moved aside as damaged is one: nobody here damages
 import asyncio
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import time
@@ -33,7 +32,7 @@ CATCH_UP_S_MAX: Final = 120.0
 STEPS_MAX: Final = 60  # a commit of records is about five
 STEPS_STARTING_MAX: Final = 25
 UNREACHABLE: Final = 2  # the exit code
-_FILES: Final = tuple(f"outbox.sqlite{end}" for end in ("", "-wal", "-journal"))
+FILES: Final = tuple(f"outbox.sqlite{end}" for end in ("", "-wal", "-journal"))
 # The outbox's first schema, as it was released. It kept no facts.
 _FIRST_SCHEMA: Final = """
     CREATE TABLE journal (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL,
@@ -95,7 +94,7 @@ class Victim:
         told, tells = os.pipe()
         try:
             await self._children.start(
-                self._part, "shorewatch.bench.rig", str(self._folder / "levers"), str(tells),
+                self._part, "shorewatch.bench.rig", str(self._folder / "levers"), "{}",
                 str(self._room.folder), "run", str(self._folder / "station.toml"),
                 "--state-dir", str(self._room.folder), keep=[tells],
             )  # fmt: skip
@@ -121,7 +120,7 @@ class Victim:
         """Its database is one of the first schema; it is killed while it makes the present one."""
         await self.stop()
         async with self._in_use:  # a full disk would not take it
-            await asyncio.to_thread(self._make_old)
+            await asyncio.to_thread(make_old, self._room.folder / "outbox.sqlite")
             self._disk = settled(self._files())
             await self.start(steps=chance.randint(1, STEPS_STARTING_MAX))
             await self._died(1.5)
@@ -136,7 +135,7 @@ class Victim:
         async with self._in_use:
             self._disk.see(self._files())
             left = self._disk.left(chance)
-            for name in _FILES:
+            for name in FILES:
                 path = self._room.folder / name
                 path.unlink(missing_ok=True)
                 if name in left:
@@ -242,11 +241,12 @@ class Victim:
         outbox = found["outbox"]
         # What cannot be written may not be read in whole either.
         if outbox["health"] is None:
-            self._compare(outbox["journal"], outbox["last"])
+            self.compare(outbox["journal"], outbox["last"])
             self._is_sick = self._in_use.locked()
         return found
 
-    def _compare(self, journal: str, last: int) -> None:
+    def compare(self, journal: str, last: int) -> None:
+        """The gateway says that it has so many records committed."""
         told = self._last.get(journal, 0)
         if last < told:
             text = f"the {self._part} had committed {told} records of journal {journal[:8]}"
@@ -299,23 +299,21 @@ class Victim:
                 self._disk.take(parsed(head, name, data))
 
     def _files(self) -> dict[str, bytes]:
-        paths = [self._room.folder / name for name in _FILES]
+        paths = [self._room.folder / name for name in FILES]
         return {path.name: path.read_bytes() for path in paths if path.exists()}
 
-    def _make_old(self) -> None:
-        path = self._room.folder / "outbox.sqlite"
-        old = self._folder / "first-schema.sqlite"
-        with closing(sqlite3.connect(path)) as db:
-            # What is still in the log belongs to the file.
-            application = db.execute("PRAGMA application_id").fetchone()[0]
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        with closing(sqlite3.connect(old)) as db:
-            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            db.execute("ATTACH ? AS new", (str(path),))
-            db.executescript(_FIRST_SCHEMA)
-            db.execute(f"PRAGMA application_id = {application}")
-            db.execute("PRAGMA user_version = 1")
-            db.commit()
-        for name in _FILES:
-            (self._room.folder / name).unlink(missing_ok=True)
-        shutil.move(old, path)
+
+def make_old(path: Path) -> None:
+    """Make an outbox that nobody has open one of the first schema, with the same records."""
+    old = path.with_name("first-schema")
+    with closing(sqlite3.connect(path)) as db:
+        application = db.execute("PRAGMA application_id").fetchone()[0]
+    with closing(sqlite3.connect(old)) as db:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        db.execute("ATTACH ? AS new", (str(path),))
+        db.executescript(_FIRST_SCHEMA)
+        db.execute(f"PRAGMA application_id = {application}")
+        db.execute("PRAGMA user_version = 1")
+    for name in FILES:
+        path.with_name(name).unlink(missing_ok=True)
+    old.rename(path)
