@@ -120,7 +120,7 @@ async def test_a_device_logs_what_it_answers(tmp_path):
     os.close(log)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_nothing_is_lost_whatever_happens_together(tmp_path):
     """Under every disturbance, several at once, each record and each value is accounted for."""
     need("mosquitto")

@@ -576,7 +576,8 @@ def chaos(
     if each < 1:
         raise UsageError(f"--each {each} must be a number from 1 on")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # all processes are to end with it
+    for signum in (signal.SIGINT, signal.SIGTERM):  # processes and file systems end with it
+        signal.signal(signum, signal.default_int_handler)
     found = run_chaos(Extent(seed, each, minutes, first_port), _say)
     _report(found, "bench chaos", json)
     if not all(figure.is_kept for figure in found.figures.values()):

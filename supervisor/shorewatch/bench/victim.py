@@ -11,6 +11,7 @@ not. Also a database that was moved aside as damaged is one: nobody here damages
 import asyncio
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import time
@@ -278,7 +279,7 @@ class Victim:
         self.levers.steps_left = 0
         for path in self._room.folder.glob("*.aside-*"):
             self.broken.append(f"the {self._part} moved a database aside as damaged: {path.name}")
-            path.rename(self._folder / path.name)
+            await asyncio.to_thread(shutil.move, path, self._folder / path.name)
 
     async def _tell(self, pipe: int) -> None:
         """Take each step into the disk until the process ends; what a kill cut off is no step."""
