@@ -31,7 +31,7 @@ from shorewatch.errors import DemoError
 OUTBOX_MB: Final = 8
 CATCH_UP_S_MAX: Final = 120.0
 STEPS_MAX: Final = 60  # a commit of records is about five
-STEPS_STARTING_MAX: Final = 25
+STEPS_STARTING_MAX: Final = 40  # to the end of the migration it is about 32
 UNREACHABLE: Final = 2  # the exit code
 FILES: Final = tuple(f"outbox.sqlite{end}" for end in ("", "-wal", "-journal"))
 # The outbox's first schema, as it was released. It kept no facts.
