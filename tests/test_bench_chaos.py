@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from programs import need
 
 from shorewatch.bench import counting
-from shorewatch.bench.chaos import KINDS, Calm, Deck, Extent, disturb
+from shorewatch.bench.chaos import Calm, Deck, Extent, disturb
 from shorewatch.bench.counting import connect, load_answers, values
+from shorewatch.bench.kinds import KINDS
 from shorewatch.bench.scene import _tail
 from shorewatch.compiled import load_compiled
 

@@ -36,6 +36,13 @@ async def test_an_old_database_has_the_same_records_and_no_facts(tmp_path):
         assert await outbox.read(0, 10) == records and outbox.cursor("noc") == 2
 
 
+def test_a_database_that_was_never_made_stays_so(tmp_path):
+    """A gateway whose disk was full from its beginning has an empty file."""
+    make_old(tmp_path / "outbox.sqlite")
+
+    assert tables(tmp_path / "outbox.sqlite") == set()
+
+
 @pytest.mark.parametrize(
     ("told", "is_broken"),
     [

@@ -18,9 +18,7 @@ import time
 from collections import Counter
 from collections.abc import (
     AsyncIterator,
-    Callable,
     Collection,
-    Coroutine,
     Iterator,
     Mapping,
     Sequence,
@@ -31,34 +29,15 @@ from pathlib import Path
 from typing import Final
 
 from shorewatch.bench import machine
-from shorewatch.bench.breaking import Side
 from shorewatch.bench.figures import Figure, Result
-from shorewatch.bench.scene import Scene, playing
+from shorewatch.bench.kinds import KINDS, Kind
+from shorewatch.bench.scene import Need, Scene, playing
 from shorewatch.bench.uplink import Say
 from shorewatch.bench.victim import Size, Victim
 from shorewatch.bench.witness import Account
 
 CALM_EVERY_S: Final = 20.0
-# The consumers' accounts remember 64 journals of a station; each new database is one of two.
-NEW_DATABASES_MAX: Final = 100
 PAUSE_S_MAX: Final = 0.6
-_STEPS_S: Final = (0.2, 30.0, 3600.0, 86_400.0)
-
-Make = Callable[[Scene, Victim, random.Random], Coroutine[None, None, None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A disturbance: of which lane it is, and how it is made. It leaves all as it was.
-
-    `is_mounted`: it needs a disk that is a file system of its own.
-    """
-
-    name: str
-    lane: str
-    make: Make
-    count_max: int | None = None
-    is_mounted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,135 +68,6 @@ class Outcome:
     def faults(self) -> tuple[str, ...]:
         """What is wrong, in sentences; the first few of each sort."""
         return (*self.crashes, *self.account.faults)
-
-
-async def _broker_killed(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await scene.kill("broker")
-    await asyncio.sleep(chance.uniform(0, 0.8))
-    await scene.start_broker()
-
-
-async def _broker_stopped(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await scene.stop_broker()
-    await asyncio.sleep(chance.uniform(0, 0.8))
-    await scene.start_broker()
-
-
-async def _line_closed(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await scene.line.cut(is_reset=False)
-
-
-async def _line_reset(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await scene.line.cut(is_reset=True)
-
-
-async def _line_half_open(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    sides: Sequence[Side] = ("client", "server")
-    scene.line.swallow(set(chance.sample(sides, chance.randint(1, 2))))
-    await asyncio.sleep(chance.uniform(0, 1.5))
-    await scene.line.mend()
-
-
-async def _line_slow(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    scene.line.is_slow = True
-    await asyncio.sleep(chance.uniform(0, 1))
-    scene.line.is_slow = False
-
-
-async def _consumer_killed(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await scene.kill("noc")
-    await asyncio.sleep(chance.uniform(0, 0.5))
-    await scene.start_consumer("noc")
-
-
-async def _judge_killed(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await scene.kill("judge")
-    await asyncio.sleep(chance.uniform(0, 0.5))
-    await scene.start_consumer("judge")
-
-
-async def _judge_stopped(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await asyncio.sleep(chance.uniform(0, 1))
-    await scene.stop_consumer("judge")
-    await scene.start_consumer("judge")
-
-
-async def _clock_stepped(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    """There and back, so one step of each direction."""
-    victim.levers.step_s = chance.choice((-1, 1)) * chance.choice(_STEPS_S)
-    await asyncio.sleep(chance.uniform(0, 1))
-    victim.levers.step_s = 0
-
-
-async def _rival_played(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await scene.play_rival(chance.uniform(1, 2.5))
-
-
-async def _disk_full(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await victim.fill_disk(chance.uniform(0.2, 1.5))
-
-
-async def _disk_failing(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await victim.fail_disk(chance.uniform(0.1, 1))
-
-
-async def _started_read_only(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await victim.start_read_only(chance)
-
-
-async def _gateway_killed(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await asyncio.sleep(chance.uniform(0, 0.5))
-    await victim.kill()
-    await victim.start()
-
-
-async def _gateway_killed_starting(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await victim.kill()
-    await victim.start()
-    await asyncio.sleep(chance.uniform(0.3, 1.2))
-    await victim.kill()
-    await victim.start()
-
-
-async def _gateway_killed_stopping(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await victim.kill_while_stopping(chance.uniform(0, 0.2))
-    await victim.start()
-
-
-async def _database_taken(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await victim.take_outbox()
-
-
-async def _killed_in_migration(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await victim.kill_in_migration(chance)
-
-
-async def _power_cut(scene: Scene, victim: Victim, chance: random.Random) -> None:
-    await victim.cut_power(chance)
-
-
-KINDS: Final = (
-    Kind("broker killed", "broker", _broker_killed),
-    Kind("broker stopped", "broker", _broker_stopped),
-    Kind("line closed", "line", _line_closed),
-    Kind("line reset", "line", _line_reset),
-    Kind("line half-open", "line", _line_half_open),
-    Kind("line slow, in pieces", "line", _line_slow),
-    Kind("consumer killed", "consumer", _consumer_killed),
-    Kind("judge killed", "judge", _judge_killed),
-    Kind("judge stopped", "judge", _judge_stopped),
-    Kind("clock stepped", "clock", _clock_stepped),
-    Kind("rival gateway", "rival", _rival_played),
-    Kind("disk full", "disk", _disk_full),
-    Kind("disk failing", "disk", _disk_failing),
-    Kind("started read-only", "gateway", _started_read_only, is_mounted=True),
-    Kind("gateway killed", "gateway", _gateway_killed),
-    Kind("gateway killed starting", "gateway", _gateway_killed_starting),
-    Kind("gateway killed stopping", "gateway", _gateway_killed_stopping),
-    Kind("killed in migration", "gateway", _killed_in_migration),
-    Kind("power cut", "gateway", _power_cut),
-    Kind("database taken away", "gateway", _database_taken, NEW_DATABASES_MAX),
-)
 
 
 class Deck:
@@ -306,10 +156,9 @@ async def disturb(folder: Path, extent: Extent, say: Say) -> Outcome:
     """All of it, in `folder`."""
     chance = random.Random(extent.seed)
     async with playing(folder, first_port=extent.first_port, chance=chance) as scene:
-        why_not = scene.why_not
-        skipped = {k.name: why_not for k in KINDS if k.is_mounted and why_not is not None}
-        if why_not is not None:
-            say(f"a disk is full when the layer below SQLite says so: {why_not}")
+        skipped = {kind.name: why for kind in KINDS if (why := scene.why_not(kind.needs))}
+        if why := scene.why_not(Need.MOUNT):
+            say(f"a disk is full when the layer below SQLite says so: {why}")
         say(f"{len(KINDS) - len(skipped)} kinds of disturbances, all parts at once")
         done: Counter[str] = Counter()
         before, after = await _disturbed(scene, _lanes(scene, skipped), done, extent)

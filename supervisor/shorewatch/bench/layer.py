@@ -73,6 +73,15 @@ def watching(folder: Path, watcher: Watcher) -> Iterator[None]:
         library.sqlite3_vfs_register(default, 1)
 
 
+def why_not() -> str | None:
+    """Why there can be no layer in this Python; None: there can."""
+    try:
+        _library()
+    except DemoError as error:
+        return str(error)
+    return None
+
+
 class _Layer:
     """The default layer with five of its functions wrapped. Kept alive as long as it is in use."""
 

@@ -17,10 +17,11 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
 
-from shorewatch.bench import counting
+from shorewatch.bench import counting, layer
 from shorewatch.bench.breaking import Breaker
 from shorewatch.bench.children import LOOK_S, STOP_S_MAX, Children
 from shorewatch.bench.room import mounted
@@ -37,6 +38,15 @@ PORTS: Final = 2 + (len(STATIONS) + 1) * DEVICES
 _KEY: Final = "the key of a consumer that lives on one machine\n"
 # What --verify finds when it is stopped under way and is no fault of anybody.
 _UNDER_WAY: Final = ("have not come, later ones have", "no record came")
+
+
+class Need(Enum):
+    """What a disturbance cannot be made without."""
+
+    NOTHING = auto()
+    MOUNT = auto()
+    LAYER = auto()
+    EITHER = auto()
 
 
 class Scene:
@@ -56,10 +66,15 @@ class Scene:
         broken = [text for victim in self.victims for text in victim.broken]
         return [*self._children.crashes, *broken]
 
-    @property
-    def why_not(self) -> str | None:
-        """Why no disk can really be full or read-only; None: they can."""
-        return self.victims[0].why_not
+    def why_not(self, need: Need) -> str | None:
+        """Why there is no such thing here; None: there is."""
+        mount, below = self.victims[0].why_not, layer.why_not()
+        return {
+            Need.NOTHING: None,
+            Need.MOUNT: mount,
+            Need.LAYER: below,
+            Need.EITHER: mount and below and f"{mount}; {below}",
+        }[need]
 
     async def start_broker(self) -> None:
         """Start it, and again if the one before has not let go of its port."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from shorewatch.bench import layer
 from shorewatch.bench.children import STOP_S_MAX, Children, looked
 from shorewatch.bench.power import HEAD, Disk, parsed, settled, sizes
 from shorewatch.bench.rig import Levers, Refusal
@@ -95,7 +96,8 @@ class Victim:
         told, tells = os.pipe()
         try:
             await self._children.start(
-                self._part, "shorewatch.bench.rig", str(self._folder / "levers"), "{}",
+                self._part, "shorewatch.bench.rig", str(self._folder / "levers"),
+                "{}" if layer.why_not() is None else "-",
                 str(self._room.folder), "run", str(self._folder / "station.toml"),
                 "--state-dir", str(self._room.folder), keep=[tells],
             )  # fmt: skip
@@ -305,9 +307,14 @@ class Victim:
 
 
 def make_old(path: Path) -> None:
-    """Make an outbox that nobody has open one of the first schema, with the same records."""
+    """Make an outbox that nobody has open one of the first schema, with the same records.
+
+    One that its gateway had no disk to make stays as it is.
+    """
     old = path.with_name("first-schema")
     with closing(sqlite3.connect(path)) as db:
+        if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            return
         application = db.execute("PRAGMA application_id").fetchone()[0]
     with closing(sqlite3.connect(old)) as db:
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
