@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import resource
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,20 @@ def delivery(
     )
     last = max([*seqs, *(hole.last for hole in holes)])
     return Delivery("cable/coast", "j", last, records, tuple(holes), _done)
+
+
+def test_lines_that_a_killed_process_wrote_are_synced_before_they_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is on the disk before its marks, and so acknowledgements, can be had of it."""
+    path, synced = tmp_path / "records.jsonl", []
+    path.write_bytes(encode_lines([delivery([1, 2])]))
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    file = LineFile(path)
+
+    assert file.ledger.marks == {"cable/coast": {"j": 2}}
+    assert synced == [path.stat().st_ino]
+    file.close()
 
 
 def seqs(path: Path) -> list[object]:

@@ -19,6 +19,7 @@ import pytest
 
 from shorewatch import outbox as outbox_module
 from shorewatch import store
+from shorewatch.bench.room import mounted
 from shorewatch.errors import OutboxError
 from shorewatch.outbox import BODY_BYTES_MAX, SIZE_BYTES_MIN, Outbox, Record
 
@@ -761,3 +762,33 @@ async def test_what_is_kept_between_two_numbers_is_counted(tmp_path: Path) -> No
         assert await outbox.kept_between(3, 7) == (3, 7, 5)
         assert await outbox.kept_between(8, 99) == (8, 10, 3)
         assert await outbox.kept_between(11, 99) == (0, 0, 0)
+
+
+def write_and_kill(path: Path) -> int:
+    """A process writes records and is killed; how many it had told of."""
+    words = [sys.executable, "-c", WRITER, str(path), str(SIZE)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        committed = next(last for line in process.stdout if (last := int(line)) > 20)
+        process.kill()
+    return committed
+
+
+async def test_what_a_kill_left_in_the_log_is_read_on_a_read_only_disk(tmp_path):
+    """A station that starts there tells of all it had committed, and goes on from it."""
+    (tmp_path / "state").mkdir()
+    async with mounted(tmp_path / "state") as room:
+        if room.why_not is not None:
+            pytest.skip(room.why_not)
+        path = room.folder / "outbox.sqlite"
+        committed = write_and_kill(path)
+        await room.set_writable(is_writable=False)
+        async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+            journal, last = outbox.journal, outbox.last
+            assert last >= committed and outbox.health is not None
+            assert [record.seq for record in await outbox.read(last - 3, 9)][-1] == last
+            await room.set_writable(is_writable=True)
+            await outbox.put("event", AT, {"after": "it"})
+            await outbox.settled()
+            assert (outbox.journal, outbox.last, outbox.health) == (journal, last + 1, None)

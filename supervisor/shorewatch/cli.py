@@ -539,37 +539,46 @@ def uplink(*, json: Path | None = None, quick: bool = False, first_port: int = 1
 @bench.command
 def chaos(
     *,
+    each: int = 1,
     minutes: float = 1.0,
     seed: int | None = None,
     json: Path | None = None,
     first_port: int = 19000,
 ) -> None:
-    """Disturb a running station again and again, then account for every record and every value.
+    """Disturb running stations again and again, then account for every record and every value.
 
-    Example: shorewatch bench chaos --minutes 60 --json chaos.json
+    Example: shorewatch bench chaos --each 20 --json chaos.json
 
-    Broker, gateway and consumer are killed, their line is cut, half-open or slow, the clock steps,
-    a second gateway has the same identity, the database is taken away. Exit code 1: something was
-    lost, came twice, is not what a device said, or a process failed by itself.
+    Broker, gateways and consumers are killed, their line is cut, half-open or slow, clocks step,
+    a second gateway has the same identity; disks are full, fail or are read-only, the power is cut,
+    a database is taken away. Exit code 1: something was lost, came twice, is not what a device
+    said, or a process failed by itself.
+
+    Mounts small file systems where it may (root), and says what it could not do without.
 
     Parameters
     ----------
+    each
+        How often each disturbance is made at least.
     minutes
-        How long; each disturbance is made at least once, and the account takes a little more.
+        How long at least; the account takes a little more.
     seed
         What was printed by a run whose disturbances you want again (default: another each time).
     json
         Write the figures, the versions and the load of the machine as one JSON object.
     first_port
-        The first of the 14 TCP ports on 127.0.0.1 that are used.
+        The first of the 18 TCP ports on 127.0.0.1 that are used.
     """
     from shorewatch.bench.chaos import Extent, run_chaos
 
     if not 0 <= minutes < 1e6:
         raise UsageError(f"--minutes {minutes:g} must be a number of minutes from 0 on")
+    if each < 1:
+        raise UsageError(f"--each {each} must be a number from 1 on")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # all processes are to end with it
-    found = run_chaos(Extent(seed, minutes=minutes, first_port=first_port), _say)
+    for signum in (signal.SIGINT, signal.SIGTERM):  # processes and file systems end with it
+        signal.signal(signum, signal.default_int_handler)
+    found = run_chaos(Extent(seed, each, minutes, first_port), _say)
     _report(found, "bench chaos", json)
     if not all(figure.is_kept for figure in found.figures.values()):
         sys.exit(EXIT_BAD)

@@ -147,6 +147,8 @@ class LineFile:
         finally:
             reader.detach()
         self._file.truncate(size)
+        # Who was killed may have written these lines and not synced them; they are acknowledged.
+        os.fsync(self._file.fileno())
         return size
 
 

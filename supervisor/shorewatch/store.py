@@ -211,7 +211,17 @@ class Store:
                 run(_MIGRATIONS[old])
             run(f"PRAGMA user_version = {_VERSION}")
             run("COMMIT")
+        self._sync()
         self._read_head()
+
+    def _sync(self) -> None:
+        """Make what is read durable: a process that was killed may have written it, not synced."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint").fetchall()
+        except sqlite3.OperationalError as error:
+            # The log is synced first; only then room is needed.
+            if primary_code(error) != sqlite3.SQLITE_FULL:
+                raise
 
     def _version(self) -> int:
         """The version of the open file; raises OutboxError if it is none that we may touch."""
@@ -261,11 +271,16 @@ class Store:
         is_world = isinstance(trouble, sqlite3.Error) and primary_code(trouble) not in DAMAGED
         if is_world and self._path.is_file():
             before = self._db
-            # What a crash left in the write-ahead log is not seen: reading it needs a lock, and a
-            # lock needs a file that can be written.
-            uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+            # What a crash left in the write-ahead log is read only where nobody can write to it:
+            # that needs a lock, which such a file does not give, so it is done without. A log that
+            # could be written would be deleted behind its owner's back when this is closed.
+            log = self._path.with_name(self._path.name + "-wal")
+            is_fixed = log.is_file() and not os.access(log, os.W_OK)
+            way = "vfs=unix-none" if is_fixed else "immutable=1"
+            uri = f"{self._path.absolute().as_uri()}?mode=ro&{way}"
             try:
                 self._db = sqlite3.connect(uri, uri=True, isolation_level=None)
+                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._version()
                 self._read_head()
             except (sqlite3.Error, UnicodeDecodeError, OutboxError):

@@ -86,6 +86,11 @@ async def follow(
             error = group.exceptions[0]
             follower.broker_state = error.state if isinstance(error, UplinkError) else "lost"
             follower.broker_text = str(error)
+        # The TaskGroup of Python 3.11 and 3.12 drops a cancellation that comes together with an
+        # error in it: whoever wants to end us would wait for ever.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         on_change()
         await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
         wait_s = min(2 * wait_s, BACKOFF_S_MAX)
