@@ -334,7 +334,7 @@ async def test_a_broker_that_swallows_what_we_send_is_named(station, guarded, un
     late_s = 0.0
     async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=64_000_000) as outbox:
         made = Bench(station, outbox, guarded.port)
-        made.node.clock = lambda: time.monotonic() + late_s
+        made.node = made.made(clock=lambda: time.monotonic() + late_s)
         running = asyncio.create_task(made.node.run())
         await until(lambda: made.node.status.state == "online")
         late_s = 11.0
