@@ -1,7 +1,7 @@
 """The topics `now/<device>` of one connection: live values, QoS 0, never behind the journal.
 
-A device's message goes out soon after a change, and at half its expiry without one, so that what
-the broker still has is never older than the shortest maximum age on the device.
+A device's message goes out soon after a change, and at half its expiry without one. The broker
+drops it when the first of its values goes stale, so that none it still has is good and too old.
 Limits: a device at most each `NOW_S_MIN`; what is queued is a set of device ids.
 """
 
@@ -24,7 +24,6 @@ class Pace:
     """When each device's `now` is due: soon after a change, and at half its expiry anyway."""
 
     def __init__(self, devices: Mapping[str, Device], now_s: float) -> None:
-        self._expiry_s = {name: topics.expiry_s(device) for name, device in devices.items()}
         self._due_s = dict.fromkeys(devices, now_s)
         self._sent_s = dict.fromkeys(devices, float("-inf"))
 
@@ -32,10 +31,10 @@ class Pace:
         """A device has new values: due at once, but not twice within `NOW_S_MIN`."""
         self._due_s[device] = min(self._due_s[device], self._sent_s[device] + NOW_S_MIN)
 
-    def sent(self, device: str, now_s: float) -> None:
-        """It went out."""
+    def sent(self, device: str, now_s: float, expiry_s: int) -> None:
+        """It went out, to be dropped by the broker after `expiry_s`."""
         self._sent_s[device] = now_s
-        self._due_s[device] = now_s + self._expiry_s[device] / 2
+        self._due_s[device] = now_s + expiry_s / 2
 
     def due(self, now_s: float) -> list[str]:
         """The devices due now, longest due first."""
@@ -88,11 +87,10 @@ class Now:
 
     async def _publish(self, device: Device, pace: Pace) -> None:
         source, now_s = self._source, self._source.clock()
-        body = topics.now(device.id, source.image.look(device.id), utc_now(), now_s)
-        topic, expiry_s = (
-            topics.now_topic(source.station.prefix, device.id),
-            topics.expiry_s(device),
-        )
+        values = source.image.look(device.id)
+        body = topics.now(device.id, values, utc_now(), now_s)
+        topic = topics.now_topic(source.station.prefix, device.id)
+        expiry_s = topics.expiry_s(device, values, now_s)
         code = await self._post.keep(topic, body, qos=0, expiry_s=expiry_s)
         self._post.judge(topic, code)
-        pace.sent(device.id, now_s)
+        pace.sent(device.id, now_s, expiry_s)
