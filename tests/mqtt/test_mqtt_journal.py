@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shorewatch.mqtt.journal import (
     AUDIT_S_MIN,
     BATCH_BYTES_MIN,
+    HISTORY_AGE_S,
     PAUSE_S_MAX,
     REWIND_S_MIN,
     SILENT_S,
@@ -20,8 +21,11 @@ from shorewatch.mqtt.journal import (
     Refusals,
     Refused,
     Sender,
+    Trail,
+    is_late,
 )
 from shorewatch.mqtt.topics import BATCH_BYTES_MAX
+from shorewatch.outbox import Record
 
 JOURNAL = "5" * 32
 
@@ -250,3 +254,49 @@ def test_refusals_are_counted_and_audited_rarely() -> None:
     assert refusals.count == 1000
     assert [body["count"] for body in bodies] == [1, 500]
     assert len(json.dumps(bodies[0])) < 500
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 30), st.integers(0, 50)), max_size=60),
+    st.floats(0, 100),
+)
+def test_only_what_is_old_is_called_so(steps: list[tuple[float, int]], later_s: float) -> None:
+    """Whatever the wall clock does: a number is old only when it was noted long enough ago."""
+    trail, now_s, last = Trail(), 0.0, 0
+    noted: list[tuple[float, int]] = []
+    for span_s, count in steps:
+        now_s, last = now_s + span_s, last + count
+        trail.note(last, now_s)
+        noted.append((now_s, last))
+    now_s += later_s
+    old = trail.old(now_s)
+    assert old == 0 or old in [end for at_s, end in noted if now_s - at_s > HISTORY_AGE_S]
+
+
+def test_what_was_there_before_an_outage_is_old() -> None:
+    """After a while in which the journal grew, all up to the last look before it is old."""
+    trail = Trail()
+    for second in range(60):
+        trail.note(100 + second, float(second))
+    assert trail.old(59.0 + HISTORY_AGE_S + 1) == 159
+
+
+def test_a_record_is_late_by_its_own_time(at) -> None:
+    """A record that says it is older than the limit is history, one from the future is not."""
+    record = Record(1, "event", at(0), {})
+    assert is_late(record, at(HISTORY_AGE_S + 1))
+    assert not is_late(record, at(HISTORY_AGE_S))
+    assert not is_late(record, at(-3600))
+
+
+def test_a_pause_grows_until_something_is_taken() -> None:
+    """What cannot go is tried again after longer and longer, and then at once."""
+    sender = Sender(0)
+    waits = []
+    for _ in range(8):
+        sender.hold(100.0)
+        waits.append(sender.wait_s(100.0))
+    assert waits == sorted(waits) and waits[0] < waits[-1] == PAUSE_S_MAX
+    sender.taken(sender.send(0, 1, 200.0), 200.0)
+    sender.hold(200.0)
+    assert sender.wait_s(200.0) == waits[0]

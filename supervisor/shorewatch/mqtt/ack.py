@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 
 from shorewatch.model import utc_now
 from shorewatch.mqtt.client import Message
-from shorewatch.mqtt.journal import Acks, Listening, Refusals, Refused
+from shorewatch.mqtt.journal import Acks, Listening, Refusals, Refused, Trail, is_late
 from shorewatch.mqtt.source import Source
+from shorewatch.outbox import Record
 
 
 class AckDesk:
@@ -33,6 +34,8 @@ class AckDesk:
         self.acked_at: dict[str, datetime | None] = dict.fromkeys(config.consumers)
         self.last_refusal: str | None = None
         self.published = cursor
+        self._trail = Trail()
+        self._unheard_at: datetime | None = None
 
     @property
     def refused(self) -> int:
@@ -45,30 +48,48 @@ class AckDesk:
         return self._source.outbox.cursor(self._source.config.id)
 
     @property
-    def sent(self) -> int:
-        """The highest sequence that may have been sent, on any connection."""
-        return self._acks.sent
-
-    @property
     def silent(self) -> Mapping[str, datetime]:
         """The consumers that acknowledge nothing although records wait for them; since when."""
         spans_s = self._listening.silent(self._source.clock())
         return {name: utc_now() - timedelta(seconds=span_s) for name, span_s in spans_s.items()}
 
+    @property
+    def unheard_since(self) -> datetime | None:
+        """Since when nobody at all listens; None if somebody does, or nothing is to be heard."""
+        silent = self.silent
+        is_silent = len(silent) == len(self.acked_at) > 0
+        return self._unheard_at or (min(silent.values()) if is_silent else None)
+
     def connection_ended(self) -> None:
         """Nobody can be silent to a station that is not connected."""
         self._listening = Listening(self._source.config.consumers)
+        self._unheard_at = None
 
     def look(self, sent: int) -> None:
         """Note who has not acknowledged what was sent on this connection."""
         self._listening.look(self._acks.acked, sent, self._source.clock())
+        self.note_time()
+
+    def note_time(self) -> None:
+        """Note where the journal ends by now."""
+        self._trail.note(self._source.outbox.last, self._source.clock())
+
+    def is_history(self, record: Record) -> bool:
+        """Whether a record goes out late, or once more."""
+        is_old = record.seq <= self._trail.old(self._source.clock())
+        return is_old or record.seq <= self._acks.sent or is_late(record, utc_now())
 
     def note_sent(self, seq: int) -> None:
         """Everything up to `seq` has gone out."""
         self._acks.note_sent(seq)
 
+    def note_unheard(self) -> None:
+        """The broker says that nobody listens to the journal."""
+        self._unheard_at = self._unheard_at or utc_now()
+
     def note_taken(self, seq: int) -> None:
         """The broker has everything up to `seq`."""
+        self._unheard_at = None
         self.published = max(self.published, seq)
         if not self._source.config.consumers:
             self._want(self.published)

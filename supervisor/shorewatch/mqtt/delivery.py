@@ -6,22 +6,15 @@ Limits: the sender's window; one batch in memory for each of it.
 """
 
 import asyncio
-from datetime import datetime, timedelta
-from typing import Final
 
 from shorewatch.errors import UplinkError
-from shorewatch.model import utc_now
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.ack import AckDesk
 from shorewatch.mqtt.client import NO_SUBSCRIBERS
 from shorewatch.mqtt.journal import WINDOW, Flight, Sender
-from shorewatch.mqtt.post import Post
+from shorewatch.mqtt.post import HEAD_BYTES, Post
 from shorewatch.mqtt.source import Source
 from shorewatch.mqtt.waiting import either
-from shorewatch.outbox import Record
-
-HISTORY_AGE: Final = timedelta(seconds=10)
-_HEAD_BYTES = 200
 
 
 class Delivery:
@@ -32,9 +25,12 @@ class Delivery:
         self._post = post
         self._acks = acks
         self._topic = topics.journal_topic(source.station.prefix)
+        self._head_bytes = len(self._topic) + HEAD_BYTES
+        self._bytes_max = post.connection.packet_bytes_max - self._head_bytes
         window = max(1, min(WINDOW, post.connection.receive_max // 2))
         self._sender = Sender(acks.cursor, window=window, share=source.config.backfill_share)
         self._answered = asyncio.Event()
+        self._moved = asyncio.Event()
 
     @property
     def sent(self) -> int:
@@ -57,7 +53,8 @@ class Delivery:
         """Wait until the broker has the journal's tail; what it lacks stays in the outbox."""
         outbox = self._source.outbox
         while outbox.queued or self._sender.published < outbox.last:
-            await either(self._answered.wait(), outbox.wait_beyond(outbox.last))
+            self._moved.clear()
+            await either(self._moved.wait(), outbox.wait_beyond(outbox.last))
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
         """Send the journal from the cursor, a window of batches in flight, forever."""
@@ -77,26 +74,25 @@ class Delivery:
             records = await outbox.read(after, topics.BATCH_RECORDS_MAX)
             if sender.after != after or not records:
                 continue
-            is_history = records[0].seq <= self._acks.sent or is_late(records[0], utc_now())
+            is_history = self._acks.is_history(records[0])
             batch = topics.batch(
                 outbox.journal, after, records,
-                bytes_max=sender.batch_bytes_max, is_history=is_history,
+                bytes_max=min(sender.batch_bytes_max, self._bytes_max), is_history=is_history,
             )  # fmt: skip
-            self._check_size(batch)
+            if len(batch.payload) > self._bytes_max:
+                self._post.refuse(self._topic, self._too_long(batch))
+                sender.hold(clock())
+                continue
             flight = sender.send(batch.after, batch.last, clock(), is_history=is_history)
             self._acks.note_sent(batch.last)
             tasks.create_task(self._send(batch, flight))
 
-    def _check_size(self, batch: topics.Batch) -> None:
-        limit = self._post.connection.packet_bytes_max
-        if len(batch.payload) + _HEAD_BYTES <= limit:
-            return
-        if limit < topics.BATCH_BYTES_MAX and self._sender.batch_bytes_max > limit // 2:
-            self._sender.batch_bytes_max = limit // 2
-        raise UplinkError(
+    def _too_long(self, batch: topics.Batch) -> UplinkError:
+        return UplinkError(
             "quota",
-            f"the broker takes packets of {limit} bytes, record {batch.last} is larger:"
-            " raise its maximum packet size",
+            f"the broker takes packets of {self._post.connection.packet_bytes_max} bytes, record"
+            f" {batch.last} needs {len(batch.payload) + self._head_bytes}: raise its maximum packet"
+            " size; the journal waits",
         )
 
     async def _send(self, batch: topics.Batch, flight: Flight) -> None:
@@ -106,9 +102,7 @@ class Delivery:
             self._acks.note_taken(self._sender.taken(flight, now_s))
         else:
             self._sender.refused(flight, now_s)
+            if code == NO_SUBSCRIBERS:
+                self._acks.note_unheard()
         self._answered.set()
-
-
-def is_late(record: Record, at: datetime) -> bool:
-    """Whether a record is sent so long after it was made that it is history."""
-    return at - record.at > HISTORY_AGE
+        self._moved.set()

@@ -11,6 +11,7 @@ the sender goes back there, at most every `REWIND_S_MIN`.
 What is sent late (`history`) takes at most `share` of what the broker and the line can carry: from
 one such batch to the next it is as long as one takes, divided by the share.
 
+`Trail` knows what is history by the monotonic clock, `is_late` by the wall clock's times.
 `Listening` tells a consumer that is silent from one that has nothing to say.
 Limits: `WINDOW` batches in flight; a batch shrinks so that its PUBACK takes about a second, which
 is the longest a live message may have to queue behind the journal on a slow line.
@@ -19,9 +20,11 @@ is the longest a live message may have to queue behind the journal on a slow lin
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from shorewatch.mqtt.topics import ACK_BYTES_MAX, BATCH_BYTES_MAX, parse_object
+from shorewatch.outbox import Record
 
 WINDOW: Final = 4
 BATCH_BYTES_MIN: Final = 8_000
@@ -32,6 +35,8 @@ PAUSE_S_MAX: Final = 5.0
 REWIND_S_MIN: Final = 5.0
 AUDIT_S_MIN: Final = 60.0
 SILENT_S: Final = 30.0
+HISTORY_AGE_S: Final = 10.0
+TRAIL_S_MIN: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -105,6 +110,10 @@ class Sender:
             self._flights.pop()
         self._flights.pop()
         self.after = flight.after
+        self.hold(now_s)
+
+    def hold(self, now_s: float) -> None:
+        """What is next cannot go now: a pause, longer each time until something is taken."""
         self._pause_s = min(max(PAUSE_S_MIN, 2 * self._pause_s), PAUSE_S_MAX)
         self._resume_s = now_s + self._pause_s
 
@@ -204,6 +213,34 @@ class Acks:
         body = parse_object(payload)
         assert body is not None and isinstance(body["seq"], int), "judged before"
         return body["seq"]
+
+
+class Trail:
+    """Where the journal ended, a while ago and since, by a clock that nobody sets.
+
+    After the wall clock was put back, records from before look as if they were of today.
+    """
+
+    def __init__(self) -> None:
+        self._ends: deque[tuple[float, int]] = deque()
+        self._old = 0
+
+    def note(self, last: int, now_s: float) -> None:
+        """The journal ends with `last` at `now_s`."""
+        if not self._ends or now_s - self._ends[-1][0] >= TRAIL_S_MIN:
+            self._ends.append((now_s, last))
+        self.old(now_s)
+
+    def old(self, now_s: float) -> int:
+        """The highest sequence known to be older than `HISTORY_AGE_S`; 0 at first."""
+        while self._ends and now_s - self._ends[0][0] > HISTORY_AGE_S:
+            self._old = self._ends.popleft()[1]
+        return self._old
+
+
+def is_late(record: Record, at: datetime) -> bool:
+    """Whether a record is sent so long after it was made that it is history."""
+    return (at - record.at).total_seconds() > HISTORY_AGE_S
 
 
 class Listening:

@@ -16,8 +16,9 @@ from shorewatch.mqtt.condition import Condition
 from shorewatch.mqtt.rival import Rival
 
 REFUSED: Final = 0x80
+# What a PUBLISH has beside topic and payload: its fixed header, a packet id, its properties.
+HEAD_BYTES: Final = 64
 _TOO_LONG = 0x95
-_HEAD_BYTES = 64
 
 _log = logging.getLogger("shorewatch.mqtt")
 
@@ -45,7 +46,7 @@ class Post:
     ) -> int:
         """Publish a retained message; the broker's code, 0x95 for what it would choke on."""
         payload = topics.encode(body)
-        if len(payload) + len(topic) + _HEAD_BYTES > self.connection.packet_bytes_max:
+        if len(payload) + len(topic) + HEAD_BYTES > self.connection.packet_bytes_max:
             return _TOO_LONG
         return await self.connection.publish(
             topic, payload, qos=qos, is_retained=True, expiry_s=expiry_s
@@ -62,11 +63,15 @@ class Post:
             if self.refused.pop(topic, None) is not None:
                 self.show()
             return True
-        if topic not in self.refused:
-            self.refused[topic] = refusal(topic, code, what)
-            _log.warning("uplink %s: %s", self._config.id, self.refused[topic])
-            self.show()
+        self.refuse(topic, refusal(topic, code, what))
         return False
+
+    def refuse(self, topic: str, error: UplinkError) -> None:
+        """Show and log, once, what does not go on a topic."""
+        if topic not in self.refused:
+            self.refused[topic] = error
+            _log.warning("uplink %s: %s", self._config.id, error)
+            self.show()
 
     def show(self) -> None:
         """Make the status say online, or who else is there, or what the broker refuses."""

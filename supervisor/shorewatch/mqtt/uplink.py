@@ -43,7 +43,7 @@ from shorewatch.mqtt.session import Session, Stopped
 from shorewatch.mqtt.source import AlarmList, Lines, Source
 from shorewatch.mqtt.state import State
 from shorewatch.mqtt.tls import Expiries, tls_of
-from shorewatch.mqtt.waiting import either_or
+from shorewatch.mqtt.waiting import either_or, heeding
 from shorewatch.outbox import Outbox
 
 SHORT_LIVED_MAX: Final = 3
@@ -132,11 +132,11 @@ class Uplink:
         owed_s = 0.0 if post is None else post.connection.unanswered_s
         if is_online and owed_s >= OWED_S:
             return f"{text}, which has not answered for {owed_s:.0f} s"
-        silent = self._acks.silent
-        if is_online and len(silent) == len(self._acks.acked_at) > 0:
+        since = self._acks.unheard_since
+        if is_online and since is not None:
             waiting = self._source.outbox.last - self._acks.cursor
-            since = f"{min(silent.values()):%Y-%m-%d %H:%M:%S} UTC"
-            return f"{text}; nobody is listening since {since}, {waiting:,} records wait"
+            when = f"{since:%Y-%m-%d %H:%M:%S} UTC"
+            return f"{text}; nobody is listening since {when}, {waiting:,} records wait"
         return "; ".join([text, *ending(self.expiries.known, utc_now())])
 
     async def run(self) -> None:
@@ -154,7 +154,9 @@ class Uplink:
         self._is_running = True
         try:
             while not self._stopping.is_set():
-                if await self._attempt() > STEADY_S:
+                self._online_s = None
+                await heeding(self._stopping, self._attempt(), lambda: self._online_s is not None)
+                if self._online_span_s > STEADY_S:
                     self._backoff.reset()
                 await either_or(self._stopping, self._backoff.wait_s(self._condition.state))
             self._condition.become("stopped", "stopped by the station")
@@ -162,10 +164,10 @@ class Uplink:
             self._is_running = False
             self._stopped.set()
 
-    async def _attempt(self) -> float:
-        """One connection from its beginning to its end, whatever that is: seconds it was online."""
-        self._online_s = None
+    async def _attempt(self) -> None:
+        """One connection from its beginning to its end, whatever that is."""
         self._condition.attempt()
+        self._acks.note_time()
         try:
             await self._connect()
         except* Stopped:
@@ -173,7 +175,6 @@ class Uplink:
         except* UplinkError as group:
             if not self._stopping.is_set():
                 self._fail(first_of(group))
-        return self._online_span_s
 
     @property
     def _online_span_s(self) -> float:

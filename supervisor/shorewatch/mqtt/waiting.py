@@ -4,7 +4,7 @@ Limits: none of its own; who waits says how long.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 
 
@@ -20,6 +20,24 @@ async def either(*waits: Awaitable[object]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+async def heeding(
+    event: asyncio.Event, work: Coroutine[object, object, None], is_heeded: Callable[[], bool]
+) -> None:
+    """Await `work`; once the event has come, cancel it, unless it heeds the event by itself."""
+    working = asyncio.ensure_future(work)
+    heard = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait((working, heard), return_when=asyncio.FIRST_COMPLETED)
+        if is_heeded():
+            await asyncio.wait((working,))
+    finally:
+        working.cancel()
+        heard.cancel()
+        await asyncio.wait((working, heard))
+    if not working.cancelled():
+        working.result()
 
 
 async def either_or(event: asyncio.Event, span_s: float) -> None:

@@ -38,7 +38,10 @@ class Heard:
 
 
 class Hearing:
-    """The ears of one connection; `wake` is called after each message that came."""
+    """The ears of one connection; `wake` is called after each message that came.
+
+    `ignored` says why the last STATE of the primary host counts for nothing, if so.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class Hearing:
         self._session = session
         self._heard = heard
         self._wake = wake
-        self._ignored: str | None = None
+        self.ignored: str | None = None
         self._subscribed: set[str] = set()
         self._command = session.topic("NCMD")
 
@@ -78,7 +81,8 @@ class Hearing:
 
     async def confirm(self) -> None:
         """Return when the broker has answered: it then has all that was sent before."""
-        await self._connection.subscribe(self._command)
+        # What stands there was heard once; each time again, it would be refused each time.
+        await self._connection.subscribe(self._command, with_retained=False)
 
     async def run(self) -> None:
         """Take what comes, until the connection ends (UplinkError)."""
@@ -105,6 +109,6 @@ class Hearing:
 
     def _note_ignored(self, why: str | None) -> None:
         """Log what of the host's STATE counts for nothing, when that begins."""
-        if why is not None and self._ignored is None:
+        if why is not None and self.ignored is None:
             _log.warning("uplink %s: the primary host's STATE %s", self._source.config.id, why)
-        self._ignored = why
+        self.ignored = why

@@ -69,6 +69,7 @@ class Life:
         self._look_s = self._facts_s = float("-inf")
         self.progress: Progress | None = None
         self.online_s: float | None = None
+        self.heeds_stop = False
 
     async def run(self) -> None:
         """Be born and tell everything; ends by an exception group only."""
@@ -76,6 +77,7 @@ class Life:
             self._heard.host.forget()
         try:
             await self._hearing.subscribe()
+            self.heeds_stop = True
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._hear_changes())
                 tasks.create_task(self._hearing.run())
@@ -150,6 +152,8 @@ class Life:
             raise UplinkError("waiting", text)
         if host.is_online is None:
             text = f"waiting for the primary host {host.id}: nothing was heard of it yet"
+        if self._hearing.ignored is not None:
+            text += f"; its last STATE {self._hearing.ignored}: check the host and its clock"
         self._condition.become("waiting", text)
 
     async def _leave(self) -> None:

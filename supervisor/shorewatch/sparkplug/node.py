@@ -33,7 +33,7 @@ from shorewatch.mqtt.login import client_id_of, login_of
 from shorewatch.mqtt.session import Stopped
 from shorewatch.mqtt.source import AlarmList, Lines, Source
 from shorewatch.mqtt.tls import Expiries, tls_of
-from shorewatch.mqtt.waiting import either_or
+from shorewatch.mqtt.waiting import either_or, heeding
 from shorewatch.outbox import Outbox
 from shorewatch.sparkplug.hearing import Heard
 from shorewatch.sparkplug.life import INCOMING_BYTES_MAX, Life, now_ms
@@ -73,7 +73,9 @@ class EdgeNode:
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._is_running = False
+        # The last connection that was made, and whether the attempt that goes on has made one.
         self._life: Life | None = None
+        self._is_serving = False
 
     def adopt(self, station: Station) -> None:
         """Publish `station`, which has the same topics, from here on: all is born anew."""
@@ -149,13 +151,22 @@ class EdgeNode:
     async def _keep_connected(self) -> None:
         while not self._stopping.is_set():
             self._condition.attempt()
-            if await self._attempt() > STEADY_S:
+            self._is_serving = False
+            await heeding(self._stopping, self._attempt(), self._heeds_stop)
+            if self._online_span_s > STEADY_S:
                 self._backoff.reset()
             await either_or(self._stopping, self._backoff.wait_s(self._condition.state))
 
-    async def _attempt(self) -> float:
-        """One connection from its beginning to its end: for how many seconds it was online."""
-        before = self._life
+    def _heeds_stop(self) -> bool:
+        return self._is_serving and self._life is not None and self._life.heeds_stop
+
+    @property
+    def _online_span_s(self) -> float:
+        online_s = self._life.online_s if self._is_serving and self._life is not None else None
+        return 0.0 if online_s is None else self._source.clock() - online_s
+
+    async def _attempt(self) -> None:
+        """One connection from its beginning to its end, whatever that is."""
         try:
             await self._connect()
         except* Stopped:
@@ -163,8 +174,6 @@ class EdgeNode:
         except* UplinkError as group:
             if not self._stopping.is_set():
                 self._condition.suffer(first_of(group))
-        online_s = None if self._life is None or self._life is before else self._life.online_s
-        return 0.0 if online_s is None else self._source.clock() - online_s
 
     async def _connect(self) -> None:
         config = self._config
@@ -191,6 +200,7 @@ class EdgeNode:
                     condition=self._condition,
                     stopping=self._stopping,
                 )
+                self._is_serving = True
                 await self._life.run()
         except UplinkError as error:
             self._is_bdseq_free = not error.was_reached
