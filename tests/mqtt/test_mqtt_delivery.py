@@ -1,6 +1,9 @@
 """The journal on its way: within what a broker takes, and not without a listener."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import pytest
@@ -72,3 +75,58 @@ async def test_a_clock_put_back_makes_no_history_live(broker, bench, listening, 
             await until(lambda: listener.of("/journal"))
             body = json.loads(listener.of("/journal")[0].payload)
             assert (body["first"], body.get("history")) == (1, True)
+
+
+async def test_a_slow_line_carries_live_values_beside_a_backlog(
+    guarded, bench, listening, until
+) -> None:  # type: ignore[no-untyped-def]
+    """At 6 kB/s a backlog moves on, live values pass it, and nobody takes it for a dead broker."""
+    await guarded.start("topic readwrite #\n")
+    async with (
+        throttled(guarded.port, 6000) as port,
+        listening(guarded.port) as listener,
+        bench(f"mqtt://127.0.0.1:{port}", []) as b,
+    ):
+        for number in range(1500):
+            await b.outbox.put("sample", utc_now(), {"device": "pfe", "n": number, "x": "x" * 100})
+        await until(lambda: listener.of("/journal"))
+        for number in range(6):
+            before = len(listener.of("/journal")), len(listener.of("/now/pfe"))
+            b.measure("pfe", float(number))
+            await until(lambda before=before: len(listener.of("/now/pfe")) > before[1])
+            await until(lambda before=before: len(listener.of("/journal")) > before[0])
+        assert (b.uplink.status.attempts, b.uplink.status.state) == (1, "online")
+        assert 0 < b.uplink.status.published < 1500
+
+
+@asynccontextmanager
+async def throttled(port: int, bytes_per_s: float) -> AsyncIterator[int]:
+    """A port that leads to another one, slowly in its direction."""
+    passing: list[asyncio.Future[None]] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, s: float) -> None:
+        with suppress(OSError):
+            while data := await reader.read(500):
+                writer.write(data)
+                await asyncio.sleep(len(data) * s)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await asyncio.gather(pump(reader, back, 1 / bytes_per_s), pump(there, writer, 0.0))
+        finally:
+            for each in (writer, back):
+                each.transport.abort()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passing.append(asyncio.ensure_future(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in passing:
+            task.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)

@@ -36,6 +36,7 @@ KEEPALIVE_S: Final = 10
 TIMEOUT_S: Final = 10.0
 CONNECT_S_MAX: Final = 5.0
 ABANDON_S_MAX: Final = 0.5
+ANSWER_S_MAX: Final = 60.0
 IN_FLIGHT_MAX: Final = 16
 NO_SUBSCRIBERS: Final = 0x10
 _PACKET_BYTES_MAX = 268_435_455
@@ -324,6 +325,7 @@ class _Client(aiomqtt.Client):
         self._client.connect_timeout = CONNECT_S_MAX
         self._answers: dict[int, asyncio.Future[int]] = {}
         self._asked_s: dict[int, float] = {}
+        self._heard_s = float("-inf")
         self.pending_calls_threshold = 1000
         self.refused_with: ReasonCode | None = None
         self.ended_with: ReasonCode | None = None
@@ -366,10 +368,13 @@ class _Client(aiomqtt.Client):
         self._answers[info.mid] = answer
         self._asked_s[info.mid] = self._loop.time()
         try:
-            return await self._answered(answer)
+            code = await self._answered(answer)
         finally:
             self._answers.pop(info.mid, None)
             self._asked_s.pop(info.mid, None)
+        if qos > 0:
+            self._heard_s = self._loop.time()
+        return code
 
     async def ask(
         self, topics: list[tuple[str, SubscribeOptions]]
@@ -381,17 +386,28 @@ class _Client(aiomqtt.Client):
         answer: asyncio.Future[tuple[int, ...] | list[ReasonCode]] = self._loop.create_future()
         self._pending_subscribes[mid] = answer
         try:
-            return await self._answered(answer)
+            codes = await self._answered(answer)
         finally:
             self._pending_subscribes.pop(mid, None)
+        self._heard_s = self._loop.time()
+        return codes
 
     async def _answered(self, answer: "asyncio.Future[_Answer]") -> _Answer:
-        """What the broker answers; MqttError when it does not, or is gone."""
-        await asyncio.wait(
-            (answer, self._disconnected),
-            timeout=self.timeout,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        """What the broker answers; MqttError when it does not, or is gone.
+
+        On a slow line answers come one after the other: what counts is that there are any.
+        """
+        asked_s = self._loop.time()
+        while not answer.done() and not self._disconnected.done():
+            until_s = max(asked_s, self._heard_s) + self.timeout
+            left_s = min(until_s, asked_s + ANSWER_S_MAX) - self._loop.time()
+            if left_s <= 0:
+                break
+            await asyncio.wait(
+                (answer, self._disconnected),
+                timeout=left_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         if not answer.done():
             raise aiomqtt.MqttError("The broker did not answer")
         return answer.result()

@@ -83,7 +83,10 @@ class Delivery:
                 self._post.refuse(self._topic, self._too_long(batch))
                 sender.hold(clock())
                 continue
-            flight = sender.send(batch.after, batch.last, clock(), is_history=is_history)
+            is_full = batch.last < records[-1].seq or len(records) == topics.BATCH_RECORDS_MAX
+            flight = sender.send(
+                batch.after, batch.last, clock(), is_history=is_history, is_full=is_full
+            )
             self._acks.note_sent(batch.last)
             tasks.create_task(self._send(batch, flight))
 
