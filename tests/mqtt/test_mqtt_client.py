@@ -9,7 +9,7 @@ import pytest
 from fake_peer import CONNECT, PINGREQ, Peer
 
 from shorewatch.errors import UplinkError
-from shorewatch.mqtt.client import CONNECT_S_MAX, TIMEOUT_S, connected
+from shorewatch.mqtt.client import CONNECT_S_MAX, TIMEOUT_S, UNSENT_BYTES_MAX, connected
 
 NONSENSE = {
     "a topic that is no UTF-8": b"\x30\x06\x00\x02\xff\xfe\x00x",
@@ -63,6 +63,32 @@ async def test_the_brokers_own_keepalive_counts(until) -> None:
         connected("127.0.0.1", peer.port, client_id="c", keepalive_s=3600),
     ):
         await until(lambda: peer.seen[PINGREQ] >= 2)
+
+
+async def test_little_waits_in_the_kernel() -> None:
+    """Of messages that nobody reads few are taken off our hands: the rest can still be replaced."""
+    loop, taken_bytes = asyncio.get_running_loop(), 0
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.setblocking(False)
+        greeting = asyncio.create_task(greeted(loop, server))
+        async with connected("127.0.0.1", server.getsockname()[1], client_id="c") as connection:
+            with await greeting, suppress(TimeoutError):
+                while taken_bytes < 1_000_000:
+                    async with asyncio.timeout(1):
+                        await connection.publish("a", b"x" * 4000)
+                    taken_bytes += 4000
+    assert 0 < taken_bytes < 8 * UNSENT_BYTES_MAX
+
+
+async def greeted(loop: asyncio.AbstractEventLoop, server: socket.socket) -> socket.socket:
+    """The next connection, accepted as MQTT; nothing more is read from it."""
+    sock, _ = await loop.sock_accept(server)
+    await loop.sock_recv(sock, 1000)
+    await loop.sock_sendall(sock, b"\x20\x03\x00\x00\x00")
+    return sock
 
 
 async def test_a_silent_broker_does_not_hold_up_the_end(bench, until) -> None:  # type: ignore[no-untyped-def]

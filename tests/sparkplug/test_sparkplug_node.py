@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fake_host import NODE, FakeHost
 from fake_peer import CONNECT, Peer
+from slow_line import throttled
 from sparkplug_bench import Bench, hearing
 
 from shorewatch.config import UplinkConfig
@@ -305,6 +306,28 @@ async def test_records_from_before_the_connection_are_history(bench, until, stat
         times = [at_ms for _, at_ms in made.past("pfe", "line_voltage")]
         assert times == [ms(at + timedelta(seconds=number)) for number in range(450)]
         assert made.last("pfe", "line_voltage") == 1.0
+
+
+async def test_much_history_passes_a_slow_line(station, mosquitto, until, tmp_path):
+    """What takes a line a quarter of a minute is sent in one session, piece by piece."""
+    points = [point.id for point in station.devices["pfe"].points.values() if point.is_numeric]
+    path = tmp_path / "outbox.sqlite"
+    async with (
+        throttled(mosquitto.port, 8000) as port,
+        Outbox.opened(path, size_bytes_max=64_000_000) as outbox,
+    ):
+        for number in range(200):
+            body = {"device": "pfe", "uncertainty_s": 0.0, "points": dict.fromkeys(points, number)}
+            await outbox.put("sample", utc_now(), body)
+        await outbox.settled()
+        made = Bench(station, outbox, port)
+        made.measure("pfe", line_voltage=1.0)
+        async with hearing(made.host, mosquitto.port):
+            running = asyncio.create_task(made.node.run())
+            await until(lambda: len(made.past("pfe", points[0])) == 200, "history")
+            assert (made.node.status.attempts, made.host.births) == (1, 1)
+            await made.node.stop()
+            await running
 
 
 async def test_a_lost_device_is_born_for_its_past_and_dies(bench, until, tmp_path):

@@ -39,6 +39,12 @@ ABANDON_S_MAX: Final = 0.5
 ANSWER_S_MAX: Final = 60.0
 IN_FLIGHT_MAX: Final = 16
 NO_SUBSCRIBERS: Final = 0x10
+# What the kernel may hold unsent. More, and live values would wait there and grow old on a line
+# that is too slow for them; what was not taken yet is replaced by what is newer.
+UNSENT_BYTES_MAX: Final = 16_384
+_SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+    _SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX))
 _PACKET_BYTES_MAX = 268_435_455
 _STATES = {
     0x82: "wrong-protocol", 0x84: "wrong-protocol",
@@ -318,7 +324,7 @@ class _Client(aiomqtt.Client):
             properties=connect,
             queue_type=_Newest,
             max_queued_incoming_messages=incoming_count_max,
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            socket_options=_SOCKET_OPTIONS,
             tls_context=context,
         )
         self.context = context

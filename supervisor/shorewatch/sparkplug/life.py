@@ -6,7 +6,7 @@ While a primary host is away nothing is sent.
 
 It ends by an exception group only: UplinkErrors, or `Stopped` after an orderly goodbye.
 Limits: a pass each `PASS_S` at most; `PAST_RECORDS` records of the past at once, and no more before
-the broker has answered.
+the broker has answered; at most about `UNCONFIRMED_BYTES_MAX` bytes on a line of unknown speed.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ LOOK_S: Final = 1.0
 FACTS_S: Final = 1.0
 CONFIRM_S: Final = 5.0
 PAST_RECORDS: Final = 200
+UNCONFIRMED_BYTES_MAX: Final = 16_384
 INCOMING_BYTES_MAX: Final = 64_000
 
 _log = logging.getLogger("shorewatch.sparkplug")
@@ -67,6 +68,7 @@ class Life:
         self._visiting: set[str] = set()
         self._changes = source.image.watch()
         self._look_s = self._facts_s = float("-inf")
+        self._unconfirmed_bytes = 0
         self.progress: Progress | None = None
         self.online_s: float | None = None
         self.heeds_stop = False
@@ -262,6 +264,10 @@ class Life:
                     f" {message.topic} needs {size}: raise its maximum packet size",
                 )
             await self._connection.publish(message.topic, message.payload, qos=message.qos)
+            self._unconfirmed_bytes += size
+            if self._unconfirmed_bytes > UNCONFIRMED_BYTES_MAX:
+                await self._hearing.confirm()
+                self._unconfirmed_bytes = 0
 
 
 def now_ms() -> int:
