@@ -271,6 +271,7 @@ id = "scada"
 url = "mqtt://127.0.0.1:1883"
 plane = "sparkplug"
 """
+SECOND_JSON = SPARKPLUG.replace("sparkplug", "json").replace("1883", "18830")
 
 
 def test_a_station_may_have_both_planes(write, station_text):
@@ -289,10 +290,11 @@ def test_a_station_may_have_both_planes(write, station_text):
         (SPARKPLUG + 'primary_host = "a/b"', "primary_host"),
         (SPARKPLUG.replace("sparkplug", "json") + 'primary_host = "h"', 'plane = "sparkplug"'),
         (SPARKPLUG + SPARKPLUG.replace("scada", "other"), "Sparkplug uplink is used twice"),
+        (SECOND_JSON, "JSON uplink is used twice"),
     ],
 )
 def test_an_uplink_that_is_of_no_plane_is_refused(write, station_text, text, rule):
-    """What belongs to one plane alone, and one edge node twice at one broker."""
+    """What belongs to one plane alone, and one plane twice at one broker."""
     with pytest.raises(ConfigError, match=rule):
         load_station(write("s.toml", station_text + text))
 

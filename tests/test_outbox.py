@@ -350,9 +350,15 @@ def a_fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
+def with_a_number_never_reached(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE journal SET last = 9223372036854775807")
+    db.close()
+
+
 DAMAGES = (
-    garbled, without_identity, with_garbled_identity, with_text_that_is_none, no_database,
-    a_folder, a_fifo,
+    garbled, with_a_number_never_reached, without_identity, with_garbled_identity,
+    with_text_that_is_none, no_database, a_folder, a_fifo,
 )  # fmt: skip
 
 

@@ -814,10 +814,9 @@ def _problems(
     yield from _repeats(_tables(data, "uplink"), "id", "uplink")
     for at, uplink in _tables(data, "uplink"):
         yield from _repeats(_tables(uplink, "requester", at), "id", "requester of this uplink")
-    edge_nodes = [
-        entry for entry in _tables(data, "uplink") if entry[1].get("plane") == "sparkplug"
-    ]
-    yield from _repeats(edge_nodes, "url", "broker of a Sparkplug uplink")
+    for plane, noun in (("json", "JSON"), ("sparkplug", "Sparkplug")):
+        same = [up for up in _tables(data, "uplink") if up[1].get("plane", "json") == plane]
+        yield from _repeats(same, "url", f"broker of a {noun} uplink")
     yield from _repeats(devices, "id", "device")
     yield from _repeats(inputs, "id", "input")
     yield from _repeats(_tables(data, "alarm"), "id", "alarm")

@@ -34,6 +34,8 @@ _APPLICATION = 0x53576F78
 COMMIT_RECORDS_MAX: Final = 1000
 COMMIT_BYTES_MAX: Final = 256_000
 _WAL_PAGES = 128
+# Above it JSON readers round; nobody writes so many records.
+_SEQ_MAX = 2**53
 _BALLAST_ROOM = 4  # so many times its size must be free to make it
 _BALLAST_TRY_S = 60.0
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -254,6 +256,8 @@ class Store:
         journal, last = run("SELECT id, last FROM journal").fetchone() or (None, None)
         if not isinstance(journal, str) or not isinstance(last, int):
             raise sqlite3.DatabaseError("no identity")
+        if not 0 <= last <= _SEQ_MAX:
+            raise sqlite3.DatabaseError(f"a last number {last} that was never reached")
         if self._number("SELECT coalesce(max(seq), 0) FROM record") > last:
             raise sqlite3.DatabaseError("a number beyond the last")
         first = self._number("SELECT coalesce(min(seq), 0) FROM record")

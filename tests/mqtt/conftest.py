@@ -213,6 +213,7 @@ class Bench:
         consumers: list[str],
         *,
         chance: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
         **login: str,
     ) -> None:
         self.station = station
@@ -231,6 +232,7 @@ class Bench:
             lambda: dict(self.boards),
             self.alarms,
             chance=chance,
+            clock=clock,
         )
 
     @property
@@ -261,12 +263,13 @@ def bench(station: Station, tmp_path: Path):  # type: ignore[no-untyped-def]
         station: Station = station,
         *,
         chance: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
         **login: str,
     ) -> AsyncIterator[Bench]:
         path = tmp_path / "outbox.sqlite"
         async with Outbox.opened(path, size_bytes_max=64_000_000) as outbox:
             noc = ["noc"] if consumers is None else consumers
-            made = Bench(station, outbox, url, noc, chance=chance, **login)
+            made = Bench(station, outbox, url, noc, chance=chance, clock=clock, **login)
             running = asyncio.create_task(made.uplink.run())
             try:
                 yield made

@@ -16,7 +16,7 @@ from requester import KEY, signed
 from shorewatch.config import VERBS, UplinkConfig
 from shorewatch.mqtt import desk
 from shorewatch.mqtt.client import Message, connected
-from shorewatch.mqtt.uplink import client_id_of
+from shorewatch.mqtt.login import client_id_of
 from shorewatch.outbox import Outbox
 
 
@@ -274,7 +274,7 @@ async def test_a_rebirth_publishes_all_that_is_retained(broker, noc, until) -> N
             return {m.topic.split("/", 4)[4] for m in listener.messages}
 
         await until(lambda: seen() >= wanted)
-        await until(lambda: not b.uplink._refused_topics)
+        await until(lambda: not b.uplink.refused_topics)
         listener.messages.clear()
         assert (await somebody.ask("rebirth"))["ok"] is True
         await until(lambda: seen() >= wanted)

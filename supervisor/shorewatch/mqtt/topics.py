@@ -232,12 +232,19 @@ def birth(device: Device) -> dict[str, object]:
     }
 
 
-def expiry_s(device: Device) -> int:
-    """Whole seconds after which a `now` message must vanish: the shortest maximum age, at least 1.
+def expiry_s(device: Device, values: Mapping[str, Value], now_s: float) -> int:
+    """Whole seconds after which a `now` message must vanish, at least 1.
 
-    Rounded up; a consumer ages each value by itself, so the fraction shows nothing stale.
+    When the first of its values that are not bad reaches its maximum age, rounded down; if all are
+    bad, the shortest maximum age.
     """
-    return max(1, math.ceil(min(point.age_max_s for point in device.points.values())))
+    ages_s = [
+        point.age_max_s - values[name].age_s(now_s)
+        for name, point in device.points.items()
+        if name in values and values[name].quality is not Quality.BAD
+    ]
+    ages_s = ages_s or [point.age_max_s for point in device.points.values()]
+    return math.floor(max(1.0, min(ages_s)))
 
 
 def now(device: str, values: Mapping[str, Value], at: datetime, now_s: float) -> dict[str, object]:
