@@ -48,12 +48,14 @@ class RunningDemo:
 
         return await asyncio.to_thread(fetch)
 
-    async def until(self, is_true: Callable[[dict[str, Any]], bool], station: str) -> None:
+    async def until(
+        self, is_true: Callable[[dict[str, Any]], bool], station: str
+    ) -> dict[str, Any]:
         """Wait for something to be on a station's page; the test's timeout is the limit."""
         while True:
             page = await self.page(station)
             if page is not None and is_true(page):
-                return
+                return page
             assert self.process.returncode is None, "the demo ended"
             await asyncio.sleep(0.1)
 
@@ -207,11 +209,9 @@ async def test_killing_a_part_is_seen_and_loses_nothing(tmp_path, part):
             while seen(follower, device, point).reason != reason:
                 await asyncio.sleep(0.1)
             assert seen(follower, device, point).value is None
-        await demo.until(all_good, "aktau")
-        before = (await demo.page("aktau"))["outbox"]["last"]
         for station in demo.page_ports:
-            await demo.until(all_good, station)
-            await demo.until(lambda p: p["uplinks"]["noc"]["acknowledged"] > before, station)
+            last = (await demo.until(all_good, station))["outbox"]["last"]
+            await demo.until(lambda p, n=last: p["uplinks"]["noc"]["acknowledged"] > n, station)
         assert await demo.end() == 0
 
     report = json.loads((tmp_path / "report.json").read_text())

@@ -4,6 +4,7 @@ Retained; the Will takes its place when we are gone without a word. A broker tha
 no use: that alone of all topics ends the connection.
 """
 
+import asyncio
 from datetime import datetime
 
 from shorewatch.model import utc_now
@@ -33,6 +34,8 @@ class State:
         self._since = since
         self._identity = identity
         self._topic = topics.state_topic(source.station.prefix)
+        self._is_over = False
+        self._turn = asyncio.Lock()  # nothing that lives may be said after the goodbye
 
     @property
     def will(self) -> Will:
@@ -51,7 +54,12 @@ class State:
         )
 
     async def publish(self, post: Post) -> None:
-        """Say that the station lives; UplinkError if the broker refuses it."""
+        """Say that the station lives, until the goodbye; UplinkError if the broker refuses it."""
+        async with self._turn:
+            if not self._is_over:
+                await self._publish(post)
+
+    async def _publish(self, post: Post) -> None:
         source, outbox = self._source, self._source.outbox
         state = topics.online(
             source.station,
@@ -70,8 +78,10 @@ class State:
 
     async def say_goodbye(self, post: Post) -> None:
         """Say that the station stops, and where its journal ends."""
-        last = utc_now(), self._source.outbox.last
-        await post.keep(self._topic, self._offline("stopped", last))
+        async with self._turn:
+            self._is_over = True
+            last = utc_now(), self._source.outbox.last
+            await post.keep(self._topic, self._offline("stopped", last))
 
     def _offline(self, reason: str, last: tuple[datetime, int] | None = None) -> dict[str, object]:
         source = self._source
