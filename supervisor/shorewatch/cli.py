@@ -25,6 +25,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from shorewatch.alarmcli import alarm
+from shorewatch.cablecli import cable
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
 from shorewatch.historycli import history
@@ -59,6 +60,7 @@ plant = App(
 )
 app.command(plant)
 app.command(alarm)
+app.command(cable)
 app.command(history)
 app.command(profile)
 app.command(sparkplug_check)
