@@ -12,6 +12,7 @@
     journal    records of stations' journals to readings
     words      findings for people and programs; picture draws them
 
-All of it is pure; the command is cablecli.py. Kilometres count from end A, whose feed is positive. Currents are positive from A to B in the cable;
-voltages of both ends are magnitudes to the end's own ground bed.
+All of it is pure; the command is cablecli.py. Kilometres count from end A, whose feed is positive.
+Currents are positive from A to B in the cable; voltages of both ends are magnitudes to the end's
+own ground bed.
 """

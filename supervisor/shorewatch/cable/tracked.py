@@ -24,6 +24,8 @@ _HOUR_S = 3600.0
 _LEAST_S = 600.0
 _LEAST_V = 0.3
 _CALM_SHARE = 0.005
+_STORM_SHARE = 0.7
+_STORMY = 2.0  # times the quiet earth's sigma
 _STORM_SIGMAS = 5.0
 _CALM_S = 1800
 _SPAN = 600  # seconds of readings
@@ -68,8 +70,19 @@ class Tracked:
 
     @property
     def budget(self) -> Budget:
-        """The cable's budget; in an hour in which the sum hardly strays, with calm coasts."""
-        is_calm = self._seconds >= _HOUR_S and self._square < self._budget.earth_v**2
+        """The cable's budget, as the last hour's earth asks for.
+
+        In a calm hour the coasts are calm. In a storm its potentials, of which only the sum is
+        seen, may be those of either coast or lie along the cable.
+        """
+        if self._seconds < _LEAST_S:
+            return self._budget
+        strays_v = math.sqrt(self._square)
+        if strays_v > _STORMY * self._budget.earth_v:
+            return replace(
+                self._budget, earth_v=strays_v, coast_storm_v=strays_v, storm_share=_STORM_SHARE
+            )
+        is_calm = self._seconds >= _HOUR_S and strays_v < self._budget.earth_v
         return replace(self._budget, storm_share=_CALM_SHARE) if is_calm else self._budget
 
     def take(self, row: Row) -> Iterator[Finding]:
