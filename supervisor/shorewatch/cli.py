@@ -538,6 +538,26 @@ def uplink(*, json: Path | None = None, quick: bool = False, first_port: int = 1
     _report(run_uplink(extent, _say), "bench uplink", json)
 
 
+@bench.command(name="cable")
+def bench_cable(*, json: Path | None = None, quick: bool = False) -> None:
+    """Locate drawn faults, and watch weeks of a sound cable: are the intervals true?
+
+    Example: shorewatch bench cable --json cable.json
+
+    About five minutes. Everything is seeded: the figures are the same on every machine.
+
+    Parameters
+    ----------
+    json
+        Write the figures as one JSON object to this file.
+    quick
+        Fewer faults and one day: a look, not a measurement.
+    """
+    from shorewatch.bench.cable import QUICK, Extent, run_cable
+
+    _report(run_cable(QUICK if quick else Extent(), _say), "bench cable", json)
+
+
 @bench.command
 def chaos(
     *,

@@ -25,7 +25,7 @@ _LEAST_S = 600.0
 _LEAST_V = 0.3
 _CALM_SHARE = 0.005
 _STORM_SHARE = 0.7
-_STORMY = 2.0  # times the quiet earth's sigma
+_CALM, _STORMY = 1.5, 2.5  # times the quiet earth's sigma
 _STORM_SIGMAS = 5.0
 _CALM_S = 1800
 _SPAN = 600  # seconds of readings
@@ -34,6 +34,18 @@ _ENDS = 6  # spans whose mean is compared: the newest hour with the oldest
 _LEAK_V_MIN = 15.0
 _LEAK_SIGMAS = 5.0
 _TOLD_AGAIN = 1.3
+
+
+def suited(budget: Budget, strays_v: float, *, is_hour: bool) -> Budget:
+    """The budget of an hour in which the sum strayed by `strays_v` rms.
+
+    In a calm hour the coasts are calm. In a storm its potentials, of which only the sum is seen,
+    may be those of either coast or lie along the cable.
+    """
+    if strays_v > _STORMY * budget.earth_v:
+        return replace(budget, earth_v=strays_v, coast_storm_v=strays_v, storm_share=_STORM_SHARE)
+    is_calm = is_hour and strays_v < _CALM * budget.earth_v
+    return replace(budget, storm_share=_CALM_SHARE) if is_calm else budget
 
 
 class Tracked:
@@ -70,20 +82,11 @@ class Tracked:
 
     @property
     def budget(self) -> Budget:
-        """The cable's budget, as the last hour's earth asks for.
-
-        In a calm hour the coasts are calm. In a storm its potentials, of which only the sum is
-        seen, may be those of either coast or lie along the cable.
-        """
+        """The cable's budget, as the last hour's earth asks for."""
         if self._seconds < _LEAST_S:
             return self._budget
         strays_v = math.sqrt(self._square)
-        if strays_v > _STORMY * self._budget.earth_v:
-            return replace(
-                self._budget, earth_v=strays_v, coast_storm_v=strays_v, storm_share=_STORM_SHARE
-            )
-        is_calm = self._seconds >= _HOUR_S and strays_v < self._budget.earth_v
-        return replace(self._budget, storm_share=_CALM_SHARE) if is_calm else self._budget
+        return suited(self._budget, strays_v, is_hour=self._seconds >= _HOUR_S)
 
     def take(self, row: Row) -> Iterator[Finding]:
         """Look at one second."""
