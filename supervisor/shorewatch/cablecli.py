@@ -8,7 +8,7 @@ broker. What is found is printed as sentences, and written as records with `--js
 import asyncio
 import json as json_
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -20,10 +20,9 @@ from cyclopts import App, Parameter
 from shorewatch.assets import asset_folder
 from shorewatch.cable.budget import Shown
 from shorewatch.cable.file import CableFile, load_cable
-from shorewatch.cable.finding import Finding
 from shorewatch.cable.journal import JournalReader
 from shorewatch.cable.locate import Onset
-from shorewatch.cable.pairing import Pair, Pairing, Reading
+from shorewatch.cable.pairing import Pairing, Reading
 from shorewatch.cable.verdict import Said, judge
 from shorewatch.cable.watcher import Watcher
 from shorewatch.cable.words import (
@@ -106,7 +105,7 @@ def locate(
         raise UsageError(f"--for {seconds:g} goes with --url, and is a number of seconds above 0")
     file = load_cable(cable_ or asset_folder("stations") / "trans-caspian.toml")
     if jsonl is not None:
-        sys.exit(_end(file, _from_file(file, jsonl), json))
+        sys.exit(_from_file(file, jsonl, json))
     if url is not None:
         sys.exit(asyncio.run(_from_broker(file, url, seconds, json)))
     shown_a, shown_b = _parse("--a", a), _parse("--b", b)
@@ -164,105 +163,90 @@ def plot(
     _write(out, picture(file, shown_a, shown_b, place, both))
 
 
-def _from_file(file: CableFile, path: Path) -> Iterator[Finding]:
+class _Watching:
+    """From records to findings, which are printed as they come and kept for `--json`."""
+
+    def __init__(self, file: CableFile) -> None:
+        self._file = file
+        self._reader = JournalReader(file)
+        self._pairing = Pairing()
+        self._watcher = Watcher(file.line, file.sigmas, file.feed)
+        self._records: list[dict[str, Any]] = []
+        self._is_fault = False
+        self._pairs = 0
+        self._whole = 0
+
+    def readings(self, station: str, body: Mapping[str, object]) -> Iterator[Reading]:
+        """What a record says of the cable's ends."""
+        return self._reader.take(station, body)
+
+    def take(self, reading: Reading) -> None:
+        """Put one in; what it tells is printed."""
+        for pair in self._pairing.take(reading):
+            self._pairs += 1
+            self._whole += pair.a is not None and pair.b is not None
+            for finding in self._watcher.take(pair):
+                print(f"{time_text(finding.since_s)}  {sentence(self._file, finding)}", flush=True)
+                self._records.append(record(self._file, finding))
+                self._is_fault |= finding.is_fault
+
+    def end(self, json: Path | None) -> int:
+        """Write what was found, say what was missing; the exit code."""
+        if json is not None:
+            _write(json, json_.dumps(self._records, indent=2, ensure_ascii=False) + "\n")
+        if self._whole == 0:
+            ends = " and ".join(f"{end.station}'s {end.device}" for end in self._file.end)
+            _say(f"no second in which both ends are known: {ends} of {self._file.cable.id}")
+            return UNREACHABLE
+        if self._whole < self._pairs:
+            _say(f"{self._pairs - self._whole} of {self._pairs} seconds lack an end: not judged")
+        if not self._is_fault:
+            print(f"no fault is to be seen in {self._whole} seconds")
+        return FAULT if self._is_fault else 0
+
+
+def _from_file(file: CableFile, path: Path, json: Path | None) -> int:
     """What the records of a file tell, in order of time."""
-    reader = JournalReader(file)
+    watching = _Watching(file)
     readings: list[Reading] = []
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                readings += _readings(reader, line, f"{path}:{number}")
+                if line.endswith(b"\n"):  # else it is being written
+                    readings += _readings(watching, line, f"{path}:{number}")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name a file of `watch --jsonl`") from error
-    watching = _Watching(file)
     for reading in sorted(readings, key=attrgetter("at_s")):
-        yield from watching.take(reading)
-    watching.say_what_is_missing()
+        watching.take(reading)
+    return watching.end(json)
 
 
-def _readings(reader: JournalReader, line: bytes, where: str) -> Iterator[Reading]:
-    if not line.endswith(b"\n"):
-        return  # a line that is being written
+def _readings(watching: _Watching, line: bytes, where: str) -> Iterator[Reading]:
     body: Any = None
     with suppress(orjson.JSONDecodeError):
         body = orjson.loads(line)
     if not isinstance(body, dict) or not isinstance(body.get("station"), str):
         raise UsageError(f"{where}: no line of `watch --jsonl`; name another file")
-    yield from reader.take(body["station"], body)
-
-
-class _Watching:
-    """From readings to findings, and whether both ends were heard."""
-
-    def __init__(self, file: CableFile) -> None:
-        self._file = file
-        self._pairing = Pairing()
-        self._watcher = Watcher(file.line, file.sigmas, file.feed)
-        self.pairs = 0
-        self.whole = 0
-
-    def take(self, reading: Reading) -> Iterator[Finding]:
-        """Put one in."""
-        for pair in self._pairing.take(reading):
-            self._count(pair)
-            yield from self._watcher.take(pair)
-
-    def _count(self, pair: Pair) -> None:
-        self.pairs += 1
-        self.whole += pair.a is not None and pair.b is not None
-
-    def say_what_is_missing(self) -> None:
-        """Seconds of which nothing could be judged; nothing at all is an error of its own."""
-        if self.whole == 0:
-            ends = " and ".join(f"{end.station}'s {end.device}" for end in self._file.end)
-            text = f"no second in which both ends are known: {ends} of {self._file.cable.id}"
-            print(f"shorewatch: {text}", file=sys.stderr)
-            sys.exit(UNREACHABLE)
-        if self.whole < self.pairs:
-            text = f"{self.pairs - self.whole} of {self.pairs} seconds lack an end: not judged"
-            print(f"shorewatch: {text}", file=sys.stderr)
-
-
-def _end(file: CableFile, findings: Iterator[Finding], json: Path | None) -> int:
-    """Print findings as they come, write them, and give the exit code."""
-    records = []
-    is_fault = False
-    for finding in findings:
-        print(f"{time_text(finding.since_s)}  {sentence(file, finding)}", flush=True)
-        records.append(record(file, finding))
-        is_fault |= finding.is_fault
-    if not is_fault:
-        print("no fault is to be seen")
-    if json is not None:
-        _write(json, json_.dumps(records, indent=2, ensure_ascii=False) + "\n")
-    return FAULT if is_fault else 0
+    return watching.readings(body["station"], body)
 
 
 async def _from_broker(file: CableFile, url: str, seconds: float | None, json: Path | None) -> int:
-    reader, watching = JournalReader(file), _Watching(file)
-    records = []
-    is_fault = False
+    watching = _Watching(file)
     stations = [f"{file.cable.id}/{end.station}" for end in file.end]
     async with follow(url, stations=stations) as noc:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async for delivery in noc:
                     for found in delivery.records:
-                        for reading in reader.take(delivery.station, found.body):
-                            for finding in watching.take(reading):
-                                at = time_text(finding.since_s)
-                                print(f"{at}  {sentence(file, finding)}", flush=True)
-                                records.append(record(file, finding))
-                                is_fault |= finding.is_fault
+                        for reading in watching.readings(delivery.station, found.body):
+                            watching.take(reading)
                     await delivery.done()
         state, text = noc.broker
-    if json is not None:
-        _write(json, json_.dumps(records, indent=2, ensure_ascii=False) + "\n")
+    code = watching.end(json)
     if state != "online":
-        print(f"shorewatch: {url}: {text}", file=sys.stderr)
+        _say(f"{url}: {text}")
         return UNREACHABLE
-    watching.say_what_is_missing()
-    return FAULT if is_fault else 0
+    return code
 
 
 def _told(file: CableFile, a: Shown | None, b: Shown | None, said: Said) -> Iterator[str]:
@@ -335,3 +319,7 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, "utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; choose another file") from error
+
+
+def _say(text: str) -> None:
+    print(f"shorewatch: {text}", file=sys.stderr)

@@ -67,7 +67,6 @@ def draw(
     more = [error(budget.repeater_v) for _ in true.repeaters_km]
     before = sum(extra for extra, at in zip(more, true.repeaters_km, strict=True) if at < km)
     behind = sum(more) - before
-    gain_share = budget.meter_amp_share
     meters = [
         (
             1 + error(budget.meter_volt_share),
