@@ -59,6 +59,8 @@ def locate(
     b: Pairs = None,
     before_a: Pairs = None,
     before_b: Pairs = None,
+    moved_a: Pairs = None,
+    moved_b: Pairs = None,
     slow: bool = False,
     jsonl: Path | None = None,
     url: str | None = None,
@@ -86,6 +88,11 @@ def locate(
         What the first end showed just before the fault; give that of both.
     before_b
         The same of the second end.
+    moved_a
+        What the first end showed when, with the fault there, a set current had been moved by about
+        0.5 mA: it tells a contact from a leak, and places the leak. Needs --before and both ends.
+    moved_b
+        The same of the second end.
     slow
         It came over hours or days: a leak of unknown resistance, not a contact.
     jsonl
@@ -109,11 +116,11 @@ def locate(
     if url is not None:
         sys.exit(asyncio.run(_from_broker(file, url, seconds, json)))
     shown_a, shown_b = _parse("--a", a), _parse("--b", b)
-    before = _parse("--before-a", before_a), _parse("--before-b", before_b)
-    if (before[0] is None) != (before[1] is None):
-        raise UsageError("--before-a and --before-b go together: give both, or neither")
-    both = None if before[0] is None or before[1] is None else (before[0], before[1])
-    said = judge(file, shown_a, shown_b, before=both, onset="slow" if slow else "sudden")
+    before, moved = _both("--before", before_a, before_b), _both("--moved", moved_a, moved_b)
+    if moved is not None and (before is None or shown_a is None or shown_b is None):
+        raise UsageError("--moved-a and --moved-b need --a, --b, --before-a and --before-b")
+    onset: Onset = "slow" if slow else "sudden"
+    said = judge(file, shown_a, shown_b, before=before, moved=moved, onset=onset)
     print("\n".join(_told(file, shown_a, shown_b, said)))
     if json is not None:
         _write(json, json_.dumps(_said_record(file, shown_a, shown_b, said), indent=2) + "\n")
@@ -154,13 +161,12 @@ def plot(
 
     file = load_cable(cable_ or asset_folder("stations") / "trans-caspian.toml")
     shown_a, shown_b = _parse("--a", a), _parse("--b", b)
-    before = _parse("--before-a", before_a), _parse("--before-b", before_b)
-    both = None if before[0] is None or before[1] is None else (before[0], before[1])
+    before = _both("--before", before_a, before_b)
     place = None
     if shown_a is not None or shown_b is not None:
         onset: Onset = "slow" if slow else "sudden"
-        place = judge(file, shown_a, shown_b, before=both, onset=onset).place
-    _write(out, picture(file, shown_a, shown_b, place, both))
+        place = judge(file, shown_a, shown_b, before=before, onset=onset).place
+    _write(out, picture(file, shown_a, shown_b, place, before))
 
 
 class _Watching:
@@ -312,6 +318,16 @@ def _parse(option: str, text: str | None) -> Shown | None:
         limits = f"at most {_VOLTS_MAX:g} V and {_AMPS_MAX:g} A"
         raise UsageError(f"{option} {text!r} must be {limits}: volts first, then amperes")
     return Shown(volts, amps)
+
+
+def _both(option: str, a: str | None, b: str | None) -> tuple[Shown, Shown] | None:
+    """Readings of both ends, or none."""
+    found = _parse(f"{option}-a", a), _parse(f"{option}-b", b)
+    if found[0] is None and found[1] is None:
+        return None
+    if found[0] is None or found[1] is None:
+        raise UsageError(f"{option}-a and {option}-b go together: give both, or neither")
+    return found[0], found[1]
 
 
 def _write(path: Path, text: str) -> None:

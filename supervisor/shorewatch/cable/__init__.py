@@ -4,6 +4,7 @@
     file       the cable file, validated: line, ends, places, error budget
     budget     everything that may be wrong, and how well a place explains the readings
     locate     the place of a fault as an interval
+    contact    how many ohms the fault has, from two operating points
     verdict    a few numbers, judged without a history
     pairing    readings of two stations, paired by the time of their acquisition
     window     what both showed as the quantities that tell causes apart

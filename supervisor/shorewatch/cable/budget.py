@@ -66,11 +66,15 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of a fault: one end or both, and the tracked sum where there is one."""
+    """What is known of a fault: one end or both, and the tracked sum where there is one.
+
+    `fault_v` is the voltage at the fault and one sigma of it, where that was measured.
+    """
 
     a: Shown | None
     b: Shown | None
     baseline: Baseline | None = None
+    fault_v: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         assert self.a is not None or self.b is not None, "somebody must have measured something"
@@ -99,12 +103,15 @@ def residual(cable: Cable, evidence: Evidence, km: float) -> list[float]:
     """Volts shown less volts expected for a fault at `km`, of what is there."""
     found = []
     length = cable.length_km
+    fault_v = evidence.fault_v[0] if evidence.fault_v else 0.0
     if evidence.a is not None:
         amps = evidence.a.amps
-        found.append(evidence.a.volts - cable.drop_v(0, km, amps) - amps * cable.bed_a_ohm)
+        line_v = cable.drop_v(0, km, amps) + amps * cable.bed_a_ohm
+        found.append(evidence.a.volts - line_v - fault_v)
     if evidence.b is not None:
         amps = evidence.b.amps
-        found.append(evidence.b.volts - cable.drop_v(km, length, amps) - amps * cable.bed_b_ohm)
+        line_v = cable.drop_v(km, length, amps) + amps * cable.bed_b_ohm
+        found.append(evidence.b.volts - line_v + fault_v)
     if evidence.baseline is not None:
         found.append(evidence.baseline.sum_v - healthy_sum_v(cable, evidence.baseline.amps))
     return found
@@ -174,6 +181,8 @@ def _sources(cable: Cable, budget: Budget, evidence: Evidence, km: float) -> Ite
     if base is not None:
         yield 0.0, 0.0, base.earth_v
     contact_v = math.hypot(budget.contact_v, budget.contact_ohm * evidence.leak_a)
+    if evidence.fault_v is not None:
+        contact_v = evidence.fault_v[1]
     yield contact_v, -contact_v, 0.0
 
 

@@ -7,7 +7,8 @@ and the interval that holds the place with `CONFIDENCE`. Nothing is known before
 What one moment's direct currents cannot tell, and what is therefore said instead:
   - A leak of high resistance looks like a contact nearer to the virtual earth. `Onset` decides: a
     sudden fault is taken for a contact (its ohms are in the budget), and `leak` says between which
-    kilometres it would be otherwise; a slow one is a leak, of which only that is said.
+    kilometres it would be otherwise; a slow one is a leak, of which only that is said. Moving a set
+    current tells them apart, and places both (contact.py).
   - A fault where the healthy potential is about 0 moves nothing: see `blind`.
 Source of the walk: the shunt-fault equations of a line between two regulated sources.
 """
@@ -20,6 +21,7 @@ from itertools import accumulate, pairwise
 from typing import Final, Literal
 
 from shorewatch.cable.budget import Budget, Evidence, Shown, healthy_sum_v, log_likelihood
+from shorewatch.cable.contact import Contact
 from shorewatch.cable.line import REFERENCE_DEGC, Cable, End
 
 CONFIDENCE: Final = 0.95
@@ -61,6 +63,7 @@ class Place:
     km: float | None
     interval: Interval
     leak: Interval | None = None
+    contact: Contact | None = None
     walk_a_km: float | None = None
     walk_b_km: float | None = None
     sum_off_v: float | None = None
@@ -81,12 +84,17 @@ def locate(
     *,
     onset: Onset = "sudden",
     side: End | None = None,
+    contact: Contact | None = None,
 ) -> Place:
     """Weigh all places.
+
+    A `contact` that was measured decides what `onset` only lets one guess.
 
     `side` is the end whose voltage fell when the fault came: a leak lies between it and where a
     contact would be. Without it a leak may be anywhere.
     """
+    if contact is not None and (contact.is_leak or onset == "slow"):
+        evidence = replace(evidence, fault_v=(contact.volts, contact.volts_sigma))
     kms, shares = _weights(cable, budget, evidence)
     rest = (1 - CONFIDENCE) / 2
     low, middle, high = (_quantile(kms, shares, share) for share in (rest, 0.5, 1 - rest))
@@ -96,12 +104,13 @@ def locate(
         leak = Interval(0.0, _quantile(kms, shares, CONFIDENCE))
     elif side == "B":
         leak = Interval(_quantile(kms, shares, 1 - CONFIDENCE), cable.length_km)
-    is_contact = onset == "sudden"
+    is_contact = onset == "sudden" or contact is not None
     return Place(
         method=_method(evidence),
         km=middle if is_contact else None,
         interval=Interval(low, high) if is_contact else (leak or whole),
-        leak=leak if is_contact else None,
+        leak=leak if is_contact and contact is None else None,
+        contact=contact,
         walk_a_km=walk(cable, evidence.a, "A") if evidence.a else None,
         walk_b_km=walk(cable, evidence.b, "B") if evidence.b else None,
         sum_off_v=sum_off_v(cable, evidence),

@@ -4,10 +4,11 @@ Somebody at a telephone reads two meters. What they showed before the fault tell
 a set current moved the balance, and to which side; without it the ends' nominal shares stand in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from shorewatch.cable.budget import Evidence, Shown
+from shorewatch.cable.contact import Contact, measured
 from shorewatch.cable.file import CableFile
 from shorewatch.cable.line import End
 from shorewatch.cable.locate import Interval, Onset, Place, blind, locate
@@ -37,9 +38,14 @@ def judge(
     b: Shown | None,
     *,
     before: tuple[Shown, Shown] | None = None,
+    moved: tuple[Shown, Shown] | None = None,
     onset: Onset = "sudden",
 ) -> Said:
-    """Judge one moment's readings, of one end or both, beside those of before."""
+    """Judge one moment's readings, of one end or both, beside those of before.
+
+    `moved` is what both ends of the same fault showed when a set current had been moved; it needs
+    the readings of before.
+    """
     cable, evidence = file.line, Evidence(a, b)
     present = [shown for shown in (a, b) if shown is not None]
     if max(shown.amps for shown in present) < _DEAD_SHARE * cable.nominal_a:
@@ -50,11 +56,24 @@ def judge(
         side = _side(a, b, before) if known else None
         why = "one end alone cannot tell a fault from a set current at the far end"
         return Said("fault", (why,), locate(cable, file.sigmas, evidence, onset=onset, side=side))
-    return _judge_both(file, a, b, before, onset)
+    contact = None
+    if before is not None and moved is not None:
+        step_a = file.budget.meter_amp_step_a
+        contact = measured(file.sigmas, step_a, before=before, after=(a, b), moved=moved)
+    said = _judge_both(file, a, b, before, onset, contact)
+    if moved is not None and contact is None:
+        why = "the leak's current hardly changed with the set current: its ohms are not known"
+        return replace(said, because=(*said.because, why))
+    return said
 
 
 def _judge_both(
-    file: CableFile, a: Shown, b: Shown, before: tuple[Shown, Shown] | None, onset: Onset
+    file: CableFile,
+    a: Shown,
+    b: Shown,
+    before: tuple[Shown, Shown] | None,
+    onset: Onset,
+    contact: Contact | None,
 ) -> Said:
     cable, feed = file.line, file.feed
     was_a, was_b = before or tuple(Shown(end.volts, end.amps) for end in file.end)
@@ -80,7 +99,7 @@ def _judge_both(
     elif not can_tell:
         grounds.append("that is too little to tell a leak from a set current: taken for a fault")
     side: End = "A" if moved_v < 0 else "B"
-    place = locate(cable, file.sigmas, Evidence(a, b), onset=onset, side=side)
+    place = locate(cable, file.sigmas, Evidence(a, b), onset=onset, side=side, contact=contact)
     return Said("fault", tuple(grounds), place)
 
 

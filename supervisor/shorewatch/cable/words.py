@@ -71,7 +71,12 @@ def assumptions(file: CableFile, place: Place) -> list[str]:
     """What the place hangs on, each as a sentence."""
     a, b = file.end
     found = []
-    if place.km is not None:
+    if place.contact is not None:
+        contact = place.contact
+        known = f"{contact.ohm:.0f} Ohm (one sigma is {contact.ohm_sigma:.0f})"
+        kind = "a leak of" if contact.is_leak else "a contact: the moved set current says"
+        found.append(f"{kind} {known}, with {contact.volts:.1f} V at the fault")
+    elif place.km is not None:
         ohm = file.budget.contact_ohm
         found.append(
             f"a contact of about {ohm:g} Ohm or less, as when bare conductor meets the sea"
@@ -83,7 +88,7 @@ def assumptions(file: CableFile, place: Place) -> list[str]:
                 edge = f"km {leak.low_km:.1f} and {b.name}"
             found.append(
                 f"a leak of many kOhm would read the same and lie somewhere between {edge}; to "
-                "tell, move the balance by 1 mA: the voltages follow a leak, not a contact"
+                "tell, move a set current by 0.5 mA: voltages follow a leak, not a contact"
             )
     if place.method != "two-ended":
         found.append("the far end is not known: the cable's resistance is taken from its file")
@@ -149,6 +154,8 @@ def place_record(file: CableFile, place: Place) -> dict[str, Any]:
             file.end[0].station: _rounded(place.walk_a_km),
             file.end[1].station: _rounded(place.walk_b_km),
         },
+        "fault_ohm": place.contact and round(place.contact.ohm),
+        "fault_ohm_sigma": place.contact and round(place.contact.ohm_sigma),
         "if_leak_km": place.leak and [_rounded(place.leak.low_km), _rounded(place.leak.high_km)],
         "sum_off_v": _rounded(place.sum_off_v),
         "sum_sigma_v": _rounded(place.sum_sigma_v),
