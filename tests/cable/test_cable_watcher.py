@@ -114,6 +114,41 @@ def test_handing_the_feed_to_one_end_is_no_fault() -> None:
     assert found and not any(finding.is_fault for finding in found)
 
 
+ONE_END = replace(HEALTHY, a=Source(nominal_v=564), b=Source(is_on=False, is_earthed=True))
+
+
+def test_a_fault_on_a_cable_fed_from_one_end_is_found() -> None:
+    """Nearly all current is lost at the fault; both meters and A's volts give the place."""
+    broken = replace(ONE_END, shunts=(Shunt(100.0, 1.0),))
+    found = watched(seconds(lambda second: ONE_END if second < 700 else broken, 760))
+    assert found[0].kind == "shunt" and found[0].at_s <= START_S + 710
+    for finding in found:
+        assert finding.place is not None and 100.0 in finding.place.interval
+        assert finding.place.interval.width_km < 30
+
+
+def test_a_cut_of_a_cable_fed_from_one_end_is_told() -> None:
+    """The end that feeds goes to its limit, the other one was earthed all the time."""
+    broken = replace(ONE_END, cut=Cut(100))
+    (finding,) = watched(seconds(lambda second: ONE_END if second < 300 else broken, 400))
+    assert finding.kind == "cut"
+
+
+@pytest.mark.parametrize(("ohm", "is_leak"), [(1.0, False), (1e5, True)])
+def test_a_moved_set_current_measures_the_fault(ohm: float, is_leak: bool) -> None:
+    """When a source is moved after the fault its ohms are told, and the place once more."""
+
+    def circuit(second: int) -> Circuit:
+        source = Source() if second < 1000 else Source(set_a=1.0007)
+        return HEALTHY if second < 900 else replace(faulty(60.0, ohm), a=source)
+
+    found = watched(seconds(circuit, 1200))
+    last = [finding for finding in found if finding.kind == "shunt"][-1]
+    assert last.place is not None and last.place.contact is not None
+    assert last.place.contact.is_leak is is_leak
+    assert 60.0 in last.place.interval and last.place.leak is None
+
+
 def test_a_storm_is_no_fault() -> None:
     """Earth potentials of both coasts, opposite and unequal, 40 V at peak, are named a storm."""
     a, b = Noise(3, "a"), Noise(3, "b")

@@ -2,7 +2,8 @@
 
 The place is weighed kilometre by kilometre: how well would a contact to the sea there explain what
 both ends show, given everything that may be wrong (budget.py)? From these weights come the median
-and the interval that holds the place with `CONFIDENCE`. Nothing is known beforehand of the place.
+and the shortest interval that holds the place with `CONFIDENCE`. Nothing is known
+beforehand of the place.
 
 What one moment's direct currents cannot tell, and what is therefore said instead:
   - A leak of high resistance looks like a contact nearer to the virtual earth. `Onset` decides: a
@@ -30,6 +31,7 @@ Method = Literal["two-ended", "single-ended from A", "single-ended from B"]
 _STEPS = 300
 _LOOKS = 3
 _SIGMAS = 3.0
+_SPLIT_SHARE = 0.05
 _TAIL = 1e-7  # of the weight, that a closer look leaves out on each side
 
 
@@ -96,8 +98,7 @@ def locate(
     if contact is not None and (contact.is_leak or onset == "slow"):
         evidence = replace(evidence, fault_v=(contact.volts, contact.volts_sigma))
     kms, shares = _weights(cable, budget, evidence)
-    rest = (1 - CONFIDENCE) / 2
-    low, middle, high = (_quantile(kms, shares, share) for share in (rest, 0.5, 1 - rest))
+    is_split = _is_split(evidence)
     whole = Interval(0.0, cable.length_km, 1.0)
     leak = None
     if side == "A":
@@ -107,12 +108,12 @@ def locate(
     is_contact = onset == "sudden" or contact is not None
     return Place(
         method=_method(evidence),
-        km=middle if is_contact else None,
-        interval=Interval(low, high) if is_contact else (leak or whole),
-        leak=leak if is_contact and contact is None else None,
+        km=_quantile(kms, shares, 0.5) if is_contact else None,
+        interval=_shortest(kms, shares) if is_contact else (leak or whole),
+        leak=leak if is_contact and contact is None and not is_split else None,
         contact=contact,
-        walk_a_km=walk(cable, evidence.a, "A") if evidence.a else None,
-        walk_b_km=walk(cable, evidence.b, "B") if evidence.b else None,
+        walk_a_km=walk(cable, evidence.a, "A") if evidence.a and not is_split else None,
+        walk_b_km=walk(cable, evidence.b, "B") if evidence.b and not is_split else None,
         sum_off_v=sum_off_v(cable, evidence),
         sum_sigma_v=sum_sigma_v(cable, budget, evidence),
     )
@@ -167,7 +168,7 @@ def blind(cable: Cable, a: Shown, b: Shown, step_v: float) -> Interval:
 def sum_off_v(cable: Cable, evidence: Evidence) -> float | None:
     """The sum of both voltages less that of a sound cable, or less the tracked one; None of one."""
     a, b, base = evidence.a, evidence.b, evidence.baseline
-    if a is None or b is None:
+    if a is None or b is None or _is_split(evidence):
         return None
     expected_v = healthy_sum_v(cable, (a.amps + b.amps) / 2)
     if base is not None:
@@ -241,6 +242,26 @@ def _gathered(kms: Sequence[float], logs: Sequence[float]) -> list[float]:
     ]
     total = sum(pieces)
     return [0.0, *(value / total for value in accumulate(pieces))]
+
+
+def _is_split(evidence: Evidence) -> bool:
+    """Whether the line carries two quite different currents: it is fed from one end alone."""
+    return evidence.leak_a > _SPLIT_SHARE * max(evidence.amps_a, evidence.amps_b)
+
+
+def _shortest(kms: Sequence[float], shares: Sequence[float]) -> Interval:
+    """The shortest interval that holds the place as surely as is said.
+
+    Weights that end at a repeater or at the cable's end have their peak there: it must be inside.
+    """
+    best = Interval(kms[0], kms[-1])
+    for low_km, below in zip(kms, shares, strict=True):
+        if below + CONFIDENCE > 1.0:
+            break
+        high_km = _quantile(kms, shares, below + CONFIDENCE)
+        if high_km - low_km < best.width_km:
+            best = Interval(low_km, high_km)
+    return best
 
 
 def _quantile(kms: Sequence[float], shares: Sequence[float], share: float) -> float:

@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
-from shorewatch.cable.budget import Baseline, Budget, Evidence, Shown
+from shorewatch.cable.budget import Baseline, Budget, Evidence
 from shorewatch.cable.finding import Finding
 from shorewatch.cable.line import Cable, End
 from shorewatch.cable.locate import locate
-from shorewatch.cable.window import Row, Window
+from shorewatch.cable.window import Row, Window, ends_of
 
 _DAY_S = 86_400.0
 _HOUR_S = 3600.0
@@ -138,11 +138,7 @@ class Tracked:
             return
         self._told_v = _TOLD_AGAIN * abs(moved_v)
         newest = new.mean
-        evidence = Evidence(
-            Shown(newest.volts_a, newest.amps_a),
-            Shown(newest.volts_b, newest.amps_b),
-            self.baseline,
-        )
+        evidence = Evidence(*ends_of(newest), self.baseline)
         side: End = "A" if moved_v < 0 else "B"
         place = locate(self._cable, self.budget, evidence, onset="slow", side=side)
         yield Finding("leak", old.mean.at_s, at_s, place, moved_v, leak_a, is_final=True)

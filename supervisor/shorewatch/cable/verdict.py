@@ -17,6 +17,8 @@ Verdict = Literal["fault", "nothing", "source", "dead"]
 _STEP_V_MIN = 4.0
 _DEAD_SHARE = 0.2
 _TELLS = 3.0
+_LEAK_SHARE = 0.05
+_EARTHED_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +84,23 @@ def _judge_both(
     ) / feed.both
     leak_a = (a.amps - b.amps) - (was_a.amps - was_b.amps)
     due_a = -feed.both * moved_v
+    is_large = abs(leak_a) > _LEAK_SHARE * cable.nominal_a  # fed from one end alone
+    would = "" if is_large else f"; a leak would have made it {1000 * due_a:+.2f} mA"
     grounds = [
         f"the balance moved by {moved_v:+.1f} V"
         + ("" if before else " from the nominal shares (nobody said what was before)"),
-        f"the currents' difference moved by {1000 * leak_a:+.2f} mA; "
-        f"a leak would have made it {1000 * due_a:+.2f} mA",
+        f"the currents' difference moved by {1000 * leak_a:+.2f} mA{would}",
     ]
     if abs(moved_v) < _STEP_V_MIN:
         zone = blind(cable, was_a, was_b, _STEP_V_MIN)
         return Said("nothing", (grounds[0],), blind=zone)
     can_tell = before is not None and abs(due_a) > _TELLS * feed.amp_step_a
-    if can_tell and abs(leak_a - due_a) > abs(due_a) / 2:
+    if can_tell and not is_large and abs(leak_a - due_a) > abs(due_a) / 2:
         return Said("source", tuple(grounds))
     if before is None:
         grounds.append("without readings from before a set current is not ruled out")
+        if min(a.volts, b.volts) < _EARTHED_SHARE * max(a.volts, b.volts) and not is_large:
+            grounds.append("nor that one end is earthed and the other feeds the cable alone")
     elif not can_tell:
         grounds.append("that is too little to tell a leak from a set current: taken for a fault")
     side: End = "A" if moved_v < 0 else "B"

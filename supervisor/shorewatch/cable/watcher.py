@@ -11,6 +11,7 @@ Three quantities tell causes apart, for sources with droops g_A and g_B:
     set current, converter     step      none         stays      steps at both ends
     geomagnetic storm          stays     none         drifts     stays
     cut, both ends sealed, or a trip                             to 0
+    shunt, fed from one end    moves     most of it   falls      halves
     feed ramped, single-end    moves     none         stays      moves
 
 A step is held against the minute before it. It is judged as soon as the leak's current can be told
@@ -27,13 +28,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from shorewatch.cable.budget import Baseline, Budget, Evidence, Shown
+from shorewatch.cable.budget import Baseline, Budget, Evidence
+from shorewatch.cable.contact import Contact, measured
 from shorewatch.cable.finding import Finding
 from shorewatch.cable.line import Cable
 from shorewatch.cable.locate import locate
 from shorewatch.cable.pairing import Pair
 from shorewatch.cable.tracked import Tracked
-from shorewatch.cable.window import Row, Window, row_of
+from shorewatch.cable.window import Row, Window, ends_of, row_of
 
 JUDGE_S: Final = 60.0
 FINAL_S: Final = 30.0
@@ -48,6 +50,10 @@ _RAMP_S = 120.0
 _FEED_SHARE = 0.003  # of the nominal current: more than any fault moves it
 _DEAD_SHARE = 0.2
 _LIVE_SHARE = 0.9
+_LEAK_SHARE = 0.05
+_EARTHED_SHARE = 0.02  # of the sum: an end with less does not feed
+_MEASURE_STEPS = 2.0  # of the ammeters, that the leak's current must have changed by
+_FINER = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class Watcher:
         self._step: _Step | None = None
         self._fault: _Step | None = None
         self._is_told = False
+        self._is_measured = False
         self._is_lost = False
         self._last_s = -math.inf
         self._moved_s = -math.inf
@@ -116,15 +123,17 @@ class Watcher:
             yield from self._tell_final(self._fault, row)
         self._new.append(row)
         if len(self._reference) >= _REFERENCE_MIN and len(self._new) == _TRIGGER:
-            if all(self._is_off_feed(new) for new in self._new):
-                yield from self._moved_feed(row)
-            elif self._is_triggered():
+            if all(self._is_leaking(new) for new in self._new) or self._is_triggered():
                 self._begin()
                 return
+            if all(self._is_off_feed(new) for new in self._new):
+                yield from self._moved_feed(row)
         if len(self._new) == _TRIGGER:
             self._reference.add(self._new[0])
             if self._fault is None:
                 yield from self._tracked.take(self._new[0])
+            elif self._is_told and not self._is_measured:
+                yield from self._measure(self._fault, row.at_s)
 
     def _moved_feed(self, row: Row) -> Iterator[Finding]:
         """Both currents moved together; a ramp is told once, however long."""
@@ -144,13 +153,21 @@ class Watcher:
         if is_sudden and not self._is_lost:
             # A source that drives nothing stands at its limit: then it is the line that is open.
             before = self._reference.mean
-            is_open = row.volts_a > before.volts_a and row.volts_b > before.volts_b
+            volts = ((before.volts_a, row.volts_a), (before.volts_b, row.volts_b))
+            feeding = [(was, now) for was, now in volts if was > _EARTHED_SHARE * before.sum_v]
+            is_open = all(now > was for was, now in feeding)
             yield Finding("cut" if is_open else "lost", row.at_s, row.at_s)
         self._is_lost = True
+        self._fault = None
         self._forget()
 
     def _is_halfway(self, row: Row) -> bool:
         return row.amps < _LIVE_SHARE * self._cable.nominal_a
+
+    def _is_leaking(self, row: Row) -> bool:
+        """Whether so much is lost on the way that it needs no proportion: fed from one end."""
+        lost_a = abs(row.leak_a - self._reference.mean.leak_a)
+        return lost_a > _LEAK_SHARE * self._cable.nominal_a
 
     def _is_off_feed(self, row: Row) -> bool:
         limit_a = _FEED_SHARE * self._cable.nominal_a
@@ -173,9 +190,9 @@ class Watcher:
         moved_v = after.balance_v - before.balance_v
         leak_a = after.leak_a - before.leak_a
         due_a = -self._feed.both * moved_v
-        if abs(due_a) > _TELL_SIGMAS * self._leak_sigma_a(step):
-            is_shunt = abs(leak_a - due_a) < abs(due_a) / 2
-            if is_shunt:
+        is_large = abs(leak_a) > _LEAK_SHARE * self._cable.nominal_a
+        if is_large or abs(due_a) > _TELL_SIGMAS * self._leak_sigma_a(step):
+            if is_large or abs(leak_a - due_a) < abs(due_a) / 2:
                 yield self._shunt(step, at_s)
             else:
                 self._tracked.shift(moved_v)
@@ -199,7 +216,7 @@ class Watcher:
             self._fault = None
             return Finding("over", step.since_s, at_s)
         self._fault = self._fault or step
-        self._is_told = False
+        self._is_told = self._is_measured = False
         return self._finding(step, at_s, is_final=False)
 
     def _is_back(self, fault: _Step, step: _Step) -> bool:
@@ -213,18 +230,35 @@ class Watcher:
             self._is_told = True
             yield self._finding(fault, row.at_s, is_final=True)
 
-    def _finding(self, step: _Step, at_s: float, *, is_final: bool) -> Finding:
+    def _measure(self, fault: _Step, at_s: float) -> Iterator[Finding]:
+        """Once a set current has moved the leak's current, the fault's ohms are known."""
+        if len(self._reference) < _REFERENCE:
+            return
+        moved_a = abs(self._reference.mean.leak_a - fault.after.mean.leak_a)
+        if moved_a < _MEASURE_STEPS * self._feed.amp_step_a:
+            return
+        before, after, moved = (
+            ends_of(window.mean) for window in (fault.before, fault.after, self._reference)
+        )
+        # Means of noisy readings are finer than one reading.
+        step_a = _FINER * self._feed.amp_step_a
+        budget = self._tracked.budget
+        contact = measured(budget, step_a, before=before, after=after, moved=moved)
+        if contact is not None:
+            self._is_measured = True
+            yield self._finding(fault, at_s, is_final=True, contact=contact)
+
+    def _finding(
+        self, step: _Step, at_s: float, *, is_final: bool, contact: Contact | None = None
+    ) -> Finding:
         before, after = step.before.mean, step.after.mean
         moved_v = after.balance_v - before.balance_v
         place = locate(
             self._cable,
             self._tracked.budget,
-            Evidence(
-                Shown(after.volts_a, after.amps_a),
-                Shown(after.volts_b, after.amps_b),
-                self._tracked.baseline,
-            ),
+            Evidence(*ends_of(after), self._tracked.baseline),
             side="A" if moved_v < 0 else "B",
+            contact=contact,
         )
         return Finding(
             "shunt",

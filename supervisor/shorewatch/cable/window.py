@@ -8,7 +8,7 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-from shorewatch.cable.budget import healthy_sum_v
+from shorewatch.cable.budget import Shown, healthy_sum_v
 from shorewatch.cable.line import Cable
 from shorewatch.cable.pairing import Pair
 
@@ -41,6 +41,11 @@ def row_of(cable: Cable, droop_a: float, droop_b: float, pair: Pair) -> Row:
     more_v = healthy_sum_v(cable, amps) - healthy_sum_v(cable, cable.nominal_a)
     sum_v = a.volts + b.volts - more_v
     return Row(pair.at_s, a.volts, a.amps, b.volts, b.amps, amps, balance_v, a.amps - b.amps, sum_v)
+
+
+def ends_of(row: Row) -> tuple[Shown, Shown]:
+    """What both ends showed."""
+    return Shown(row.volts_a, row.amps_a), Shown(row.volts_b, row.amps_b)
 
 
 class Window:
