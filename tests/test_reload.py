@@ -14,6 +14,7 @@ from shorewatch.compiled import load_compiled
 from shorewatch.control import ControlError
 from shorewatch.plant.devices import simulated
 from shorewatch.plant.direct import serving
+from shorewatch.plant.world import World
 from shorewatch.reload import LINE_MAX, LINES_MAX
 
 SHIPPED = Path(str(resources.files("shorewatch"))) / "profiles"
@@ -235,7 +236,7 @@ async def test_a_direct_line_can_come_stay_and_go(tmp_path, quiet_text):
     other = DIRECT.format(id="other", port=19152)
     (tmp_path / "devices.toml").write_text(quiet_text + one)
     there = load_compiled(tmp_path / "devices.toml").station
-    servers = {1: simulated(there.devices["one"], "sumqayit", 1)}
+    servers = {1: simulated(there.devices["one"], "sumqayit", World(1))}
 
     def is_read(device):
         def check(live):
