@@ -37,7 +37,7 @@ def test_storms_are_stormy_and_quiet_days_quiet() -> None:
 def test_errors_are_drawn_from_the_budget() -> None:
     """Without errors in the budget both ends' readings are the plant's own."""
     exact = Budget(0, 0, 0, 0, 1e-9, 0, 0, 0, 1e-9, 0.5, 0, 0)
-    one = draw(random.Random(1), exact, baseline_earth_v=0.0)
+    one = draw(random.Random(1), exact, baseline_earth_v=1e-6)
     assert one.baseline.sum_v == pytest.approx(564.0, abs=0.01)
     assert one.a.volts + one.b.volts == pytest.approx(563.9, abs=0.3)
 

@@ -16,7 +16,7 @@ from shorewatch.assets import asset_folder
 from shorewatch.cable.pairing import Pair
 from shorewatch.plant.cable import HEALTHY
 
-SHIPPED = asset_folder("stations") / "trans-caspian.toml"
+SHIPPED = asset_folder("stations") / "cables" / "trans-caspian.toml"
 BEFORE = ("--before-a", "282.0,1.0", "--before-b", "282.0,1.0")
 
 

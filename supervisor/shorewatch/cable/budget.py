@@ -63,6 +63,9 @@ class Baseline:
     amps: float
     earth_v: float
 
+    def __post_init__(self) -> None:
+        assert self.earth_v > 0, "no mean of the earth's potentials is exact"
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

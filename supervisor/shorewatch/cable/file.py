@@ -135,6 +135,8 @@ class CableFile(Table):
         return Feed(
             a.droop_a_per_v,
             b.droop_a_per_v,
+            (a.droop_a_per_v * a.volts - b.droop_a_per_v * b.volts)
+            / (a.droop_a_per_v + b.droop_a_per_v),
             self.budget.meter_amp_step_a,
             self.budget.meter_amp_drift_a,
         )

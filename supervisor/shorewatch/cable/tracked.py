@@ -24,7 +24,7 @@ _HOUR_S = 3600.0
 _LEAST_S = 600.0
 _LEAST_V = 0.3
 _CALM_SHARE = 0.005
-_STORM_SHARE = 0.7
+_STORM_SHARE = 0.5
 _CALM, _STORMY = 1.5, 2.5  # times the quiet earth's sigma
 _STORM_SIGMAS = 5.0
 _CALM_S = 1800
@@ -43,7 +43,10 @@ def suited(budget: Budget, strays_v: float, *, is_hour: bool) -> Budget:
     may be those of either coast or lie along the cable.
     """
     if strays_v > _STORMY * budget.earth_v:
-        return replace(budget, earth_v=strays_v, coast_storm_v=strays_v, storm_share=_STORM_SHARE)
+        # Their squares add up to that of the strays, if each coast takes part half of the time.
+        return replace(
+            budget, earth_v=0.6 * strays_v, coast_storm_v=0.8 * strays_v, storm_share=_STORM_SHARE
+        )
     is_calm = is_hour and strays_v < _CALM * budget.earth_v
     return replace(budget, storm_share=_CALM_SHARE) if is_calm else budget
 

@@ -51,6 +51,7 @@ _FEED_SHARE = 0.003  # of the nominal current: more than any fault moves it
 _DEAD_SHARE = 0.2
 _LIVE_SHARE = 0.9
 _LEAK_SHARE = 0.05
+_OFF_V = 20.0
 _EARTHED_SHARE = 0.02  # of the sum: an end with less does not feed
 _MEASURE_STEPS = 2.0  # of the ammeters, that the leak's current must have changed by
 _FINER = 0.3
@@ -58,10 +59,14 @@ _FINER = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """The sources' droops in A per V, and the ammeters: what they resolve, what they drift."""
+    """The sources' droops in A per V, and the ammeters: what they resolve, what they drift.
+
+    `balance_v` is the balance of both ends' nominal shares.
+    """
 
     droop_a: float
     droop_b: float
+    balance_v: float = 0.0
     amp_step_a: float = 0.0001
     amp_drift_a: float = 0.00003
 
@@ -94,6 +99,7 @@ class Watcher:
         self._is_told = False
         self._is_measured = False
         self._is_lost = False
+        self._is_begun = False
         self._last_s = -math.inf
         self._moved_s = -math.inf
         self._tracked = Tracked(cable, budget, feed.both, feed.amp_drift_a)
@@ -134,6 +140,15 @@ class Watcher:
                 yield from self._tracked.take(self._new[0])
             elif self._is_told and not self._is_measured:
                 yield from self._measure(self._fault, row.at_s)
+            if not self._is_begun and len(self._reference) == _REFERENCE:
+                yield from self._begin_watch(row.at_s)
+
+    def _begin_watch(self, at_s: float) -> Iterator[Finding]:
+        """A fault from before steps no more: a balance far from nominal is told once."""
+        self._is_begun = True
+        off_v = self._reference.mean.balance_v - self._feed.balance_v
+        if abs(off_v) > _OFF_V and self._fault is None:
+            yield Finding("off", self._reference.rows[0].at_s, at_s, step_v=off_v)
 
     def _moved_feed(self, row: Row) -> Iterator[Finding]:
         """Both currents moved together; a ramp is told once, however long."""
@@ -158,6 +173,7 @@ class Watcher:
             is_open = all(now > was for was, now in feeding)
             yield Finding("cut" if is_open else "lost", row.at_s, row.at_s)
         self._is_lost = True
+        self._is_begun = False
         self._fault = None
         self._forget()
 

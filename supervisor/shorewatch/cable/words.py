@@ -35,6 +35,8 @@ def sentence(file: CableFile, finding: Finding) -> str:
         if finding.step_v
         else "the feed was changed: both currents moved together, no leak",
         "unclear": f"balance moved by {volts}: too little to tell a leak from a set current",
+        "off": f"balance is {volts} of the nominal shares since it is watched: a set current, or a "
+        "fault from before",
         "storm": f"earth potentials: the sum is off by {finding.sum_v:+.0f} V, the balance stays",
         "calm": "earth potentials are quiet again",
     }[finding.kind]
