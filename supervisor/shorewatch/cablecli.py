@@ -8,6 +8,7 @@ broker. What is found is printed as sentences, and written as records with `--js
 import asyncio
 import json as json_
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from operator import attrgetter
@@ -209,9 +210,9 @@ class _Watching:
         """What a record says of the cable's ends."""
         return self._reader.take(station, body)
 
-    def take(self, reading: Reading) -> None:
+    def take(self, reading: Reading, received_s: float) -> None:
         """Put one in; what it tells is printed."""
-        for pair in self._pairing.take(reading):
+        for pair in self._pairing.take(reading, received_s):
             self._pairs += 1
             self._whole += pair.a is not None and pair.b is not None
             for finding in self._watcher.take(pair):
@@ -246,7 +247,7 @@ def _from_file(file: CableFile, path: Path, json: Path | None) -> int:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name a file of `watch --jsonl`") from error
     for reading in sorted(readings, key=attrgetter("at_s")):
-        watching.take(reading)
+        watching.take(reading, reading.at_s)
     return watching.end(json)
 
 
@@ -270,7 +271,7 @@ async def _from_broker(
                 async for delivery in noc:
                     for found in delivery.records:
                         for reading in watching.readings(delivery.station, found.body):
-                            watching.take(reading)
+                            watching.take(reading, time.monotonic())
                     await delivery.done()
         state, text = noc.broker
     code = watching.end(json)
