@@ -15,6 +15,7 @@ from programs import need
 
 from shorewatch.clock import StationClock
 from shorewatch.config import load_station
+from shorewatch.describe import describe
 from shorewatch.direct.line import DirectStatus
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
@@ -22,16 +23,21 @@ from shorewatch.model import Quality, Reason, Value, to_text, utc_now
 from shorewatch.mqtt.desk import Requests
 from shorewatch.people import save_person
 from shorewatch.status import snapshot
+from shorewatch.web import app
 from shorewatch.web.action import Actions
 from shorewatch.web.app import VIEWERS_MAX, Place, serve
 
+STATIC = Path(app.__file__).parent / "static"
+
 
 @asynccontextmanager
-async def page(look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None):
+async def page(
+    look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None, about=None
+):
     async def audit(body):
         pass
 
-    place = Place(names=names, actions=Actions(state, do, audit))
+    place = Place(names=names, actions=Actions(state, do, audit), describe=lambda: about)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]
@@ -48,7 +54,8 @@ async def page(look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent
 async def test_the_page_and_its_parts_are_served_with_a_strict_policy():
     """HTML, script, style and icon come from here, under a policy that allows nothing foreign."""
     async with page() as (client, _):
-        for path in ("/", "/static/page.js", "/static/page.css", "/static/icon.svg"):
+        parts = sorted(path.name for path in STATIC.iterdir())
+        for path in ("/", "/devices", "/device/x", *(f"/static/{name}" for name in parts)):
             reply = await client.get(path)
             assert reply.status_code == 200
             assert reply.headers["content-security-policy"].startswith("default-src 'self'")
@@ -134,7 +141,7 @@ async def test_the_page_shows_what_is_wrong(tmp_path, sumqayit, width):
     chromium = need("chromium")
     async with (
         page(_snapshot(sumqayit)) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=width) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.body.innerText")
@@ -156,7 +163,7 @@ async def test_a_direct_line_stands_beside_boards(tmp_path, write, station_text,
     station = load_station(write("s.toml", station_text.split("[[board]]")[0] + line))
     async with (
         page(_snapshot(station)) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=width) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 2")
         text = await browser.value("document.body.innerText")
@@ -176,7 +183,7 @@ async def test_a_bad_row_tells_its_last_good_value_inside_its_card(tmp_path, sum
     look = _snapshot(sumqayit, image)
     async with (
         page(look) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=390) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=390) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.querySelector('td.last').parentNode.innerText")
@@ -202,7 +209,7 @@ async def test_a_device_s_own_words_stand_beside_the_reason(tmp_path, sumqayit):
     image.put("room", {"temperature": fault, "humidity": doubt})
     async with (
         page(_snapshot(sumqayit, image)) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=390) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=390) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         cells = "[...document.querySelectorAll('td.quality')]"
@@ -233,7 +240,7 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
     look = _snapshot(sumqayit, Image(sumqayit), {"noc": Uplink()})
     async with (
         page(look) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.querySelector('#health').innerText")
@@ -262,7 +269,7 @@ async def test_a_station_with_sparkplug_alone_says_what_that_cannot_do(tmp_path,
     look = _snapshot(sumqayit, Image(sumqayit), {"scada": Uplink()})
     async with (
         page(look) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.querySelector('#health').innerText")
@@ -282,7 +289,7 @@ async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):
             writer.write(b"GET /api/v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
             await reader.readline()
             streams.append(writer)
-        async with opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser:
+        async with opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path) as browser:
             await browser.until("document.querySelector('#verdict').innerText.includes('No word')")
             assert any("503" in error for error in browser.errors)
             for writer in streams:
@@ -302,7 +309,7 @@ async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
     hidden = {"id": "warm", "text": "Room is warm", "state": "shelved", "shelf_left_s": 3600}
     look = _snapshot(sumqayit, alarms=[row, row | hidden])
     async with page(look) as (_, port):
-        url = f"http://127.0.0.1:{port}/"
+        url = f"http://127.0.0.1:{port}/alarms"
         async with opened(chromium, url, tmp_path, width=390) as browser:
             await browser.until("document.querySelectorAll('#alarms article').length === 2")
             cards = "[...document.querySelectorAll('#alarms article')]"
@@ -317,6 +324,51 @@ async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
             verdict = await browser.value("document.querySelector('#verdict').innerText")
             assert verdict.startswith("✕ Manhole lid is open")
             assert await browser.value("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_the_overview_shows_each_area_between_its_limits(tmp_path, sumqayit, width):
+    """The few points that matter, where they lie, and what is bad by name."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    image.put("room", {"temperature": _good(33.5), "humidity": _good(40.0)})
+    look = _snapshot(sumqayit, image, is_up=True)
+    async with page(look, about=describe(sumqayit)) as (_, port):
+        url = f"http://127.0.0.1:{port}/"
+        async with opened(chromium, url, tmp_path, width=width) as browser:
+            await browser.until("document.querySelectorAll('#areas article').length === 5")
+            text = await browser.value("document.querySelector('#areas').innerText")
+            assert "33.5 °C" in text and "✕ Power feed equipment" in text
+            bars = "[...document.querySelectorAll('#areas svg.bar')].map((b) => b.ariaLabel)"
+            (warm, damp) = await browser.value(bars)
+            assert warm.startswith("33.5 between ") and warm.endswith(", past a limit")
+            assert damp.startswith("40.0 between ") and "past" not in damp
+            assert await browser.value("document.documentElement.scrollWidth") <= width
+            assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_device_and_the_diagnostics_have_views_of_their_own(tmp_path, sumqayit, width):
+    """Every point with its register and alarms; buses and boards as tables; all fits."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    image.put("room", {"temperature": _good(21.5), "humidity": _good(40.0)})
+    look = _snapshot(sumqayit, image, is_up=True)
+    async with page(look, about=describe(sumqayit)) as (_, port):
+        url = f"http://127.0.0.1:{port}"
+        views = {
+            "/device/room": ("04: 1, s16", "above 32 major", "21.5 °C", "Source: XY-MD02"),
+            "/device/attic": ("There is no device attic.",),
+            "/diagnostics": ("pfe-room", "least free heap", sumqayit.config_hash),
+        }
+        for path, words in views.items():
+            folder = tmp_path / path.replace("/", "")
+            async with opened(chromium, url + path, folder, width=width) as browser:
+                await browser.until("document.querySelector('#tables').innerText.length > 20")
+                text = await browser.value("document.querySelector('#tables').innerText")
+                assert [word for word in words if word not in text] == []
+                assert await browser.value("document.documentElement.scrollWidth") <= width
+                assert [error for error in browser.errors if "404" not in error] == []
 
 
 async def test_an_alarm_is_answered_at_the_page(tmp_path, sumqayit):
@@ -396,7 +448,7 @@ async def test_a_page_that_hears_nothing_says_so(tmp_path, sumqayit):
         return look()
 
     async with page(living) as (_, port):
-        browser_at = opened(chromium, f"http://127.0.0.1:{port}/", tmp_path)
+        browser_at = opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path)
         browser = await browser_at.__aenter__()
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         good = "[...document.querySelectorAll('td.quality')].filter((c) => c.innerText === 'good')"

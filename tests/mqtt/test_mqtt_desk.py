@@ -117,16 +117,34 @@ async def test_arguments_reach_the_alarms_by_their_names(broker, noc, do, more, 
 
 
 async def test_a_repeated_message_is_done_once(broker, noc, until) -> None:  # type: ignore[no-untyped-def]
-    """The same bytes a second time are refused, shown, and answered by nothing."""
+    """The same bytes a second time do nothing and are shown; who lost the answer has it again."""
     async with noc(broker) as (somebody, b, listener):
         request_id, payload = somebody.signed("test-alarm")
         await somebody.send(payload)
         await somebody.reply(request_id)
         await somebody.send(payload)
         await somebody.until_refused(1, "used before")
+        await until(lambda: len(listener.of(f"/reply/noc/{request_id}")) == 2)
+        first, again = (m.payload for m in listener.of(f"/reply/noc/{request_id}"))
+        assert first == again and json.loads(again)["ok"] is True
+    assert len(b.alarms.asked) == 1
+
+
+async def test_a_used_id_with_other_words_gets_no_answer(broker, noc, until) -> None:  # type: ignore[no-untyped-def]
+    """Only the very bytes that were answered are answered again; a repeated replay runs once."""
+    async with noc(broker) as (somebody, b, listener):
+        await b.write(3)
+        request_id, payload = somebody.signed("replay", first=1, last=3)
+        await somebody.send(payload)
+        await until(lambda: listener.of(f"/reply/noc/{request_id}/records"))
+        _, other = signed(b.prefix, b.outbox.journal, "test-alarm", id=request_id)
+        await somebody.send(other)
+        await somebody.until_refused(1, "used before")
+        await somebody.send(payload)
+        await until(lambda: len(listener.of(f"/reply/noc/{request_id}")) == 2)
         await somebody.ask("test-alarm")
-        assert len(listener.of(f"/reply/noc/{request_id}")) == 1
-    assert len(b.alarms.asked) == 2
+        assert len(listener.of(f"/reply/noc/{request_id}/records")) == 1
+    assert len(b.alarms.asked) == 1
 
 
 async def test_a_repeated_message_is_known_after_a_restart(broker, noc) -> None:  # type: ignore[no-untyped-def]

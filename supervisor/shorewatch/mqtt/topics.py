@@ -33,6 +33,7 @@ from shorewatch.model import encode as encode
 from shorewatch.outbox import Record
 
 ROOT: Final = "shorewatch/v1"
+SPARKPLUG: Final = "spBv1.0"  # the namespace of the other plane
 ACK_BYTES_MAX: Final = 1000
 BATCH_RECORDS_MAX: Final = 200
 BATCH_BYTES_MAX: Final = 128_000

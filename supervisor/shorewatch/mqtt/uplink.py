@@ -130,14 +130,15 @@ class Uplink:
         text, post = self._condition.text, self._post
         is_online = self._condition.state == "online"
         owed_s = 0.0 if post is None else post.connection.unanswered_s
-        if is_online and owed_s >= OWED_S:
-            return f"{text}, which has not answered for {owed_s:.0f} s"
+        parts = [text]
         since = self._acks.unheard_since
-        if is_online and since is not None:
+        if is_online and owed_s >= OWED_S:
+            parts = [f"{text}, which has not answered for {owed_s:.0f} s"]
+        elif is_online and since is not None:
             waiting = self._source.outbox.last - self._acks.cursor
             when = f"{since:%Y-%m-%d %H:%M:%S} UTC"
-            return f"{text}; nobody is listening since {when}, {waiting:,} records wait"
-        return "; ".join([text, *ending(self.expiries.known, utc_now())])
+            parts += [f"nobody is listening since {when}, {waiting:,} records wait"]
+        return "; ".join([*parts, *ending(self.expiries.known, utc_now())])
 
     async def run(self) -> None:
         """Keep the broker up to date until `stop`; never raises for what a broker does."""
