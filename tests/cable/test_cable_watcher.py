@@ -134,6 +134,14 @@ def test_a_fault_on_a_cable_fed_from_one_end_is_found() -> None:
         assert finding.place.interval.width_km < 30
 
 
+def test_a_fault_before_the_earthed_end_is_found_by_its_current() -> None:
+    """3 km before the end that does not feed hardly a volt moves, but the current is lost."""
+    broken = replace(ONE_END, shunts=(Shunt(377.0, 0.0),))
+    found = watched(seconds(lambda second: ONE_END if second < 300 else broken, 360), FROM_A)
+    assert found[0].kind == "shunt"
+    assert found[0].place is not None and 377.0 in found[0].place.interval
+
+
 def test_a_cut_of_a_cable_fed_from_one_end_is_told() -> None:
     """The end that feeds goes to its limit, the other one was earthed all the time."""
     broken = replace(ONE_END, cut=Cut(100))
