@@ -15,10 +15,9 @@ from pydantic import Field, model_validator
 from shorewatch.cable.budget import Budget
 from shorewatch.cable.line import Cable, End
 from shorewatch.cable.watcher import Feed
-from shorewatch.config import Text
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.point import Id
-from shorewatch.toml import Key, Table, TomlFile, read_toml
+from shorewatch.toml import Key, Table, Text, TomlFile, read_toml
 
 Kilometre = Annotated[float, Field(ge=0, le=30_000)]
 Volts = Annotated[float, Field(gt=0, le=20_000)]
