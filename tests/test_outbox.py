@@ -667,6 +667,25 @@ async def test_a_full_disk_costs_samples_and_no_other_record(
             assert ballast.exists()
 
 
+async def test_a_file_in_which_nothing_may_go_grows_again_with_its_disk(tmp_path: Path) -> None:
+    """When a full disk has room again all that waits is written, whatever is in the file."""
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        async with Outbox.opened(disk / "o.sqlite", size_bytes_max=30_000_000) as outbox:
+            outbox.cursor("noc")  # nothing is acknowledged, and alarms are no samples
+            await fill(outbox, "alarm", 20)
+            with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while filler.write(bytes(4096)):
+                    pass
+            for _ in range(3000):
+                await outbox.put("alarm", AT, {"text": "x" * 500})
+            await until_sick(outbox)
+            (disk / "filler").unlink()
+            async with asyncio.timeout(20):
+                await outbox.wait_beyond(3019)
+            assert outbox.health is None
+            assert {record.kind for record in await read_all(outbox)} == {"alarm"}
+
+
 async def test_a_sick_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """Leaving with a disk that takes nothing ends all the same; what was committed stays."""
     async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:

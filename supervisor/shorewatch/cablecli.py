@@ -8,6 +8,7 @@ broker. What is found is printed as sentences, and written as records with `--js
 import asyncio
 import json as json_
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from operator import attrgetter
@@ -36,7 +37,8 @@ from shorewatch.cable.words import (
     time_text,
 )
 from shorewatch.errors import UsageError
-from shorewatch.noc import follow
+from shorewatch.noc import Access, Tls, follow
+from shorewatch.secret import read_secret
 
 FAULT: Final = 1
 UNREACHABLE: Final = 2
@@ -46,7 +48,10 @@ cable = App(name="cable", help="Where a powered cable leaks to the sea, told fro
 
 CablePath = Annotated[
     Path | None,
-    Parameter(name="--cable", help="The cable file (default: the demo's, trans-caspian.toml)."),
+    Parameter(
+        name="--cable",
+        help="The cable file (default: the demo's, Trans-Caspian).",
+    ),
 ]
 Pairs = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
 
@@ -64,6 +69,11 @@ def locate(
     slow: bool = False,
     jsonl: Path | None = None,
     url: str | None = None,
+    user: str | None = None,
+    password_file: str | None = None,
+    ca_file: str | None = None,
+    cert_file: str | None = None,
+    cert_key_file: str | None = None,
     seconds: Annotated[float | None, Parameter(name="--for")] = None,
     json: Path | None = None,
 ) -> None:
@@ -99,6 +109,17 @@ def locate(
         Go through the records in this file of `shorewatch watch --jsonl`.
     url
         Follow both stations on this broker, and tell what happens until Ctrl-C or --for.
+    user
+        User at the broker.
+    password_file
+        The file with that user's password.
+    ca_file
+        With mqtts://: the CAs of which one has signed the broker's certificate (default: those of
+        the system).
+    cert_file
+        With mqtts://: our certificate, where the broker asks for one.
+    cert_key_file
+        The file with its key.
     seconds
         With --url: end after this many seconds.
     json
@@ -110,11 +131,14 @@ def locate(
         raise UsageError(text)
     if seconds is not None and (url is None or not seconds > 0):
         raise UsageError(f"--for {seconds:g} goes with --url, and is a number of seconds above 0")
-    file = load_cable(cable_ or asset_folder("stations") / "trans-caspian.toml")
+    file = load_cable(cable_ or asset_folder("stations") / "cables" / "trans-caspian.toml")
     if jsonl is not None:
         sys.exit(_from_file(file, jsonl, json))
     if url is not None:
-        sys.exit(asyncio.run(_from_broker(file, url, seconds, json)))
+        password = None if password_file is None else read_secret(password_file, None)
+        login = None if user is None else (user, password)
+        access = Access(login, tls=Tls(ca_file, cert_file, cert_key_file))
+        sys.exit(asyncio.run(_from_broker(file, url, access, seconds, json)))
     shown_a, shown_b = _parse("--a", a), _parse("--b", b)
     before, moved = _both("--before", before_a, before_b), _both("--moved", moved_a, moved_b)
     if moved is not None and (before is None or shown_a is None or shown_b is None):
@@ -159,7 +183,7 @@ def plot(
     """
     from shorewatch.cable.picture import picture
 
-    file = load_cable(cable_ or asset_folder("stations") / "trans-caspian.toml")
+    file = load_cable(cable_ or asset_folder("stations") / "cables" / "trans-caspian.toml")
     shown_a, shown_b = _parse("--a", a), _parse("--b", b)
     before = _both("--before", before_a, before_b)
     place = None
@@ -186,9 +210,9 @@ class _Watching:
         """What a record says of the cable's ends."""
         return self._reader.take(station, body)
 
-    def take(self, reading: Reading) -> None:
+    def take(self, reading: Reading, received_s: float) -> None:
         """Put one in; what it tells is printed."""
-        for pair in self._pairing.take(reading):
+        for pair in self._pairing.take(reading, received_s):
             self._pairs += 1
             self._whole += pair.a is not None and pair.b is not None
             for finding in self._watcher.take(pair):
@@ -223,7 +247,7 @@ def _from_file(file: CableFile, path: Path, json: Path | None) -> int:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; name a file of `watch --jsonl`") from error
     for reading in sorted(readings, key=attrgetter("at_s")):
-        watching.take(reading)
+        watching.take(reading, reading.at_s)
     return watching.end(json)
 
 
@@ -236,16 +260,18 @@ def _readings(watching: _Watching, line: bytes, where: str) -> Iterator[Reading]
     return watching.readings(body["station"], body)
 
 
-async def _from_broker(file: CableFile, url: str, seconds: float | None, json: Path | None) -> int:
+async def _from_broker(
+    file: CableFile, url: str, access: Access, seconds: float | None, json: Path | None
+) -> int:
     watching = _Watching(file)
     stations = [f"{file.cable.id}/{end.station}" for end in file.end]
-    async with follow(url, stations=stations) as noc:
+    async with follow(url, stations=stations, access=access) as noc:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 async for delivery in noc:
                     for found in delivery.records:
                         for reading in watching.readings(delivery.station, found.body):
-                            watching.take(reading)
+                            watching.take(reading, time.monotonic())
                     await delivery.done()
         state, text = noc.broker
     code = watching.end(json)

@@ -37,6 +37,7 @@ _WAL_PAGES = 128
 # Above it JSON readers round; nobody writes so many records.
 _SEQ_MAX = 2**53
 _BALLAST_ROOM = 4  # so many times its size must be free to make it
+_THAW_ROOM = 2  # so many, to let a file grow that cannot do without
 _BALLAST_TRY_S = 60.0
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_TABLE = "CREATE TABLE kept (name TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
@@ -137,6 +138,7 @@ class Store:
         self._path, self._size_bytes_max = path, size_bytes_max
         self._ballast = path.with_name(path.name + "-ballast")
         self._ballast_s = -math.inf
+        self._is_frozen = False
         self._damage: str | None = None
         self._moved: str | None = None
         self.trouble: str | None = None
@@ -344,9 +346,12 @@ class Store:
             if primary_code(error) != sqlite3.SQLITE_FULL:
                 self._suffer(error)
                 raise
-        self._freeze()
+        # A file that may not grow is as full as a disk; when nothing in it may go, only this helps.
+        is_full = not self._thaw()
+        if is_full:
+            self._freeze()
         try:
-            return self._commit(batch, cursors, dropped, uplinks, is_full=True)
+            return self._commit(batch, cursors, dropped, uplinks, is_full=is_full)
         except sqlite3.DatabaseError as error:
             self._suffer(error)
             raise
@@ -453,6 +458,13 @@ class Store:
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         pages = self._number("PRAGMA page_count")
         self._db.execute(f"PRAGMA max_page_count = {min(pages, self._pages_max)}")
+        self._is_frozen = True
+
+    def _thaw(self) -> bool:
+        """Let a frozen file grow again if the disk has room, for the ballast, too."""
+        if not self._is_frozen or free_bytes(self._path.parent) < _THAW_ROOM * BALLAST_BYTES:
+            return False
+        return self._fill_ballast()
 
     def _load_ballast(self) -> None:
         """Take room on the disk that is given up when there is no other; then the file may grow."""
@@ -460,11 +472,19 @@ class Store:
         if now_s < self._ballast_s or self._ballast.exists():
             return
         self._ballast_s = now_s + _BALLAST_TRY_S
-        if free_bytes(self._path.parent) < _BALLAST_ROOM * BALLAST_BYTES:
-            return
-        with suppress(OSError), self._ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
-            self._db.execute(f"PRAGMA max_page_count = {self._pages_max}")
+        if free_bytes(self._path.parent) >= _BALLAST_ROOM * BALLAST_BYTES:
+            self._fill_ballast()
+
+    def _fill_ballast(self) -> bool:
+        """Whether there was room for it; the file may then grow."""
+        try:
+            with self._ballast.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+        except OSError:
+            return False
+        self._db.execute(f"PRAGMA max_page_count = {self._pages_max}")
+        self._is_frozen = False
+        return True
 
     def _evicted(
         self, cursors: Mapping[str, int], uplinks: frozenset[str], *, is_full: bool

@@ -15,7 +15,7 @@ from shorewatch.cable.verdict import judge
 from shorewatch.cable.words import assumptions
 from shorewatch.plant.cable import HEALTHY, Circuit, Source
 
-FILE = load_cable(asset_folder("stations") / "trans-caspian.toml")
+FILE = load_cable(asset_folder("stations") / "cables" / "trans-caspian.toml")
 BEFORE = shown(HEALTHY)
 
 

@@ -11,7 +11,7 @@ from shorewatch.cable.watcher import Feed
 from shorewatch.errors import ConfigError
 from shorewatch.plant.cable import CABLE, HEALTHY
 
-SHIPPED = asset_folder("stations") / "trans-caspian.toml"
+SHIPPED = asset_folder("stations") / "cables" / "trans-caspian.toml"
 
 
 def test_the_shipped_file_is_the_cable_that_the_plant_plays() -> None:

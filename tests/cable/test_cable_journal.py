@@ -10,7 +10,7 @@ from shorewatch.cable.file import load_cable
 from shorewatch.cable.journal import JournalReader
 from shorewatch.cable.pairing import Reading
 
-FILE = load_cable(asset_folder("stations") / "trans-caspian.toml")
+FILE = load_cable(asset_folder("stations") / "cables" / "trans-caspian.toml")
 START_S = 1_795_000_000.0
 
 

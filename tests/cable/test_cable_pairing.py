@@ -14,7 +14,7 @@ def reading(at_s: float, end: str) -> Reading:
 
 def paired(readings: list[Reading]) -> list[Pair]:
     pairing = Pairing()
-    return [pair for one in readings for pair in pairing.take(one)]
+    return [pair for one in readings for pair in pairing.take(one, 0.0)]
 
 
 def test_ends_are_paired_by_acquisition() -> None:
@@ -37,11 +37,13 @@ def test_the_order_of_arrival_does_not_matter(order: list[str]) -> None:
 
 
 def test_a_silent_end_is_waited_for_and_then_missing() -> None:
-    """Pairs come when the other is `WAIT_S` ahead, with None once the last reading is too old."""
+    """No pair comes for `WAIT_S`; then all do, with None once the last reading is too old."""
     pairing = Pairing()
-    list(pairing.take(reading(100.0, "B")))
-    pairs = [pair for t in range(100, 150) for pair in pairing.take(reading(float(t), "A"))]
-    assert pairs[-1].at_s == 149 - WAIT_S
+    list(pairing.take(reading(100.0, "B"), 100.0))
+    made = [list(pairing.take(reading(float(t), "A"), float(t))) for t in range(100, 150)]
+    pairs = [pair for some in made for pair in some]
+    assert not any(made[1 : int(WAIT_S)]) and made[int(WAIT_S)]
+    assert pairs[-1].at_s == 149
     assert [pair.at_s for pair in pairs if pair.b is not None][-1] == 100 + HOLD_S - 1
     assert all(pair.a is not None for pair in pairs)
 
@@ -60,7 +62,7 @@ def test_a_reading_of_the_past_is_dropped() -> None:
     """A time that is not later than the end's last is counted and not paired."""
     pairing = Pairing()
     for one in (reading(100.0, "A"), reading(100.0, "A"), reading(99.0, "A")):
-        list(pairing.take(one))
+        list(pairing.take(one, 0.0))
     assert pairing.dropped == 2
 
 
@@ -69,3 +71,11 @@ def test_a_night_without_records_is_skipped() -> None:
     days = [float(t) for day in (0, 86_400) for t in range(day, day + 50)]
     pairs = paired([reading(t, end) for t in days for end in "AB"])
     assert len(pairs) < 2 * 50 + 2 * WAIT_S
+
+
+def test_a_backlog_of_one_end_waits_for_the_other() -> None:
+    """An hour of A's readings, received before B's hour at once, is paired."""
+    hour = range(3600)
+    pairs = paired([reading(float(t), end) for end in "AB" for t in hour])
+    assert len(pairs) == 3600
+    assert all(pair.a is not None and pair.b is not None for pair in pairs)

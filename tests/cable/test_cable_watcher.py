@@ -16,8 +16,8 @@ from shorewatch.plant.noise import Noise
 FEED = Feed(3.3e-6, 3.3e-6)
 
 
-def watched(pairs: Iterable[Pair]) -> list[Finding]:
-    watcher = Watcher(CABLE, Budget(), FEED)
+def watched(pairs: Iterable[Pair], feed: Feed = FEED) -> list[Finding]:
+    watcher = Watcher(CABLE, Budget(), feed)
     return [finding for pair in pairs for finding in watcher.take(pair)]
 
 
@@ -46,6 +46,12 @@ def test_near_the_virtual_earth_nothing_is_claimed_that_cannot_be_told() -> None
     """10 km from the virtual earth the balance moves, too little to name a cause."""
     (finding,) = watched(seconds(turned(300, faulty(180.0)), 500))
     assert finding.kind == "unclear" and not finding.is_fault
+
+
+def test_a_fault_from_before_is_not_called_health() -> None:
+    """Watching begins with the fault there: the balance is told to be off, nothing more."""
+    (finding,) = watched(seconds(lambda second: faulty(100.0), 200))
+    assert finding.kind == "off" and finding.step_v == pytest.approx(-135, abs=1)
 
 
 def test_a_repair_ends_the_fault() -> None:
@@ -114,23 +120,32 @@ def test_handing_the_feed_to_one_end_is_no_fault() -> None:
     assert found and not any(finding.is_fault for finding in found)
 
 
+FROM_A = replace(FEED, balance_v=282.0)
 ONE_END = replace(HEALTHY, a=Source(nominal_v=564), b=Source(is_on=False, is_earthed=True))
 
 
 def test_a_fault_on_a_cable_fed_from_one_end_is_found() -> None:
     """Nearly all current is lost at the fault; both meters and A's volts give the place."""
     broken = replace(ONE_END, shunts=(Shunt(100.0, 1.0),))
-    found = watched(seconds(lambda second: ONE_END if second < 700 else broken, 760))
+    found = watched(seconds(lambda second: ONE_END if second < 700 else broken, 760), FROM_A)
     assert found[0].kind == "shunt" and found[0].at_s <= START_S + 710
     for finding in found:
         assert finding.place is not None and 100.0 in finding.place.interval
         assert finding.place.interval.width_km < 30
 
 
+def test_a_fault_before_the_earthed_end_is_found_by_its_current() -> None:
+    """3 km before the end that does not feed hardly a volt moves, but the current is lost."""
+    broken = replace(ONE_END, shunts=(Shunt(377.0, 0.0),))
+    found = watched(seconds(lambda second: ONE_END if second < 300 else broken, 360), FROM_A)
+    assert found[0].kind == "shunt"
+    assert found[0].place is not None and 377.0 in found[0].place.interval
+
+
 def test_a_cut_of_a_cable_fed_from_one_end_is_told() -> None:
     """The end that feeds goes to its limit, the other one was earthed all the time."""
     broken = replace(ONE_END, cut=Cut(100))
-    (finding,) = watched(seconds(lambda second: ONE_END if second < 300 else broken, 400))
+    (finding,) = watched(seconds(lambda second: ONE_END if second < 300 else broken, 400), FROM_A)
     assert finding.kind == "cut"
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from cable_field import faulty, shown
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shorewatch.assets import asset_folder
 from shorewatch.cable.budget import Shown
@@ -15,10 +17,10 @@ from shorewatch.cable.finding import FAULTS, Finding
 from shorewatch.cable.locate import Interval, Place
 from shorewatch.cable.picture import picture, profile_from
 from shorewatch.cable.verdict import judge
-from shorewatch.cable.words import record, sentence
+from shorewatch.cable.words import place_record, record, sentence
 from shorewatch.plant.cable import HEALTHY, Source, profile
 
-FILE = load_cable(asset_folder("stations") / "trans-caspian.toml")
+FILE = load_cable(asset_folder("stations") / "cables" / "trans-caspian.toml")
 BEFORE = shown(HEALTHY)
 PLACE = Place("two-ended", 143.2, Interval(141.94, 144.6), Interval(0, 144.3))
 
@@ -56,7 +58,9 @@ def test_sections_at_the_ends_are_named(interval: Interval, words: str) -> None:
     assert words in sentence(FILE, Finding("shunt", 0, 3, place))
 
 
-@pytest.mark.parametrize("kind", ["cut", "lost", "over", "source", "unclear", "storm", "calm"])
+@pytest.mark.parametrize(
+    "kind", ["cut", "lost", "over", "source", "unclear", "off", "storm", "calm"]
+)
 def test_everything_else_has_a_sentence_and_a_record(kind: str) -> None:
     """Each kind of finding can be said and written as JSON; only faults are faults."""
     finding = Finding(kind, 0.0, 5.0, step_v=-20.0, sum_v=12.0)  # type: ignore[arg-type]
@@ -100,6 +104,32 @@ def test_a_dead_cable_is_not_located() -> None:
     assert (said.verdict, said.place) == ("dead", None) and "no line current" in said.because[0]
 
 
+@given(
+    a=st.tuples(st.floats(0, 900), st.floats(0, 2)),
+    b=st.tuples(st.floats(0, 900), st.floats(0, 2)),
+    was=st.tuples(st.floats(0, 900), st.floats(0, 2)),
+    is_before=st.booleans(),
+    is_moved=st.booleans(),
+)
+def test_any_numbers_get_a_verdict(
+    a: tuple[float, float],
+    b: tuple[float, float],
+    was: tuple[float, float],
+    is_before: bool,
+    is_moved: bool,
+) -> None:
+    """Whatever somebody types is judged, said and drawn, and an interval is on the cable."""
+    shown_a, shown_b, shown_was = Shown(*a), Shown(*b), Shown(*was)
+    before = (shown_was, shown_b) if is_before else None
+    moved = (shown_was, shown_a) if is_moved else None
+    said = judge(FILE, shown_a, shown_b, before=before, moved=moved)
+    assert said.because
+    if said.place is not None:
+        assert 0 <= said.place.interval.low_km <= said.place.interval.high_km <= 380
+        assert json.dumps(place_record(FILE, said.place))
+    assert ElementTree.fromstring(picture(FILE, shown_a, shown_b, said.place)) is not None
+
+
 def test_a_slow_leak_in_numbers_has_only_a_side() -> None:
     """Told as slow, the numbers of a 100 kOhm leak give the stretch that holds it."""
     said = judge(FILE, *shown(faulty(100.0, 1e5)), before=BEFORE, onset="slow")
@@ -133,7 +163,7 @@ def test_the_picture_is_well_formed_and_shows_the_fault() -> None:
 def test_a_name_cannot_break_the_picture(tmp_path: Path) -> None:
     """Markup in a cable file's names is shown, not obeyed."""
     path = tmp_path / "cable.toml"
-    shipped = (asset_folder("stations") / "trans-caspian.toml").read_text()
+    shipped = (asset_folder("stations") / "cables" / "trans-caspian.toml").read_text()
     path.write_text(shipped.replace('name = "Aktau"', 'name = "A<script>&\'x"'))
     root = ElementTree.fromstring(picture(load_cable(path), *BEFORE))
     assert any(element.text == "A<script>&'x" for element in root.iter())

@@ -121,6 +121,7 @@ def locate(
 
 def walk(cable: Cable, shown: Shown, end: End) -> float:
     """The kilometre, from A, at which one end's voltage is used up; or the cable's end."""
+    assert shown.amps > 0, "a walk goes along with a current"
     left = shown.volts - shown.amps * cable.bed_ohm(end)
     per_km = cable.warm_ohm_per_km * shown.amps
     drop_v = cable.repeater_drop_v(shown.amps)
@@ -141,12 +142,14 @@ def walk(cable: Cable, shown: Shown, end: End) -> float:
 
 
 def self_calibrated(cable: Cable, a: Shown, b: Shown) -> tuple[float, float]:
-    """Ohms per kilometre that make the sum right, and the mean of both walks with them."""
+    """Ohms per kilometre that make the sum right, and the mean of both walks with them.
+
+    The sum must be more than the repeaters take.
+    """
     amps = (a.amps + b.amps) / 2
     beds = cable.bed_a_ohm + cable.bed_b_ohm
     held_v = len(cable.repeaters_km) * cable.repeater_drop_v(amps)
     ohm = (a.volts + b.volts - held_v - amps * beds) / (amps * cable.length_km)
-    assert ohm > 0, "the sum is more than the repeaters take"
     fitted = replace(cable, ohm_per_km=ohm, copper_degc=REFERENCE_DEGC)
     return ohm, (walk(fitted, a, "A") + walk(fitted, b, "B")) / 2
 
@@ -158,10 +161,8 @@ def blind(cable: Cable, a: Shown, b: Shown, step_v: float) -> Interval:
     """
     ends = []
     for shift in (-step_v, step_v):
-        _, km = self_calibrated(
-            cable, Shown(a.volts + shift, a.amps), Shown(b.volts - shift, b.amps)
-        )
-        ends.append(km)
+        from_a = walk(cable, Shown(a.volts + shift, a.amps), "A")
+        ends.append((from_a + walk(cable, Shown(b.volts - shift, b.amps), "B")) / 2)
     return Interval(min(ends), max(ends), 1.0)
 
 

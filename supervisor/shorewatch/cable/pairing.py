@@ -2,8 +2,10 @@
 
 Records come late, in bursts, and from one end before the other. A pair is made for each whole
 second of UTC once both ends have said something later, of what each showed then; whoever has been
-silent for `HOLD_S` shows nothing. The one end is waited for while the other goes on for `WAIT_S`;
-after that pairs are made with None in its place. What comes for a second that is over is dropped.
+silent for `HOLD_S` shows nothing. An end of which nothing has come for `WAIT_S` is not waited for:
+then pairs are made with None in its place. That time is one of receipt, not of acquisition, so that
+a backlog of one end that comes before the other's is paired. What comes for a second that is over
+is dropped.
 """
 
 import math
@@ -17,7 +19,7 @@ from shorewatch.cable.line import End
 
 HOLD_S: Final = 5.0
 WAIT_S: Final = 30.0
-_READINGS_MAX = 4096
+_READINGS_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,18 @@ class Pairing:
         self._waiting: dict[End, deque[Reading]] = {"A": deque(), "B": deque()}
         self._held: dict[End, Reading | None] = {"A": None, "B": None}
         self._newest_s: dict[End, float] = {}
+        self._received_s: dict[End, float] = {}
         self._next_s: float | None = None
         self.dropped = 0
 
-    def take(self, reading: Reading) -> Iterator[Pair]:
-        """Put one reading in; the pairs that can now be made come out."""
+    def take(self, reading: Reading, received_s: float) -> Iterator[Pair]:
+        """Put one reading in; the pairs that can now be made come out.
+
+        `received_s` is of any clock that does not go back; from a file it is the reading's time.
+        """
+        for end in self._waiting:
+            self._received_s.setdefault(end, received_s)
+        self._received_s[reading.end] = received_s
         if reading.at_s <= self._newest_s.get(reading.end, -math.inf):
             self.dropped += 1
             return
@@ -58,20 +67,21 @@ class Pairing:
         self._newest_s[reading.end] = reading.at_s
         if self._next_s is None:
             self._next_s = float(math.ceil(reading.at_s))
-        while self._next_s <= self._ready_s():
+        while self._next_s <= self._ready_s(received_s):
             yield self._pair(self._next_s)
             self._next_s += 1
             self._skip()
         if len(waiting) > _READINGS_MAX:
             self._held[reading.end] = waiting.popleft()
 
-    def _ready_s(self) -> float:
+    def _ready_s(self, received_s: float) -> float:
         """Up to when all is there that is waited for."""
-        newest = self._newest_s
-        return max(min(newest.get("A", -math.inf), newest.get("B", -math.inf)), self._late_s())
-
-    def _late_s(self) -> float:
-        return max(self._newest_s.values()) - WAIT_S
+        waited_for = [
+            self._newest_s.get(end, -math.inf)
+            for end, last_s in self._received_s.items()
+            if received_s - last_s < WAIT_S
+        ]
+        return min(waited_for)
 
     def _skip(self) -> None:
         """Nothing is told of a time in which both ends were silent."""

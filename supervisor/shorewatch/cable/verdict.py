@@ -53,6 +53,8 @@ def judge(
     if max(shown.amps for shown in present) < _DEAD_SHARE * cable.nominal_a:
         why = "there is no line current: direct voltages locate nothing on a dead cable"
         return Said("dead", (why,))
+    if any(shown.amps < _DEAD_SHARE * cable.nominal_a for shown in before or ()):
+        before = None  # a cable that was not fed tells of no change
     if a is None or b is None:
         known = before is not None
         side = _side(a, b, before) if known else None

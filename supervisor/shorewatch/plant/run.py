@@ -18,9 +18,9 @@ from shorewatch.plant.line import Line, Server
 from shorewatch.plant.port import Port, open_port
 from shorewatch.plant.record import Direction, recording
 from shorewatch.plant.scenario import Play
-from shorewatch.plant.stop import Stop, stop_signals
 from shorewatch.plant.trouble import Fates, Trouble
 from shorewatch.plant.world import World
+from shorewatch.stop import Stop, stop_signals
 
 Note = Callable[[Direction, bytes, float], None]
 

@@ -4,6 +4,7 @@ It shows without a login and changes something for a named user only (action.py)
 reaches a board. It works with the network down: everything it needs comes from here.
 
     / and its views     the page          /static/        its parts
+    /cable.svg          the cable's potentials, and a fault that stands
     /api/v1/station     what the station is, as its file says (describe.py)
     /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
     /healthz            whether the gateway's loop turns
@@ -17,6 +18,7 @@ At most 128 viewers, 256 connections.
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -50,6 +52,7 @@ class Place:
     actions: Actions | None = None  # without them it only shows
     history: trend.Ask | None = None
     describe: Look | None = None  # what the station is (describe.py)
+    draw: Callable[[], str] | None = None  # the cable as SVG
 
 
 def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
@@ -65,6 +68,10 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
         assert place.describe is not None, "only then there is a route"
         return Response(encode(place.describe()), media_type="application/json")
 
+    async def cable(_: Request) -> Response:
+        assert place.draw is not None, "only then there is a route"
+        return Response(await asyncio.to_thread(place.draw), media_type="image/svg+xml")
+
     async def stream(_: Request) -> Response:
         if feed.viewers >= VIEWERS_MAX:
             text = f"{VIEWERS_MAX} viewers are watching already; close one of them\n"
@@ -75,7 +82,8 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
         return PlainTextResponse("ok\n")
 
     async def figures(_: Request) -> Response:
-        found = metrics.text(look(), lag.worst_s)
+        # Some 50 ms for thousands of points: not in the loop that reads them.
+        found = await asyncio.to_thread(metrics.text, look(), lag.worst_s)
         return Response(found, headers={"content-type": metrics.CONTENT_TYPE})
 
     handlers = {
@@ -87,6 +95,8 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
     }
     if place.describe is not None:
         handlers["/api/v1/station"] = station
+    if place.draw is not None:
+        handlers["/cable.svg"] = cable
     return Starlette(
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
@@ -111,7 +121,7 @@ async def serve(
 ) -> None:
     """Serve the page on an open socket, which is closed at the end, until `stop` is set.
 
-    Raises OSError (ssl.SSLError) for a certificate that cannot be used.
+    Raises OSError (ssl.SSLError) for a certificate that cannot be used, and what `look` raises.
     """
     place = place or Place()
     feed, lag = Feed(look), LoopLag()
@@ -135,10 +145,16 @@ async def serve(
         server.should_exit = True
 
     ending = asyncio.create_task(end(), name="page stop")
-    parts = [asyncio.create_task(feed.run(stop)), asyncio.create_task(lag.run())]
+    feeding = asyncio.create_task(feed.run(stop), name="page feed")
+    measuring = asyncio.create_task(lag.run(), name="loop lag")
+    # A feed that has ended by a bug takes the page with it: whoever runs us starts both again.
+    feeding.add_done_callback(lambda _: setattr(server, "should_exit", True))
     try:
         await server.serve(sockets=[listener])
     finally:
-        for task in (ending, *parts):
+        for task in (ending, feeding, measuring):
             task.cancel()
+        await asyncio.wait((ending, feeding, measuring))
         listener.close()
+    if not feeding.cancelled():
+        feeding.result()
