@@ -107,7 +107,8 @@ async def test_a_file_with_errors_changes_nothing_and_is_shown(tmp_path, quiet_t
     async with running_station(tmp_path, quiet_text) as station:
         await station.until_good()
         config = (await station.ask("live"))["config"]
-        station.path.write_text(quiet_text.replace("unit_id = 10", "unit_id = 1000") + "nonsense=1")
+        wrong = quiet_text.replace("unit_id = 10\n", "unit_id = 1000\n", 1) + "nonsense=1"
+        station.path.write_text(wrong)
         done = await asyncio.to_thread(reload, station.state)
         assert done.returncode == 78 and "found 1000" in done.stderr and "nonsense" in done.stderr
         live = await station.ask("live")

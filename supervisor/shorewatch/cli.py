@@ -15,7 +15,7 @@ import secrets
 import signal
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -606,6 +606,29 @@ def chaos(
         sys.exit(EXIT_BAD)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """What happens in the simulated field.
+
+    Parameters
+    ----------
+    scenario
+        One of the shipped scenarios (`shorewatch plant scenarios`), or a path to one of yours.
+    start
+        When it begins, in UTC: the same for all that play it together (default: now).
+    speed
+        How many of its seconds pass in one.
+    """
+
+    scenario: str | None = None
+    start: str | None = None
+    speed: float = 1.0
+
+
+QUIET_DAY = Playing()
+
+
 @plant.command
 def line(
     station: Path,
@@ -614,6 +637,7 @@ def line(
     *,
     state_dir: Path,
     seed: int = 1,
+    playing: Playing = QUIET_DAY,
     record: Annotated[Path | None, Parameter(env_var="SHOREWATCH_RECORD")] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
@@ -642,14 +666,16 @@ def line(
     """
     from shorewatch.config import load_station
     from shorewatch.plant.run import run_line
+    from shorewatch.plant.scenario import play_of
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
     loaded = load_station(station, _overrides(set_))
     uarts = [bus.uart for bus in loaded.boards[_known_board(loaded, board)].bus]
     if uart not in uarts:
         known = ", ".join(map(str, uarts))
         raise UsageError(f"board {board} has no bus on UART {uart}; it has {known}")
-    run_line(loaded, board, uart, _made(state_dir), seed=seed, record=record)
+    run_line(loaded, board, uart, _made(state_dir), seed=seed, play=play, record=record)
 
 
 @plant.command
@@ -659,6 +685,7 @@ def direct(
     *,
     state_dir: Path,
     seed: int = 1,
+    playing: Playing = QUIET_DAY,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one direct line with its devices: its TCP address, or its port as a pty.
@@ -678,13 +705,15 @@ def direct(
     """
     from shorewatch.config import load_station
     from shorewatch.plant.direct import run_direct
+    from shorewatch.plant.scenario import play_of
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
     loaded = load_station(station, _overrides(set_))
     if direct not in loaded.directs:
         known = ", ".join(loaded.directs) or "none"
         raise UsageError(f"station {loaded.id} has no direct line {direct!r}; it has {known}")
-    run_direct(loaded, direct, _made(state_dir), seed=seed)
+    run_direct(loaded, direct, _made(state_dir), seed=seed, play=play)
 
 
 @plant.command
@@ -695,6 +724,8 @@ def board(
     state_dir: Path,
     bus: list[str] = [],  # noqa: B006
     link: Path | None = None,
+    seed: int = 1,
+    playing: Playing = QUIET_DAY,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one board, its link at STATE_DIR/boards/<board>.link: the real firmware on a VM.
@@ -717,14 +748,21 @@ def board(
         UART=PATH: the tty that this bus is, instead of the simulated line. Can be repeated.
     link
         The tty that the link is (115200 baud), or a new path at which to make it.
+    seed
+        Seed of the simulated world, in which its contacts are moved.
     """
     from shorewatch.config import load_station
+    from shorewatch.plant.scenario import play_of
     from shorewatch.plant.virtual_board import Wiring, run_board
+    from shorewatch.plant.world import World
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
+    world = None if play is None else World(seed, play)
     loaded = load_station(station, _overrides(set_))
     wiring = Wiring(dict(_parse_bus(text) for text in bus), link)
-    run_board(loaded, _known_board(loaded, board), _made(state_dir), wiring=wiring)
+    board = _known_board(loaded, board)
+    run_board(loaded, board, _made(state_dir), wiring=wiring, world=world)
 
 
 @plant.command

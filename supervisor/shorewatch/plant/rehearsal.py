@@ -1,11 +1,12 @@
 """A scenario played in virtual time against stations' own files: what their alarms would say.
 
     World ─▶ devices ─▶ Line ─▶ RtuClient, Turns ─▶ decode ─▶ Alarms ─▶ Told     a bus at a time
+                                   both ends of the cable ─▶ Watcher ──┘         a second at a time
 
 Minutes of a scenario take seconds; nothing is started and no port is opened. The lines keep their
 baud rates and their troubles; requests, time-outs, retries and breakers are those of the gateway's
 direct lines, whose rules are a board's. What is left out: boards, links and their latency, so times
-are up to a second early, and the alarms that watch boards, uplinks and the gateway itself.
+are up to a second early, and the alarms that watch boards, uplinks and the gateway's own parts.
 """
 
 import heapq
@@ -15,6 +16,13 @@ from datetime import UTC, datetime
 
 from shorewatch.alarmlist import compile_alarms
 from shorewatch.alarms import Alarms, Rule, Transition
+from shorewatch.cable.budget import Shown
+from shorewatch.cable.file import EndConfig
+from shorewatch.cable.line import End
+from shorewatch.cable.pairing import Pairing, Reading
+from shorewatch.cable.standing import Standing
+from shorewatch.cable.watcher import Watcher
+from shorewatch.cable.words import sentence
 from shorewatch.config import BusConfig, Device, DirectConfig, Station
 from shorewatch.decode import AGE_NEVER, Moment, decode_block
 from shorewatch.direct.frame import Outcome
@@ -31,6 +39,7 @@ from shorewatch.plant.scenario import Play, Scenario
 from shorewatch.plant.world import World
 
 CONTACTS_EVERY_S = 0.5
+LEAD_S = 45.0  # before it begins: who watches the cable must have seen it sound
 _START_UTC_S = 1_795_000_000.0
 _THERE = Value(Quality.GOOD, value=True)
 _LOST = Value(Quality.BAD, Reason.DEVICE_TIMEOUT)
@@ -46,13 +55,14 @@ def rehearse(
     simulation.
     """
     scenario.check(stations)
-    play = Play(scenario, _START_UTC_S, speed)
+    play = Play(scenario, _START_UTC_S + LEAD_S, speed)
     world = World(seed, play)
     rehearsals = [_Rehearsal(station, world, play) for station in stations]
+    cable = _Cable(rehearsals)
     buses = [bus for rehearsal in rehearsals for bus in rehearsal.buses]
     due = [(0.0, i) for i in range(len(buses))]
     tick_s = 0.0
-    while tick_s < scenario.file.length_s / speed:
+    while tick_s < LEAD_S + scenario.file.length_s / speed:
         tick_s += CONTACTS_EVERY_S
         while due[0][0] <= tick_s:
             at_s, i = heapq.heappop(due)
@@ -60,10 +70,42 @@ def rehearse(
         world.bring(_START_UTC_S + tick_s)
         for rehearsal in rehearsals:
             rehearsal.tick(tick_s)
+        cable.tick(tick_s)
     return {
         rehearsal.station.id: judge(scenario.expected(rehearsal.station.id), rehearsal.told)
         for rehearsal in rehearsals
     }
+
+
+class _Cable:
+    """What both stations' locators find, each second, if both have the cable's file."""
+
+    def __init__(self, rehearsals: "Sequence[_Rehearsal]") -> None:
+        files = [r.station.cable_file for r in rehearsals if r.station.cable_file is not None]
+        self._file = files[0] if len(files) == 2 else None
+        self._rehearsals = rehearsals
+        self._pairing = Pairing()
+        if self._file is not None:
+            line = self._file.line
+            self._watcher = Watcher(line, self._file.sigmas, self._file.feed)
+            self._standing = Standing(line)
+
+    def tick(self, now_s: float) -> None:
+        """Take what both ends showed last."""
+        file = self._file
+        if file is None or now_s % 1:
+            return
+        for rehearsal in self._rehearsals:
+            end = file.end_of(rehearsal.station.id)
+            reading = end and rehearsal.reading(file.named(end), end)
+            if reading is None:
+                continue
+            for pair in self._pairing.take(reading, now_s):
+                for finding in (*self._standing.take(pair), *self._watcher.take(pair)):
+                    self._standing.note(finding)
+        text = "; ".join(sentence(file, finding) for finding in self._standing.findings)
+        for rehearsal in self._rehearsals:
+            rehearsal.hear("gateway/cable", Value(Quality.GOOD, value=text), now_s)
 
 
 @dataclass(slots=True)
@@ -150,6 +192,19 @@ class _Rehearsal:
             for name in device.points
         ]
         self._tell(self.alarms.take(found, now_s, self._at(now_s)))
+
+    def hear(self, source: str, value: Value, now_s: float) -> None:
+        """What a part of the gateway says."""
+        self._tell(self.alarms.take([(source, value)], now_s, self._at(now_s)))
+
+    def reading(self, config: EndConfig, end: End) -> Reading | None:
+        """What this station's end of the cable showed last."""
+        known = self.values.get(config.device, {})
+        volts, amps = (known.get(name, _NEVER_READ) for name in (config.voltage, config.current))
+        at = volts.acquired_at
+        if at is None or not isinstance(volts.value, float) or not isinstance(amps.value, float):
+            return None
+        return Reading(at.timestamp(), end, Shown(abs(volts.value), abs(amps.value)))
 
     def _add(
         self,

@@ -17,12 +17,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from shorewatch.config import Station, Text
+from shorewatch.config import Station
 from shorewatch.errors import ConfigError, Problem, UsageError
+from shorewatch.model import from_text, utc_now
 from shorewatch.plant.cable import CABLE, Cut
 from shorewatch.plant.trouble import Trouble
 from shorewatch.point import Id
-from shorewatch.toml import Table, TomlFile, printable, read_toml
+from shorewatch.toml import Table, Text, TomlFile, printable, read_toml
 
 LENGTH_S_MAX = 4 * 3600.0
 SPEED_MAX = 100.0
@@ -142,6 +143,26 @@ class Play:
     def at_s(self, utc_s: float) -> float:
         """Scenario time; 0 before its start."""
         return max(0.0, (utc_s - self.start_utc_s) * self.speed)
+
+
+def play_of(given: str | None, start: str | None, speed: float) -> Play | None:
+    """What a command line asks for: a scenario from `start` (RFC 3339; now) on, or none.
+
+    Raises UsageError for what makes no sense, and as `load_scenario` does.
+    """
+    if given is None:
+        if start is not None or speed != 1.0:
+            raise UsageError("--start and --speed belong to a --scenario: name one")
+        return None
+    scenario = load_scenario(given)
+    if not 0.1 <= speed <= scenario.file.speed_max:
+        rule = f"must be 0.1 to {scenario.file.speed_max:g}, which {scenario.id} takes at most"
+        raise UsageError(f"--speed {speed:g} {rule}")
+    try:
+        at = utc_now() if start is None else from_text(start)
+    except ValueError as error:
+        raise UsageError(f"--start {start!r} is no time: 2026-11-23T09:30:00Z") from error
+    return Play(scenario, at.timestamp(), speed)
 
 
 def names() -> list[str]:
