@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,7 @@ from shorewatch.cablecli import cable
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
 from shorewatch.historycli import history
+from shorewatch.model import to_text, utc_now
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
 from shorewatch.statuscli import status
@@ -92,14 +94,19 @@ def demo(
     restart_after: float = 5.0,
     seed: int = 1,
     keep: Path | None = None,
+    scenario: str | None = None,
+    speed: float = 1.0,
 ) -> None:
     """Show two landing stations, Sumqayit and Aktau, at work: everything real but the field.
 
     Example: shorewatch demo --headless --for 30 --report demo.json
 
-    Exit code 0: every device was read, no record was lost, both pages answered to the end. 1: not
-    so; the last lines and the report say why. 2: interrupted before every device had been read, or
-    it cannot start (a port in use, a missing program). 64: an option makes no sense.
+    shorewatch demo --scenario anchor-drag --speed 10
+
+    Exit code 0: every device was read, no record was lost, both pages answered to the end, and a
+    scenario's alarms came as they were to. 1: not so; the last lines and the report say why. 2:
+    interrupted before every device had been read, or it cannot start (a port in use, a missing
+    program). 64: an option makes no sense.
 
     Parameters
     ----------
@@ -119,6 +126,11 @@ def demo(
         Seed of the simulated field.
     keep
         Work in this folder and leave it there (default: a temporary one, removed at the end).
+    scenario
+        Play a scenario (`shorewatch plant scenarios` lists them, a path names one of yours), say
+        what happens, and judge the alarms. Then it ends with the scenario, unless --for says else.
+    speed
+        How many seconds of the scenario pass in one.
     """
     from shorewatch.demo import Options, run_demo
 
@@ -131,6 +143,8 @@ def demo(
         restart_after_s=restart_after,
         seed=seed,
         keep=keep,
+        scenario=scenario,
+        speed=speed,
     )
     sys.exit(0 if asyncio.run(run_demo(options)) else EXIT_BAD)
 
@@ -763,6 +777,64 @@ def board(
     wiring = Wiring(dict(_parse_bus(text) for text in bus), link)
     board = _known_board(loaded, board)
     run_board(loaded, board, _made(state_dir), wiring=wiring, world=world)
+
+
+@plant.command(name="run")
+def plant_run(
+    station: Path,
+    *,
+    state_dir: Path | None = None,
+    tcp: int | None = None,
+    seed: int = 1,
+    playing: Playing = QUIET_DAY,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Offer all simulated devices of a station to any software: on ptys, or by Modbus TCP.
+
+    Example: shorewatch plant run sumqayit.toml --scenario mains-failure --speed 10
+
+    shorewatch plant run sumqayit.toml --tcp 15020
+
+    It prints where each line is and who answers there, and says what happens. Ctrl-C ends it.
+
+    Parameters
+    ----------
+    station
+        The station file.
+    state_dir
+        Where the ptys' links are made (default: a temporary folder).
+    tcp
+        No ptys: each line is a port of Modbus TCP on 127.0.0.1, from this one on.
+    seed
+        Seed of the simulated world.
+    """
+    from shorewatch.plant.scenario import play_of
+    from shorewatch.plantcli import run_plant
+
+    _log_to_stderr()
+    overrides = _overrides(set_)
+    # One moment for all of them, a little ahead: they start within a second or so.
+    start = playing.start or to_text(utc_now() + timedelta(seconds=3))
+    play = play_of(playing.scenario, start if playing.scenario else None, playing.speed)
+    words = ["--seed", str(seed)]
+    if play is not None:
+        words += ["--scenario", str(play.scenario.source.path), "--start", str(start)]
+        words += ["--speed", f"{playing.speed:g}"]
+    for text in set_:
+        words += ["--set", text]
+    folder = None if state_dir is None else _made(state_dir)
+    run_plant(station, overrides, words, state_dir=folder, tcp=tcp, seed=seed, play=play)
+
+
+@plant.command(name="scenarios")
+def plant_scenarios() -> None:
+    """List the shipped scenarios and what happens in them.
+
+    Example: shorewatch plant scenarios
+    """
+    from shorewatch.plantcli import print_scenarios
+
+    print_scenarios()
 
 
 @plant.command

@@ -73,6 +73,11 @@ class Event(Table):
     storm_v: Volts | None = None
     coast_v: Volts | None = None
 
+    @property
+    def is_of_cable(self) -> bool:
+        """Whether it changes the cable, or who feeds it."""
+        return any(name in (*_OF_CABLE, *_OF_FEED) for name, _ in self.settings())
+
     def settings(self) -> Iterator[tuple[str, object]]:
         """(field of causes.py, value) of all that it sets."""
         for name in (*_OF_STATION, *_OF_CABLE):
@@ -124,10 +129,13 @@ class Scenario:
         """What is expected of a station: the order of alarms is that within each entry."""
         return [expect for expect in self.file.expect if expect.station == station_id]
 
-    def check(self, stations: Sequence[Station]) -> None:
-        """Raise ConfigError for what these stations do not have: alarms, lines, contacts."""
+    def check(self, stations: Sequence[Station], *, is_all: bool = True) -> None:
+        """Raise ConfigError for what these stations do not have: alarms, lines, contacts.
+
+        Unless they are all that play it, what is of others is nobody's business.
+        """
         known = {station.id: station for station in stations}
-        problems = list(_strangers(self.source, self.file, known))
+        problems = list(_strangers(self.source, self.file, known, is_all=is_all))
         if problems:
             raise ConfigError(problems)
 
@@ -231,10 +239,12 @@ def _misfit(source: TomlFile, file: ScenarioFile, i: int, event: Event) -> Itera
 
 
 def _strangers(
-    source: TomlFile, file: ScenarioFile, known: Mapping[str, Station]
+    source: TomlFile, file: ScenarioFile, known: Mapping[str, Station], *, is_all: bool
 ) -> Iterator[Problem]:
     for i, event in enumerate(file.event):
         if event.station is not None and event.station not in known:
+            if not is_all:
+                continue
             rule = f"is none of the stations here: {', '.join(known)}"
             yield source.problem(("event", i, "station"), repr(event.station), rule)
             continue
@@ -250,7 +260,8 @@ def _strangers(
                     rule = f"is no contact of {station.id}; it has {', '.join(contacts)}"
                     yield source.problem(("event", i, "contacts_off"), repr(name), rule)
     for i, expect in enumerate(file.expect):
-        yield from _unknown_alarms(source, i, expect, known)
+        if is_all or expect.station in known:
+            yield from _unknown_alarms(source, i, expect, known)
 
 
 def _unknown_alarms(
@@ -290,6 +301,7 @@ def _as_cause(value: object) -> object:
     return frozenset(value) if isinstance(value, list) else value
 
 
+_OF_FEED = ("pfe_on", "pfe_converters")
 _OF_CABLE = ("leak_km", "leak_ohm", "cut", "storm_v", "coast_v")
 _OF_STATION = (
     "grid", "generator", "cooling", "ventilation", "battery_ah", "rain_mm_h", "sea_m3_h",
