@@ -1,11 +1,26 @@
-"""Shared fixtures: a shipped station, whole or as text to damage."""
+"""Shared fixtures: a shipped station, whole or as text to damage. How many tests run at once."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from shorewatch.assets import asset_folder
 from shorewatch.config import Station, load_station
+
+_FEW = 3
+
+# An example may take as long as the machine needs: no test asserts a time.
+settings.register_profile("shorewatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shorewatch")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two a core, since most tests wait; none beside where only a few files are asked for."""
+    is_few = config.args_source is pytest.Config.ArgsSource.ARGS and len(config.args) <= _FEW
+    is_files = all(arg.partition("::")[0].endswith(".py") for arg in config.args)
+    return 0 if is_few and is_files else min(8, 2 * (os.cpu_count() or 1))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shorewatch import alarms as module
@@ -319,7 +319,8 @@ RULES = st.builds(
 
 
 @given(RULES, st.lists(STEPS, max_size=60))
-@settings(max_examples=400, deadline=None)
+@example(above(off_delay_s=1), [("value", 6), ("shelve", 1), ("value", 2), ("wait", 1)])
+@settings(max_examples=400)
 def test_any_history_agrees_with_the_naive_machine(
     rule: Rule, steps: list[tuple[str, Any]]
 ) -> None:

@@ -6,12 +6,21 @@ from dataclasses import replace
 import pytest
 
 from shorewatch.bench.counting import Answer, values
-from shorewatch.bench.witness import FAULTS_MAX, Account, Kept, Life, judge
+from shorewatch.bench.witness import (
+    FAULTS_MAX,
+    Account,
+    Kept,
+    Life,
+    agreed,
+    compared,
+    judge,
+)
+from shorewatch.mqtt.ledger import Ledger
 
 JOURNAL = "0123456789abcdef"
 MS = 1_000_000
 # One connection to a life that was killed, then one to a life that ended in order.
-LIVES = [Life(0, 1000 * MS, True), Life(2000 * MS, 3000 * MS, False)]
+LIVES = {"d1": [Life(0, 1000 * MS, True), Life(2000 * MS, 3000 * MS, False)]}
 ANSWERS = [
     *(Answer("d1", 1, count, 100 * count * MS) for count in range(1, 6)),
     *(Answer("d1", 2, count, (1500 + 100 * count) * MS) for count in range(6, 10)),
@@ -138,7 +147,7 @@ def test_a_record_that_differs_from_its_database_is_a_fault():
 )
 def test_a_sequence_that_is_missing_or_doubled_is_a_fault(records):
     """Numbers from 1 on, each once, or a loss record: anything else counts."""
-    account = judge(lines(*records), (), [], [])
+    account = judge(lines(*records), (), [], {})
 
     assert account.sequences_wrong == 1
     assert account.faults[0].startswith("bench/chaos, journal 01234567: ")
@@ -159,3 +168,74 @@ def test_faults_are_counted_beyond_those_in_words():
     account = judge(lines(sample(99, seq=1)), (), answers, LIVES)
 
     assert account.answers_lost == 98 and len(account.faults) == FAULTS_MAX
+
+
+def test_an_answer_that_a_loss_record_names_is_told():
+    """As many answers as loss records name may be missing, and they are counted apart."""
+    dropped = {"seq": 8, "kind": "loss", "from": None, "to": None, "count": 1}
+    records = [sample(count, seq=seq) for seq, count in enumerate([1, 2, 3, 4, 5, 7, 8], 1)]
+    account = judge(lines(*records, dropped), (), ANSWERS, LIVES)
+
+    assert account.is_whole
+    assert (account.answers_told_lost, account.answers_on_the_way) == (1, 1)
+
+
+def test_more_answers_than_loss_records_name_are_lost():
+    """A loss record is no excuse for a second answer."""
+    dropped = {"seq": 7, "kind": "loss", "from": None, "to": None, "count": 1}
+    records = [sample(count, seq=seq) for seq, count in enumerate([1, 2, 3, 4, 5, 8], 1)]
+    account = judge(lines(*records, dropped), (), ANSWERS, LIVES)
+
+    assert (account.answers_told_lost, account.answers_lost) == (1, 1)
+
+
+def said(*records: dict[str, object]) -> dict[str, object]:
+    """What --verify says of these lines."""
+    ledger = Ledger()
+    for record in records:
+        ledger.take("bench/chaos", JOURNAL, record)
+    return {**ledger.to_json(), "ok": ledger.fault is None, "fault": ledger.fault}
+
+
+def test_a_verdict_that_is_that_of_its_lines_is_agreed():
+    """An account without a fault, and the same as that of the file, is right."""
+    account = Account()
+    agreed("noc", lines(sample(1), sample(2)), said(sample(1), sample(2)), account)
+
+    assert account.is_whole and account.verdicts_wrong == 0
+
+
+@pytest.mark.parametrize(
+    "verdict", [said(sample(1)), said(sample(1), sample(2)) | {"ok": False, "fault": "no"}, {}]
+)
+def test_a_verdict_that_differs_or_finds_a_fault_is_a_fault(verdict):
+    """Another account than that of its own file, a fault in it, or none at all."""
+    account = Account()
+    agreed("noc", lines(sample(1), sample(2)), verdict, account)
+
+    assert account.verdicts_wrong > 0 and not account.is_whole
+
+
+def test_two_consumers_that_were_given_the_same_are_no_fault():
+    """By which way a record came is no difference, nor how far each has come."""
+    account = Account()
+    compared(lines(sample(1), sample(2)), lines(sample(1, history=True)), account)
+
+    assert account.is_whole
+
+
+def test_two_consumers_with_different_records_of_one_number_are_a_fault():
+    """Each record is one, whoever has it."""
+    account = Account()
+    compared(lines(sample(1), sample(2)), lines(sample(1), sample(2, points={})), account)
+
+    assert account.records_differing == 1
+    assert account.faults == ["record 2 of journal 01234567 came in two forms"]
+
+
+def test_a_hole_of_the_second_consumer_is_a_fault():
+    """Its sequences are judged as those of the first are."""
+    account = Account()
+    compared(lines(sample(1), sample(2)), lines(sample(1), sample(3)), account)
+
+    assert account.sequences_wrong == 1

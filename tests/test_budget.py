@@ -59,7 +59,7 @@ requests = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(requests, st.data())
 def test_no_run_makes_data_older_than_the_bound(asked, data):
     """Whatever falls due when, and whoever dies, no data get older than `oldest_s` says."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shorewatch.assets import asset_folder
 from shorewatch.compiled import load_compiled
 from shorewatch.config import load_station, parse_override
 from shorewatch.errors import ConfigError
@@ -16,7 +17,7 @@ DIRECTS = """
 id = "ups"
 tcp = "192.0.2.7:502"
 [[direct.device]]
-id = "ups"
+id = "rack"
 name = "UPS"
 profile = "xy-md02"
 unit_id = 255
@@ -48,7 +49,8 @@ def test_the_shipped_stations_are_valid(name):
 
     assert station.id == name
     assert list(station.devices) == [
-        "pfe", "mains", "manhole", "room", "pfe-room-contacts", "beach-contacts",
+        "pfe", "mains", "manhole", "room", "ups", "dc-plant", "genset", "hvac", "hydrogen",
+        "insulation", "pfe-room-contacts", "beach-contacts",
     ]  # fmt: skip
 
 
@@ -77,7 +79,10 @@ def test_two_devices_may_not_share_an_address(write, station_text):
     """One unit id twice on a bus is refused."""
     extra = '\n[[board.bus.device]]\nid = "x"\nname = "x"\nprofile = "xy-md02"\nunit_id = 1\n'
 
-    (found,) = problems(write("bad.toml", station_text + extra))
+    head, tail = station_text.split('[[board]]\nid = "power"')
+    text = head + extra + '[[board]]\nid = "power"' + tail
+
+    (found,) = problems(write("bad.toml", text))
 
     assert "unit id on this bus is used twice" in found
 
@@ -158,12 +163,12 @@ def test_an_override_without_equals_is_refused():
 
 def test_a_station_may_have_only_direct_lines(write, station_text):
     """Without a board, two direct lines make a station, and its devices say where they hang."""
-    station = load_station(write("s.toml", station_text.split("[[board]]")[0] + DIRECTS))
+    station = load_station(write("s.toml", station_text.split("[cable]")[0] + DIRECTS))
 
     assert not station.boards
     assert station.directs["ups"].address == ("192.0.2.7", 502)
     assert [device.id for device in station.of_direct("meters")] == ["meter"]
-    assert station.devices["ups"].place == {"board": None, "uart": None, "direct": "ups"}
+    assert station.devices["rack"].place == {"board": None, "uart": None, "direct": "ups"}
 
 
 def test_a_station_needs_something_to_read(write, station_text):
@@ -271,6 +276,7 @@ id = "scada"
 url = "mqtt://127.0.0.1:1883"
 plane = "sparkplug"
 """
+SECOND_JSON = SPARKPLUG.replace("sparkplug", "json").replace("1883", "18830")
 
 
 def test_a_station_may_have_both_planes(write, station_text):
@@ -289,10 +295,11 @@ def test_a_station_may_have_both_planes(write, station_text):
         (SPARKPLUG + 'primary_host = "a/b"', "primary_host"),
         (SPARKPLUG.replace("sparkplug", "json") + 'primary_host = "h"', 'plane = "sparkplug"'),
         (SPARKPLUG + SPARKPLUG.replace("scada", "other"), "Sparkplug uplink is used twice"),
+        (SECOND_JSON, "JSON uplink is used twice"),
     ],
 )
 def test_an_uplink_that_is_of_no_plane_is_refused(write, station_text, text, rule):
-    """What belongs to one plane alone, and one edge node twice at one broker."""
+    """What belongs to one plane alone, and one plane twice at one broker."""
     with pytest.raises(ConfigError, match=rule):
         load_station(write("s.toml", station_text + text))
 
@@ -303,3 +310,30 @@ def test_the_port_follows_from_the_url(write, station_text):
         text = station_text.replace("mqtt://127.0.0.1:18830", url)
         (uplink,) = load_station(write("good.toml", text)).file.uplink
         assert (uplink.port, uplink.is_tls) == (port, url.startswith("mqtts"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('cable = "trans-caspian"', 'cable = "other"', "is the file of cable trans-caspian"),
+        ('id = "sumqayit"', 'id = "baku"', "has the ends sumqayit and aktau, and not baku"),
+        ('id = "pfe"', 'id = "feed"', "says that pfe.line_voltage is this end"),
+        ("trans-caspian.toml", "no.toml", "no.toml: file: cannot be read"),
+        ("[cable]", '[cable]\nuplink = "x"', "cable.uplink: is no uplink of the JSON plane"),
+    ],
+)
+def test_a_cable_file_that_does_not_fit_is_told(write, station_text, old, new, said):
+    """Another cable's, one without this end, an end that is not there, no file, no uplink."""
+    assert said in "\n".join(problems(write("bad.toml", station_text.replace(old, new, 1))))
+
+
+def test_a_cable_file_beside_the_station_goes_before_the_shipped_one(write, station_text, tmp_path):
+    """Its facts are part of the configuration: with others the hash is another."""
+    shipped = load_station(write("s.toml", station_text))
+    text = (asset_folder("stations") / "cables" / "trans-caspian.toml").read_text()
+    (tmp_path / "cables").mkdir()
+    (tmp_path / "cables" / "trans-caspian.toml").write_text(text.replace("380.0", "381.0"))
+    own = load_station(write("s.toml", station_text))
+
+    assert own.cable_file.cable.length_km == 381.0
+    assert own.config_hash != shipped.config_hash

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 
 from shorewatch import control
 from shorewatch.assets import asset_folder
@@ -39,6 +40,20 @@ async def test_a_folder_with_a_long_path_serves_too(tmp_path: Path) -> None:
     folder.mkdir()
     async with serving(folder, echo):
         assert (await asyncio.to_thread(ask, folder, {"do": "x"}))["ok"]
+
+
+async def test_a_socket_that_could_not_be_made_is_made_later(tmp_path: Path) -> None:
+    """What stood in the way at the start costs the tools no longer than it stands there."""
+    (tmp_path / control.NAME).mkdir()
+    async with serving(tmp_path, echo, again_s=0.01):
+        with pytest.raises(ControlError):
+            await asyncio.to_thread(ask, tmp_path, {"do": "x"})
+        (tmp_path / control.NAME).rmdir()
+        async with asyncio.timeout(30):
+            while not (tmp_path / control.NAME).is_socket():
+                await asyncio.sleep(0.01)
+        assert (await asyncio.to_thread(ask, tmp_path, {"do": "x"}))["ok"]
+    assert not (tmp_path / control.NAME).exists()
 
 
 @pytest.mark.parametrize(
@@ -142,11 +157,6 @@ async def test_a_socket_that_cannot_be_made_costs_only_the_tools(tmp_path: Path)
 def alarm(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "shorewatch", "alarm", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def test_alarms_of_a_running_station(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def points(draw, name: str) -> Point:
     return Point.model_validate(KEYS | {"id": name} | keys)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_block_means_what_its_points_mean(data):
     """Whatever stands in a block, each point gets the value of its own registers."""

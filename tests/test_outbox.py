@@ -19,6 +19,7 @@ import pytest
 
 from shorewatch import outbox as outbox_module
 from shorewatch import store
+from shorewatch.bench.room import mounted
 from shorewatch.errors import OutboxError
 from shorewatch.outbox import BODY_BYTES_MAX, SIZE_BYTES_MIN, Outbox, Record
 
@@ -349,9 +350,15 @@ def a_fifo(path: Path) -> None:
     os.mkfifo(path)
 
 
+def with_a_number_never_reached(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE journal SET last = 9223372036854775807")
+    db.close()
+
+
 DAMAGES = (
-    garbled, without_identity, with_garbled_identity, with_text_that_is_none, no_database,
-    a_folder, a_fifo,
+    garbled, with_a_number_never_reached, without_identity, with_garbled_identity,
+    with_text_that_is_none, no_database, a_folder, a_fifo,
 )  # fmt: skip
 
 
@@ -660,6 +667,25 @@ async def test_a_full_disk_costs_samples_and_no_other_record(
             assert ballast.exists()
 
 
+async def test_a_file_in_which_nothing_may_go_grows_again_with_its_disk(tmp_path: Path) -> None:
+    """When a full disk has room again all that waits is written, whatever is in the file."""
+    with small_disk(tmp_path / "disk", "32m") as disk:
+        async with Outbox.opened(disk / "o.sqlite", size_bytes_max=30_000_000) as outbox:
+            outbox.cursor("noc")  # nothing is acknowledged, and alarms are no samples
+            await fill(outbox, "alarm", 20)
+            with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while filler.write(bytes(4096)):
+                    pass
+            for _ in range(3000):
+                await outbox.put("alarm", AT, {"text": "x" * 500})
+            await until_sick(outbox)
+            (disk / "filler").unlink()
+            async with asyncio.timeout(20):
+                await outbox.wait_beyond(3019)
+            assert outbox.health is None
+            assert {record.kind for record in await read_all(outbox)} == {"alarm"}
+
+
 async def test_a_sick_disk_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """Leaving with a disk that takes nothing ends all the same; what was committed stays."""
     async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
@@ -761,3 +787,33 @@ async def test_what_is_kept_between_two_numbers_is_counted(tmp_path: Path) -> No
         assert await outbox.kept_between(3, 7) == (3, 7, 5)
         assert await outbox.kept_between(8, 99) == (8, 10, 3)
         assert await outbox.kept_between(11, 99) == (0, 0, 0)
+
+
+def write_and_kill(path: Path) -> int:
+    """A process writes records and is killed; how many it had told of."""
+    words = [sys.executable, "-c", WRITER, str(path), str(SIZE)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        committed = next(last for line in process.stdout if (last := int(line)) > 20)
+        process.kill()
+    return committed
+
+
+async def test_what_a_kill_left_in_the_log_is_read_on_a_read_only_disk(tmp_path):
+    """A station that starts there tells of all it had committed, and goes on from it."""
+    (tmp_path / "state").mkdir()
+    async with mounted(tmp_path / "state") as room:
+        if room.why_not is not None:
+            pytest.skip(room.why_not)
+        path = room.folder / "outbox.sqlite"
+        committed = write_and_kill(path)
+        await room.set_writable(is_writable=False)
+        async with Outbox.opened(path, size_bytes_max=SIZE) as outbox:
+            journal, last = outbox.journal, outbox.last
+            assert last >= committed and outbox.health is not None
+            assert [record.seq for record in await outbox.read(last - 3, 9)][-1] == last
+            await room.set_writable(is_writable=True)
+            await outbox.put("event", AT, {"after": "it"})
+            await outbox.settled()
+            assert (outbox.journal, outbox.last, outbox.health) == (journal, last + 1, None)

@@ -86,7 +86,7 @@ def cuts(points: list[Point]) -> Iterator[list[list[Point]]]:
         yield runs
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.dictionaries(st.integers(0, 150), st.sampled_from([1, 2]), min_size=1, max_size=8),
     st.sampled_from([1200, 9600, 19200, 115200]),
@@ -224,7 +224,6 @@ def test_blocks_do_not_overlap_in_the_image(sumqayit):
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_reads_hold_whole_blocks_only(data):
     """Reads of the image never exceed 125 registers nor cut a block."""
     from shorewatch.assets import asset_folder
@@ -269,7 +268,7 @@ def test_a_bus_where_one_death_makes_others_stale_is_refused(write, station_text
     assert "stale after 5 s" in problem.rule and "shorten timeout_ms of slow" in problem.rule
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_every_point_is_covered_once_within_the_limits(data):
     """Whatever a profile says, each point is in one request, and no request passes its limits."""

@@ -60,7 +60,7 @@ def plans(draw: st.DrawFn) -> BoardPlan:
 
 
 @given(plans())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_a_compiled_plan_reads_back_as_it_is(plan):
     """Whatever the compiler writes is read without fault, each field of it."""
     found = parse(plan.data)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from power import Disk, watched
+from power import Noted, watched
 
 from shorewatch import outbox as outbox_module
 from shorewatch.archive import Archive, Reader
@@ -29,7 +29,7 @@ class Told(NamedTuple):
     kept: int
 
 
-async def work(path: Path, disk: Disk, seed: int, size_bytes_max: int, rounds: int) -> list[Told]:
+async def work(path: Path, disk: Noted, seed: int, size_bytes_max: int, rounds: int) -> list[Told]:
     """Records, kept facts and cursors; after each step, what was told so far."""
     chance = random.Random(seed)
     told = [Told(0, 0, 0, -1)]
@@ -111,6 +111,30 @@ async def test_after_a_power_cut_an_upgrade_begins_anew(tmp_path):
         async with Outbox.opened(left / "o.sqlite", size_bytes_max=SIZE_BYTES_MIN) as outbox:
             if moment > 2:  # before that, the file itself is not sure to be there
                 assert (outbox.journal, outbox.last, outbox.health) == (journal, 20, None)
+
+
+async def test_what_is_told_after_a_kill_outlives_a_power_cut(tmp_path):
+    """A record that a killed process had not synced is synced before anybody is told of it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with watched(folder) as disk:
+        async with Outbox.opened(folder / "o.sqlite", size_bytes_max=SIZE_BYTES_MIN) as outbox:
+            begun = disk.moment
+            for i in range(5):
+                await outbox.put("event", AT, {"i": i})
+                await outbox.settled()
+            ended = disk.moment
+    chance = random.Random(SEED)
+    for moment in range(begun, ended):
+        folder = tmp_path / f"kill{moment}"
+        disk.kill(moment, folder)
+        with watched(folder, disk.until(moment)) as after:
+            async with Outbox.opened(folder / "o.sqlite", size_bytes_max=SIZE_BYTES_MIN) as outbox:
+                told, cut_at = outbox.last, after.moment
+        left = tmp_path / f"cut{moment}"
+        after.cut(cut_at, left, chance)
+        async with Outbox.opened(left / "o.sqlite", size_bytes_max=SIZE_BYTES_MIN) as outbox:
+            assert outbox.last >= told, f"killed at step {moment}, cut when {told} was told"
 
 
 async def everything(outbox: Outbox):

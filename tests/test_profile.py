@@ -520,7 +520,7 @@ KEY_VALUES = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(KEY_VALUES, KEY_VALUES, st.sampled_from(["", *LITERALS]), st.sampled_from(["", *LITERALS]))
 def test_any_profile_is_read_or_refused(tmp_path_factory, first, second, sentinels, whole):
     """Whatever the keys say, a profile is used, or its faults are told; nothing else happens."""

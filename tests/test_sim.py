@@ -170,7 +170,7 @@ class Run:
 
 
 # A history is short as it is, and making it shorter would take minutes.
-@settings(deadline=None, max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=60, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     actions=st.lists(ACTIONS, min_size=4, max_size=8),
     seed=st.integers(0, 2**32),

@@ -4,32 +4,49 @@ import asyncio
 import json
 import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 from browser import opened
 from programs import need
 
+from shorewatch.cable.budget import Shown
+from shorewatch.cable.picture import picture
 from shorewatch.clock import StationClock
 from shorewatch.config import load_station
+from shorewatch.describe import describe
 from shorewatch.direct.line import DirectStatus
 from shorewatch.image import Image
 from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_text, utc_now
 from shorewatch.mqtt.desk import Requests
+from shorewatch.people import save_person
 from shorewatch.status import snapshot
-from shorewatch.web.app import VIEWERS_MAX, serve
+from shorewatch.web import app
+from shorewatch.web.action import Actions
+from shorewatch.web.app import VIEWERS_MAX, Place, serve
+
+STATIC = Path(app.__file__).parent / "static"
 
 
 @asynccontextmanager
-async def page(look=lambda: {"station": "x"}):
+async def page(
+    look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None, about=None,
+    draw=None,
+):  # fmt: skip
+    async def audit(body):
+        pass
+
+    actions = Actions(state, do, audit)
+    place = Place(names=names, actions=actions, describe=lambda: about, draw=draw)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(look, listener, stop))
+    task = asyncio.create_task(serve(look, listener, stop, place))
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             yield client, port
@@ -41,7 +58,8 @@ async def page(look=lambda: {"station": "x"}):
 async def test_the_page_and_its_parts_are_served_with_a_strict_policy():
     """HTML, script, style and icon come from here, under a policy that allows nothing foreign."""
     async with page() as (client, _):
-        for path in ("/", "/static/page.js", "/static/page.css", "/static/icon.svg"):
+        parts = sorted(path.name for path in STATIC.iterdir())
+        for path in ("/", "/devices", "/device/x", *(f"/static/{name}" for name in parts)):
             reply = await client.get(path)
             assert reply.status_code == 200
             assert reply.headers["content-security-policy"].startswith("default-src 'self'")
@@ -49,27 +67,72 @@ async def test_the_page_and_its_parts_are_served_with_a_strict_policy():
             assert "https://" not in reply.text
 
 
-async def test_snapshots_are_streamed():
-    """Each event is one whole snapshot."""
+async def test_a_snapshot_then_its_changes_are_streamed():
+    """The first event is the whole; the next have what is new."""
     seen = 0
 
     def look():
         nonlocal seen
         seen += 1
-        return {"n": seen}
+        return {"n": seen, "same": 1}
 
-    async with page(look) as (client, _), client.stream("GET", "/events") as reply:
+    async with page(look) as (client, _), client.stream("GET", "/api/v1/stream") as reply:
         assert reply.headers["content-type"].startswith("text/event-stream")
         lines = (line async for line in reply.aiter_lines() if line)
-        assert json.loads((await anext(lines)).removeprefix("data: ")) == {"n": 1}
-        assert json.loads((await anext(lines)).removeprefix("data: ")) == {"n": 2}
+        assert [await anext(lines) for _ in range(2)] == [
+            "event: whole", 'data: {"n":1,"same":1}',
+        ]  # fmt: skip
+        assert await anext(lines) == "event: part"
+        assert json.loads((await anext(lines)).removeprefix("data: ")) == {
+            "n": 2, "set": {}, "gone": {},
+        }  # fmt: skip
+
+
+async def test_a_look_that_fails_ends_the_page_with_its_reason(tmp_path):
+    """So that who runs it starts it again: no viewer waits for a stream that nobody feeds."""
+    looks = 0
+
+    def look():
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            raise ValueError("no such device")
+        return {"n": looks}
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1/stream"
+    serving = asyncio.create_task(serve(look, listener, asyncio.Event()))
+    with pytest.raises(ValueError, match="no such device"):
+        async with httpx.AsyncClient(timeout=20) as client, client.stream("GET", url) as reply:
+            with suppress(httpx.HTTPError):
+                async for _ in reply.aiter_lines():
+                    pass
+            await serving
+
+
+@pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io"])
+async def test_a_foreign_name_is_served_nothing(name):
+    """Another page's script that reaches us under its own name reads nothing."""
+    async with page() as (client, _):
+        for path in ("/", "/api/v1/status", "/metrics"):
+            reply = await client.get(path, headers={"host": name})
+            assert reply.status_code == 421 or (name == "" and reply.status_code == 400)
+            assert "page.names" in reply.text or name == ""
+
+
+@pytest.mark.parametrize("name", ["localhost:80", "10.1.2.3", "[::1]:8101", "CLS.example:1"])
+async def test_an_address_or_a_name_of_ours_is_served(name):
+    """Any address, this machine's names, and those that the station file adds."""
+    async with page(names=("cls.example",)) as (client, _):
+        assert (await client.get("/healthz", headers={"host": name})).text == "ok\n"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_nothing_can_be_sent_to_it(method):
     """Every method that could change something is refused on every path."""
     async with page() as (client, _):
-        for path in ("/", "/api/status", "/events", "/static/page.js"):
+        for path in ("/", "/api/v1/status", "/api/v1/stream", "/metrics", "/static/page.js"):
             assert (await client.request(method, path)).status_code == 405
 
 
@@ -86,12 +149,12 @@ async def test_too_many_viewers_are_told_so():
         streams = []
         for _ in range(VIEWERS_MAX):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n")
+            writer.write(b"GET /api/v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
             streams.append((reader, writer))
         for reader, _ in streams:
             assert (await tasks.create_task(reader.readline())).startswith(b"HTTP/1.1 200")
         async with httpx.AsyncClient() as client:
-            reply = await client.get(f"http://127.0.0.1:{port}/events")
+            reply = await client.get(f"http://127.0.0.1:{port}/api/v1/stream")
         for _, writer in streams:
             writer.close()
 
@@ -105,17 +168,13 @@ async def test_the_page_shows_what_is_wrong(tmp_path, sumqayit, width):
     chromium = need("chromium")
     async with (
         page(_snapshot(sumqayit)) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=width) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.body.innerText")
 
-        assert (
-            "board pfe-room down: no values of Power feed equipment, Mains power meter and "
-            "Contacts of board pfe-room; board beach down: no values of Beach manhole, "
-            "Equipment room climate and Contacts of board beach; "
-            "40 of 40 points bad"
-        ) in text
+        assert "✕ Board pfe-room is down since " in text and "✕ Board beach is down since " in text
+        assert "no values of Beach manhole, Equipment room climate and Contacts of board" in text
         assert "not reached yet" in text
         assert "Water level" in text
         assert await browser.value("document.documentElement.scrollWidth") <= width
@@ -128,15 +187,15 @@ async def test_a_direct_line_stands_beside_boards(tmp_path, write, station_text,
     chromium = need("chromium")
     device = '[[direct.device]]\nid = "ups"\nname = "UPS"\nprofile = "xy-md02"\nunit_id = 255\n'
     line = f'[[direct]]\nid = "ups-line"\ntcp = "192.0.2.7:502"\n{device}'
-    station = load_station(write("s.toml", station_text.split("[[board]]")[0] + line))
+    station = load_station(write("s.toml", station_text.split("[cable]")[0] + line))
     async with (
         page(_snapshot(station)) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=width) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 2")
         text = await browser.value("document.body.innerText")
 
-        assert "direct line ups-line down: no values of UPS; 2 of 2 points bad" in text
+        assert "Direct line ups-line is down since " in text and "; no values of UPS; not" in text
         assert "Direct line ups-line" in text and "not reached yet" in text
         assert "ups on direct line ups-line, unit 255" in text
         assert await browser.value("document.documentElement.scrollWidth") <= width
@@ -151,7 +210,7 @@ async def test_a_bad_row_tells_its_last_good_value_inside_its_card(tmp_path, sum
     look = _snapshot(sumqayit, image)
     async with (
         page(look) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=390) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=390) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.querySelector('td.last').parentNode.innerText")
@@ -177,7 +236,7 @@ async def test_a_device_s_own_words_stand_beside_the_reason(tmp_path, sumqayit):
     image.put("room", {"temperature": fault, "humidity": doubt})
     async with (
         page(_snapshot(sumqayit, image)) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=390) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=390) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         cells = "[...document.querySelectorAll('td.quality')]"
@@ -208,7 +267,7 @@ async def test_an_uplink_tells_who_acknowledges_and_what_was_refused(tmp_path, s
     look = _snapshot(sumqayit, Image(sumqayit), {"noc": Uplink()})
     async with (
         page(look) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.querySelector('#health').innerText")
@@ -237,7 +296,7 @@ async def test_a_station_with_sparkplug_alone_says_what_that_cannot_do(tmp_path,
     look = _snapshot(sumqayit, Image(sumqayit), {"scada": Uplink()})
     async with (
         page(look) as (_, port),
-        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser,
+        opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path) as browser,
     ):
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         text = await browser.value("document.querySelector('#health').innerText")
@@ -254,10 +313,10 @@ async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):
         streams = []
         for _ in range(VIEWERS_MAX):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n")
+            writer.write(b"GET /api/v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
             await reader.readline()
             streams.append(writer)
-        async with opened(chromium, f"http://127.0.0.1:{port}/", tmp_path) as browser:
+        async with opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path) as browser:
             await browser.until("document.querySelector('#verdict').innerText.includes('No word')")
             assert any("503" in error for error in browser.errors)
             for writer in streams:
@@ -277,7 +336,7 @@ async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
     hidden = {"id": "warm", "text": "Room is warm", "state": "shelved", "shelf_left_s": 3600}
     look = _snapshot(sumqayit, alarms=[row, row | hidden])
     async with page(look) as (_, port):
-        url = f"http://127.0.0.1:{port}/"
+        url = f"http://127.0.0.1:{port}/alarms"
         async with opened(chromium, url, tmp_path, width=390) as browser:
             await browser.until("document.querySelectorAll('#alarms article').length === 2")
             cards = "[...document.querySelectorAll('#alarms article')]"
@@ -292,6 +351,98 @@ async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
             verdict = await browser.value("document.querySelector('#verdict').innerText")
             assert verdict.startswith("✕ Manhole lid is open")
             assert await browser.value("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_the_overview_shows_each_area_between_its_limits(tmp_path, sumqayit, width):
+    """The few points that matter, where they lie, and what is bad by name."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    image.put("room", {"temperature": _good(33.5), "humidity": _good(40.0)})
+    look = _snapshot(sumqayit, image, is_up=True)
+    async with page(look, about=describe(sumqayit)) as (_, port):
+        url = f"http://127.0.0.1:{port}/"
+        async with opened(chromium, url, tmp_path, width=width) as browser:
+            await browser.until("document.querySelectorAll('#areas article').length === 5")
+            text = await browser.value("document.querySelector('#areas').innerText")
+            assert "33.5 °C" in text and "✕ Power feed equipment" in text
+            bars = "[...document.querySelectorAll('#areas svg.bar')].map((b) => b.ariaLabel)"
+            (warm, damp) = await browser.value(bars)
+            assert warm.startswith("33.5 between ") and warm.endswith(", past a limit")
+            assert damp.startswith("40.0 between ") and "past" not in damp
+            assert await browser.value("document.documentElement.scrollWidth") <= width
+            assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_device_and_the_diagnostics_have_views_of_their_own(tmp_path, sumqayit, width):
+    """Every point with its register and alarms; buses and boards as tables; all fits."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    image.put("room", {"temperature": _good(21.5), "humidity": _good(40.0)})
+    look = _snapshot(sumqayit, image, is_up=True)
+    async with page(look, about=describe(sumqayit)) as (_, port):
+        url = f"http://127.0.0.1:{port}"
+        views = {
+            "/device/room": ("04: 1, s16", "above 32 major", "21.5 °C", "Source: XY-MD02"),
+            "/device/attic": ("There is no device attic.",),
+            "/diagnostics": ("pfe-room", "least free heap", sumqayit.config_hash),
+        }
+        for path, words in views.items():
+            folder = tmp_path / path.replace("/", "")
+            async with opened(chromium, url + path, folder, width=width) as browser:
+                await browser.until("document.querySelector('#tables').innerText.length > 20")
+                text = await browser.value("document.querySelector('#tables').innerText")
+                assert [word for word in words if word not in text] == []
+                assert await browser.value("document.documentElement.scrollWidth") <= width
+                assert [error for error in browser.errors if "404" not in error] == []
+
+
+async def test_an_alarm_is_answered_at_the_page(tmp_path, sumqayit):
+    """A click asks for the login, then for a reason where one is needed, and says what was done."""
+    chromium = need("chromium")
+    save_person(tmp_path, "ali", "correct horse 9", utc_now())
+    done = []
+
+    async def do(request):
+        if request["do"] == "shelve":
+            raise ValueError("an alarm is shelved for 1 s to 24 h")
+        done.append(dict(request))
+        return {"state": "acknowledged"}
+
+    row = {
+        "id": "lid", "text": "Manhole lid is open", "action": "Call the guard.", "active": True,
+        "priority": "critical", "state": "unacknowledged", "since": to_text(utc_now()),
+        "source": "manhole.lid", "value": True, "first_out": False, "chattering": False,
+        "shelf_left_s": None,
+    }  # fmt: skip
+    look = _snapshot(sumqayit, alarms=[row])
+    async with page(look, state=tmp_path, do=do) as (_, port):
+        url = f"http://127.0.0.1:{port}/"
+        async with opened(chromium, url, tmp_path / "profile", width=390) as browser:
+            await browser.until("document.querySelectorAll('#alarms button').length === 4")
+            await browser.value("document.querySelector('[data-do=acknowledge]').click()")
+            await browser.until("document.querySelector('#login').open")
+            for name, text in (("name", "ali"), ("password", "correct horse 9")):
+                await browser.value(f"document.querySelector('#{name}').value = '{text}'")
+            await browser.value("document.querySelector('#login-form').requestSubmit()")
+            await browser.until("document.querySelector('#said').innerText.includes('lid: ack')")
+            assert done == [{"do": "acknowledge", "alarm": "lid", "by": "ali"}]
+            assert await browser.value("document.querySelector('#user').innerText") == "ali"
+
+            await browser.value("document.querySelector('[data-do=shelve]').focus()")
+            await asyncio.sleep(1.5)  # a snapshot comes each second, and takes no focus away
+            assert await browser.value("document.activeElement.dataset.do") == "shelve"
+            await browser.value("document.activeElement.click()")
+            await browser.until("document.querySelector('#deed').open")
+            await browser.value("document.querySelector('#text').value = 'lid is under repair'")
+            await browser.value("document.querySelector('#deed-form').requestSubmit()")
+            await browser.until(
+                "document.querySelector('#said').innerText.startsWith('✕ an alarm')"
+            )
+            assert await browser.value("document.documentElement.scrollWidth") <= 390
+            assert len(done) == 1
+            assert [error for error in browser.errors if "409" not in error] == []
 
 
 async def test_a_station_file_that_was_not_taken_is_shown(tmp_path, sumqayit):
@@ -324,7 +475,7 @@ async def test_a_page_that_hears_nothing_says_so(tmp_path, sumqayit):
         return look()
 
     async with page(living) as (_, port):
-        browser_at = opened(chromium, f"http://127.0.0.1:{port}/", tmp_path)
+        browser_at = opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path)
         browser = await browser_at.__aenter__()
         await browser.until("document.querySelectorAll('#devices tr').length === 40")
         good = "[...document.querySelectorAll('td.quality')].filter((c) => c.innerText === 'good')"
@@ -352,7 +503,41 @@ def _good(number, minutes_ago=0):
     return Value(Quality.GOOD, None, number, at, time.monotonic() - span_s)
 
 
-def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=(), trouble=None):
+@pytest.mark.parametrize("width", [1440, 390])
+async def test_the_cable_is_on_the_overview_with_its_fault(tmp_path, sumqayit, width):
+    """Both ends, the fault in words and as a picture that loads; one end not known is said."""
+    chromium = need("chromium")
+    text = "shunt fault 143.2 km from Sumqayit (95 %: 141.9 to 144.6), between repeaters 1 and 2"
+    file = sumqayit.cable_file
+    watch = {
+        "name": file.cable.name, "length_km": 380.0, "at": to_text(utc_now()),
+        "ends": {
+            "sumqayit": {"name": "Sumqayit", "volts": 147.0, "amps": 1.0005},
+            "aktau": {"name": "Aktau", "volts": None, "amps": None},
+        },
+        "balance_v": -135.2, "sum_v": 563.9, "leak_a": 0.0009,
+        "trouble": "Aktau: pfe is not heard of", "since": to_text(utc_now()), "heard_at": None,
+        "standing": [{"what": "shunt", "text": text, "since": to_text(utc_now()), "place": None}],
+    }  # fmt: skip
+    look = _snapshot(sumqayit, cable=watch)
+    async with (
+        page(look, draw=lambda: picture(file, Shown(147.0, 1.00045), None)) as (_, port),
+        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
+    ):
+        await browser.until("document.querySelector('img.cable')?.naturalWidth === 960")
+        shown = await browser.value("document.getElementById('line').innerText")
+
+        assert "147.0 V" in shown and "1.0005 A" in shown
+        assert "balance -135.2 V, sum 563.9 V, currents differ by +0.9 mA" in shown
+        assert text in shown and "? not known" in shown and "Aktau: pfe is not heard of" in shown
+        assert await browser.value("document.querySelector('img.cable').alt") == text
+        assert await browser.value("document.documentElement.scrollWidth") <= width
+        assert browser.errors == []
+
+
+def _snapshot(
+    station, image=None, uplinks=None, *, is_up=False, alarms=(), trouble=None, cable=None
+):
     class NoOutbox:
         journal, first, last, written, health = "0" * 32, 0, 0, 0, None
 
@@ -362,7 +547,7 @@ def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=(), trou
     directs = {name: DirectStatus(is_up, why, utc_now()) for name in station.directs}
     known = {"boards": boards, "directs": directs, "uplinks": uplinks or {}}
     known |= {"alarms": alarms, "started_at": utc_now(), "clock": StationClock()}
-    known["config_trouble"] = trouble
+    known |= {"config_trouble": trouble, "cable_watch": cable}
 
     def look():
         return snapshot(station, image, NoOutbox(), **known)

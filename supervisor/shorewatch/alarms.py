@@ -284,13 +284,14 @@ class Alarms:
         while self._timers and self._timers[0][0] <= now_s:
             due_s, _, alarm = heapq.heappop(self._timers)
             due_at = at - timedelta(seconds=now_s - due_s)
-            if alarm.due_s == due_s and alarm.held_at_s is None:
-                self._flip(alarm, due_s, due_at, out)
+            # What hides an alarm ends before its condition changes: in doubt it is shown.
             if alarm.shelf_due_s == due_s:
                 alarm.shelf_due_s = None
                 out.append(self._said(alarm, "unshelved", due_at, text="its time is over"))
             if alarm.hold_due_s == due_s:
                 self._set_suppressed(alarm, False, due_at, out)
+            if alarm.due_s == due_s and alarm.held_at_s is None:
+                self._flip(alarm, due_s, due_at, out)
             if alarm.realarm_due_s == due_s:
                 alarm.realarm_due_s = None
                 alarm.is_acked = False

@@ -15,7 +15,8 @@ import secrets
 import signal
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from shorewatch.alarmcli import alarm
+from shorewatch.cablecli import cable
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
 from shorewatch.errors import (
     AbsentError,
@@ -36,8 +38,11 @@ from shorewatch.errors import (
 )
 from shorewatch.field.commands import boards, flash, maintenance, push
 from shorewatch.historycli import history
+from shorewatch.model import to_text, utc_now
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
+from shorewatch.statuscli import status
+from shorewatch.usercli import user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,9 +70,12 @@ plant = App(
 )
 app.command(plant)
 app.command(alarm)
+app.command(cable)
 app.command(history)
 app.command(profile)
 app.command(sparkplug_check)
+app.command(status)
+app.command(user)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")
@@ -98,14 +106,19 @@ def demo(
     restart_after: float = 5.0,
     seed: int = 1,
     keep: Path | None = None,
+    scenario: str | None = None,
+    speed: float = 1.0,
 ) -> None:
     """Show two landing stations, Sumqayit and Aktau, at work: everything real but the field.
 
     Example: shorewatch demo --headless --for 30 --report demo.json
 
-    Exit code 0: every device was read, no record was lost, both pages answered to the end. 1: not
-    so; the last lines and the report say why. 2: interrupted before every device had been read, or
-    it cannot start (a port in use, a missing program). 64: an option makes no sense.
+    shorewatch demo --scenario anchor-drag --speed 10
+
+    Exit code 0: every device was read, no record was lost, both pages answered to the end, and a
+    scenario's alarms came as they were to. 1: not so; the last lines and the report say why. 2:
+    interrupted before every device had been read, or it cannot start (a port in use, a missing
+    program). 64: an option makes no sense.
 
     Parameters
     ----------
@@ -125,6 +138,11 @@ def demo(
         Seed of the simulated field.
     keep
         Work in this folder and leave it there (default: a temporary one, removed at the end).
+    scenario
+        Play a scenario (`shorewatch plant scenarios` lists them, a path names one of yours), say
+        what happens, and judge the alarms. Then it ends with the scenario, unless --for says else.
+    speed
+        How many seconds of the scenario pass in one.
     """
     from shorewatch.demo import Options, run_demo
 
@@ -137,6 +155,8 @@ def demo(
         restart_after_s=restart_after,
         seed=seed,
         keep=keep,
+        scenario=scenario,
+        speed=speed,
     )
     sys.exit(0 if asyncio.run(run_demo(options)) else EXIT_BAD)
 
@@ -544,43 +564,95 @@ def uplink(*, json: Path | None = None, quick: bool = False, first_port: int = 1
     _report(run_uplink(extent, _say), "bench uplink", json)
 
 
+@bench.command(name="cable")
+def bench_cable(*, json: Path | None = None, quick: bool = False) -> None:
+    """Locate drawn faults, and watch weeks of a sound cable: are the intervals true?
+
+    Example: shorewatch bench cable --json cable.json
+
+    About half an hour on two cores. Everything is seeded: the figures are the same everywhere.
+
+    Parameters
+    ----------
+    json
+        Write the figures as one JSON object to this file.
+    quick
+        Fewer faults and two weeks: a look, not a measurement.
+    """
+    from shorewatch.bench.cable import QUICK, Extent, run_cable
+
+    _report(run_cable(QUICK if quick else Extent(), _say), "bench cable", json)
+
+
 @bench.command
 def chaos(
     *,
+    each: int = 1,
     minutes: float = 1.0,
     seed: int | None = None,
     json: Path | None = None,
     first_port: int = 19000,
 ) -> None:
-    """Disturb a running station again and again, then account for every record and every value.
+    """Disturb running stations again and again, then account for every record and every value.
 
-    Example: shorewatch bench chaos --minutes 60 --json chaos.json
+    Example: shorewatch bench chaos --each 20 --json chaos.json
 
-    Broker, gateway and consumer are killed, their line is cut, half-open or slow, the clock steps,
-    a second gateway has the same identity, the database is taken away. Exit code 1: something was
-    lost, came twice, is not what a device said, or a process failed by itself.
+    Broker, gateways and consumers are killed, their line is cut, half-open or slow, clocks step,
+    a second gateway has the same identity; disks are full, fail or are read-only, the power is cut,
+    a database is taken away. Exit code 1: something was lost, came twice, is not what a device
+    said, or a process failed by itself.
+
+    Mounts small file systems where it may (root), and says what it could not do without.
 
     Parameters
     ----------
+    each
+        How often each disturbance is made at least.
     minutes
-        How long; each disturbance is made at least once, and the account takes a little more.
+        How long at least; the account takes a little more.
     seed
         What was printed by a run whose disturbances you want again (default: another each time).
     json
         Write the figures, the versions and the load of the machine as one JSON object.
     first_port
-        The first of the 14 TCP ports on 127.0.0.1 that are used.
+        The first of the 18 TCP ports on 127.0.0.1 that are used.
     """
     from shorewatch.bench.chaos import Extent, run_chaos
 
     if not 0 <= minutes < 1e6:
         raise UsageError(f"--minutes {minutes:g} must be a number of minutes from 0 on")
+    if each < 1:
+        raise UsageError(f"--each {each} must be a number from 1 on")
     seed = secrets.randbelow(1_000_000) if seed is None else seed
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # all processes are to end with it
-    found = run_chaos(Extent(seed, minutes=minutes, first_port=first_port), _say)
+    for signum in (signal.SIGINT, signal.SIGTERM):  # processes and file systems end with it
+        signal.signal(signum, signal.default_int_handler)
+    found = run_chaos(Extent(seed, each, minutes, first_port), _say)
     _report(found, "bench chaos", json)
     if not all(figure.is_kept for figure in found.figures.values()):
         sys.exit(EXIT_BAD)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """What happens in the simulated field.
+
+    Parameters
+    ----------
+    scenario
+        One of the shipped scenarios (`shorewatch plant scenarios`), or a path to one of yours.
+    start
+        When it begins, in UTC: the same for all that play it together (default: now).
+    speed
+        How many of its seconds pass in one.
+    """
+
+    scenario: str | None = None
+    start: str | None = None
+    speed: float = 1.0
+
+
+QUIET_DAY = Playing()
 
 
 @plant.command
@@ -591,6 +663,7 @@ def line(
     *,
     state_dir: Path,
     seed: int = 1,
+    playing: Playing = QUIET_DAY,
     record: Annotated[Path | None, Parameter(env_var="SHOREWATCH_RECORD")] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
@@ -619,14 +692,16 @@ def line(
     """
     from shorewatch.config import load_station
     from shorewatch.plant.run import run_line
+    from shorewatch.plant.scenario import play_of
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
     loaded = load_station(station, _overrides(set_))
     uarts = [bus.uart for bus in loaded.boards[_known_board(loaded, board)].bus]
     if uart not in uarts:
         known = ", ".join(map(str, uarts))
         raise UsageError(f"board {board} has no bus on UART {uart}; it has {known}")
-    run_line(loaded, board, uart, _made(state_dir), seed=seed, record=record)
+    run_line(loaded, board, uart, _made(state_dir), seed=seed, play=play, record=record)
 
 
 @plant.command
@@ -636,6 +711,7 @@ def direct(
     *,
     state_dir: Path,
     seed: int = 1,
+    playing: Playing = QUIET_DAY,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one direct line with its devices: its TCP address, or its port as a pty.
@@ -655,13 +731,15 @@ def direct(
     """
     from shorewatch.config import load_station
     from shorewatch.plant.direct import run_direct
+    from shorewatch.plant.scenario import play_of
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
     loaded = load_station(station, _overrides(set_))
     if direct not in loaded.directs:
         known = ", ".join(loaded.directs) or "none"
         raise UsageError(f"station {loaded.id} has no direct line {direct!r}; it has {known}")
-    run_direct(loaded, direct, _made(state_dir), seed=seed)
+    run_direct(loaded, direct, _made(state_dir), seed=seed, play=play)
 
 
 @plant.command
@@ -673,6 +751,8 @@ def board(
     bus: list[str] = [],  # noqa: B006
     link: Path | None = None,
     empty: Annotated[bool, Parameter(negative="")] = False,
+    seed: int = 1,
+    playing: Playing = QUIET_DAY,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one board, its link at STATE_DIR/boards/<board>.link: the real firmware on a VM.
@@ -697,14 +777,79 @@ def board(
         The tty that the link is (115200 baud), or a new path at which to make it.
     empty
         A board as it comes: MicroPython and not one file. `shorewatch flash` makes it a station's.
+    seed
+        Seed of the simulated world, in which its contacts are moved.
     """
     from shorewatch.config import load_station
+    from shorewatch.plant.scenario import play_of
     from shorewatch.plant.virtual_board import Wiring, run_board
+    from shorewatch.plant.world import World
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
+    world = None if play is None else World(seed, play)
     loaded = load_station(station, _overrides(set_))
     wiring = Wiring(dict(_parse_bus(text) for text in bus), link)
-    run_board(loaded, _known_board(loaded, board), _made(state_dir), wiring=wiring, is_empty=empty)
+    board = _known_board(loaded, board)
+    run_board(loaded, board, _made(state_dir), wiring=wiring, world=world, is_empty=empty)
+
+
+@plant.command(name="run")
+def plant_run(
+    station: Path,
+    *,
+    state_dir: Path | None = None,
+    tcp: int | None = None,
+    seed: int = 1,
+    playing: Playing = QUIET_DAY,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Offer all simulated devices of a station to any software: on ptys, or by Modbus TCP.
+
+    Example: shorewatch plant run sumqayit.toml --scenario mains-failure --speed 10
+
+    shorewatch plant run sumqayit.toml --tcp 15020
+
+    It prints where each line is and who answers there, and says what happens. Ctrl-C ends it.
+
+    Parameters
+    ----------
+    station
+        The station file.
+    state_dir
+        Where the ptys' links are made (default: a temporary folder).
+    tcp
+        No ptys: each line is a port of Modbus TCP on 127.0.0.1, from this one on.
+    seed
+        Seed of the simulated world.
+    """
+    from shorewatch.plant.scenario import play_of
+    from shorewatch.plantcli import run_plant
+
+    _log_to_stderr()
+    overrides = _overrides(set_)
+    # One moment for all of them, a little ahead: they start within a second or so.
+    start = playing.start or to_text(utc_now() + timedelta(seconds=3))
+    play = play_of(playing.scenario, start if playing.scenario else None, playing.speed)
+    words = ["--seed", str(seed)]
+    if play is not None:
+        words += ["--scenario", str(play.scenario.source.path), "--start", str(start)]
+        words += ["--speed", f"{playing.speed:g}"]
+    for text in set_:
+        words += ["--set", text]
+    folder = None if state_dir is None else _made(state_dir)
+    run_plant(station, overrides, words, state_dir=folder, tcp=tcp, seed=seed, play=play)
+
+
+@plant.command(name="scenarios")
+def plant_scenarios() -> None:
+    """List the shipped scenarios and what happens in them.
+
+    Example: shorewatch plant scenarios
+    """
+    from shorewatch.plantcli import print_scenarios
+
+    print_scenarios()
 
 
 @plant.command

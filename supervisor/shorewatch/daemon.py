@@ -16,19 +16,24 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from shorewatch import control
 from shorewatch.compiled import Compiled
 from shorewatch.config import PageConfig, Station
+from shorewatch.describe import describe
 from shorewatch.errors import ConfigError
 from shorewatch.gateway import Gateway
 from shorewatch.live import Live
+from shorewatch.model import utc_now
 from shorewatch.outbox import Outbox
 from shorewatch.ports import Ports
 from shorewatch.reload import Reloader
 from shorewatch.web import app as web
+from shorewatch.web.action import Actions
+from shorewatch.web.feed import Look
 
 PAGE_RESTART_S = (0.5, 30.0)
 
@@ -69,7 +74,9 @@ async def run_station(compiled: Compiled, state_dir: Path, load: Callable[[], Co
             gateway.start()
             serving = None
             if page is not None and listener is not None:
-                part = _serve_page(gateway.look, page, listener, stop)
+                actions = Actions(state_dir, gateway.desk.answer, partial(_audit, outbox))
+                place = _place(page, actions, gateway)
+                part = _serve_page(gateway.look, page, listener, stop, place)
                 serving = tasks.create_task(part, name="page")
             await stop.wait()
         reloading.cancel()
@@ -112,14 +119,34 @@ def _started(station: Station) -> dict[str, object]:
     }
 
 
+def _place(page: PageConfig, actions: Actions, gateway: Gateway) -> web.Place:
+    cert_file = None if page.cert_file is None else Path(page.cert_file)
+    key_file = None if page.key_file is None else Path(page.key_file)
+    return web.Place(
+        page.names,
+        cert_file,
+        key_file,
+        actions=actions,
+        history=gateway.history.answer,
+        describe=lambda: describe(gateway.station),
+        draw=None if gateway.locator is None else gateway.locator.draw,
+    )
+
+
+async def _audit(outbox: Outbox, body: Mapping[str, object]) -> None:
+    """Put on record what somebody did at the page's door."""
+    await outbox.put("audit", utc_now(), {"source": "page", **body})
+    await outbox.settled()
+
+
 async def _serve_page(
-    look: web.Look, page: PageConfig, listener: socket.socket, stop: asyncio.Event
+    look: Look, page: PageConfig, listener: socket.socket, stop: asyncio.Event, place: web.Place
 ) -> None:
     """Serve the page; if it breaks, log it and start it again, slower each time."""
     delay_s, delay_s_max = PAGE_RESTART_S
     while not stop.is_set():
         try:
-            await web.serve(look, listener, stop)
+            await web.serve(look, listener, stop, place)
         except (OSError, RuntimeError, ValueError, TypeError, LookupError) as error:
             _log.exception("the page failed (%s); it starts again in %.1f s", error, delay_s)
             await asyncio.sleep(delay_s)

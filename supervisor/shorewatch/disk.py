@@ -18,10 +18,15 @@ def open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Put `data` in place of the file, so that after any power cut it is the old or the new one."""
+def write_durably(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Put `data` in place of the file, so that after any power cut it is the old or the new one.
+
+    The new file has `mode` before anything is in it.
+    """
     beside = path.with_name(f"{path.name}.new")
     with beside.open("wb") as stream:
+        if mode is not None:
+            os.fchmod(stream.fileno(), mode)
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())

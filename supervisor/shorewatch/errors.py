@@ -8,6 +8,7 @@
     │   └── MaintenanceError   the board is at its prompt: nothing may be sent to it
     ├── UplinkError            a broker refused or vanished (mqtt/uplink.py's loop retries)
     ├── SecretError            a secret cannot be had (mqtt/uplink.py shows it and retries)
+    ├── PeopleError            the page's users cannot be read or changed (login refuses)
     ├── OutboxError            the outbox is another process's, or came back as another journal
     ├── HistoryError           the history cannot be used, or cannot answer (history.py degrades)
     ├── UsageError             an argument of the command line makes no sense: exit code 64
@@ -84,6 +85,10 @@ class UplinkError(ShorewatchError):
 
 class SecretError(ShorewatchError):
     """A secret is missing, or anybody could read it."""
+
+
+class PeopleError(ShorewatchError):
+    """The file of the page's users cannot be used, or does not take what it was given."""
 
 
 class OutboxError(ShorewatchError):

@@ -97,6 +97,8 @@ class Point(Table):
     unchanged_s_max: Annotated[float, Field(gt=0, le=AGE_S_MAX)] | None = None
     deadband: Annotated[float, Field(ge=0)] = 0.0
     record: bool = True
+    # Shown on the page's overview, among the few of its device.
+    headline: bool = False
     # Changes that the board itself stamps: each labelled bit, or a 16-bit word that passes a
     # threshold (in the point's unit; over again after falling back by the hysteresis).
     watch: Literal["change"] | None = None

@@ -23,6 +23,7 @@ from shorewatch.point import ENUMS, REGISTERS_MAX, Codes, Id, Name, Point, Table
 from shorewatch.registers import ADDRESSES
 from shorewatch.toml import Key, Table, TomlFile, printable, read_toml
 
+Area = Literal["feed", "manhole", "power", "room", "security"]
 Integer = Literal["u16", "s16", "u32", "s32", "u64", "s64", "bits", "bits32", "enum", "enum32"]
 
 
@@ -59,6 +60,8 @@ class Profile(Table):
     name: Name
     source: Annotated[str, Field(min_length=1, max_length=400), AfterValidator(printable)]
     synthetic: bool = False
+    # Where the page shows it.
+    area: Area | None = None
     # How the device answers: at most this many registers (bits: 16 times as many) a request ...
     registers_max: Annotated[int, Field(ge=1, le=REGISTERS_MAX)] = REGISTERS_MAX
     # ... whether a request may run across registers no point needs ...

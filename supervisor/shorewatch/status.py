@@ -1,6 +1,6 @@
 """Everything a person wants to see of a running station, as one plain JSON-ready table.
 
-The page shows it, tools read it at /api/status. Pure: what is known goes in, a table comes out.
+The page shows it, tools read it at /api/v1/status. Pure: what is known goes in, a table comes out.
 """
 
 import time
@@ -19,6 +19,7 @@ from shorewatch.image import Image
 from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_json, to_text, utc_now
 from shorewatch.outbox import Outbox
+from shorewatch.verdict import judge
 
 Snapshot = dict[str, Any]
 # Exception 2, illegal data address. Source: MODBUS Application Protocol V1.1b3, 7.
@@ -84,12 +85,13 @@ def snapshot(
     config_trouble: Snapshot | None = None,
     alarm_mode: Snapshot | None = None,
     history: Snapshot | None = None,
+    cable_watch: Snapshot | None = None,
 ) -> Snapshot:
     """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
     now_s = time.monotonic()
     lines: list[BoardStatus | DirectStatus] = [*boards.values(), *directs.values()]
     counters = {name: c for line in lines for name, c in line.devices.items()}
-    return {
+    found = {
         "station": station.id,
         "name": station.file.station.name,
         "cable": station.file.station.cable_name,
@@ -120,7 +122,11 @@ def snapshot(
             "health": outbox.health,
         },
         "history": history,
+        "cable_watch": cable_watch,
     }
+    verdict = judge(found)
+    told = {"level": verdict.level.name.lower(), "faults": [asdict(f) for f in verdict.faults]}
+    return found | {"verdict": told}
 
 
 def _clock(clock: StationClock) -> Snapshot:

@@ -34,7 +34,10 @@ _APPLICATION = 0x53576F78
 COMMIT_RECORDS_MAX: Final = 1000
 COMMIT_BYTES_MAX: Final = 256_000
 _WAL_PAGES = 128
+# Above it JSON readers round; nobody writes so many records.
+_SEQ_MAX = 2**53
 _BALLAST_ROOM = 4  # so many times its size must be free to make it
+_THAW_ROOM = 2  # so many, to let a file grow that cannot do without
 _BALLAST_TRY_S = 60.0
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KEPT_TABLE = "CREATE TABLE kept (name TEXT PRIMARY KEY, facts TEXT NOT NULL) WITHOUT ROWID"
@@ -135,6 +138,7 @@ class Store:
         self._path, self._size_bytes_max = path, size_bytes_max
         self._ballast = path.with_name(path.name + "-ballast")
         self._ballast_s = -math.inf
+        self._is_frozen = False
         self._damage: str | None = None
         self._moved: str | None = None
         self.trouble: str | None = None
@@ -211,7 +215,17 @@ class Store:
                 run(_MIGRATIONS[old])
             run(f"PRAGMA user_version = {_VERSION}")
             run("COMMIT")
+        self._sync()
         self._read_head()
+
+    def _sync(self) -> None:
+        """Make what is read durable: a process that was killed may have written it, not synced."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint").fetchall()
+        except sqlite3.OperationalError as error:
+            # The log is synced first; only then room is needed.
+            if primary_code(error) != sqlite3.SQLITE_FULL:
+                raise
 
     def _version(self) -> int:
         """The version of the open file; raises OutboxError if it is none that we may touch."""
@@ -244,6 +258,8 @@ class Store:
         journal, last = run("SELECT id, last FROM journal").fetchone() or (None, None)
         if not isinstance(journal, str) or not isinstance(last, int):
             raise sqlite3.DatabaseError("no identity")
+        if not 0 <= last <= _SEQ_MAX:
+            raise sqlite3.DatabaseError(f"a last number {last} that was never reached")
         if self._number("SELECT coalesce(max(seq), 0) FROM record") > last:
             raise sqlite3.DatabaseError("a number beyond the last")
         first = self._number("SELECT coalesce(min(seq), 0) FROM record")
@@ -261,11 +277,16 @@ class Store:
         is_world = isinstance(trouble, sqlite3.Error) and primary_code(trouble) not in DAMAGED
         if is_world and self._path.is_file():
             before = self._db
-            # What a crash left in the write-ahead log is not seen: reading it needs a lock, and a
-            # lock needs a file that can be written.
-            uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+            # What a crash left in the write-ahead log is read only where nobody can write to it:
+            # that needs a lock, which such a file does not give, so it is done without. A log that
+            # could be written would be deleted behind its owner's back when this is closed.
+            log = self._path.with_name(self._path.name + "-wal")
+            is_fixed = log.is_file() and not os.access(log, os.W_OK)
+            way = "vfs=unix-none" if is_fixed else "immutable=1"
+            uri = f"{self._path.absolute().as_uri()}?mode=ro&{way}"
             try:
                 self._db = sqlite3.connect(uri, uri=True, isolation_level=None)
+                self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
                 self._version()
                 self._read_head()
             except (sqlite3.Error, UnicodeDecodeError, OutboxError):
@@ -325,9 +346,12 @@ class Store:
             if primary_code(error) != sqlite3.SQLITE_FULL:
                 self._suffer(error)
                 raise
-        self._freeze()
+        # A file that may not grow is as full as a disk; when nothing in it may go, only this helps.
+        is_full = not self._thaw()
+        if is_full:
+            self._freeze()
         try:
-            return self._commit(batch, cursors, dropped, uplinks, is_full=True)
+            return self._commit(batch, cursors, dropped, uplinks, is_full=is_full)
         except sqlite3.DatabaseError as error:
             self._suffer(error)
             raise
@@ -434,6 +458,13 @@ class Store:
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         pages = self._number("PRAGMA page_count")
         self._db.execute(f"PRAGMA max_page_count = {min(pages, self._pages_max)}")
+        self._is_frozen = True
+
+    def _thaw(self) -> bool:
+        """Let a frozen file grow again if the disk has room, for the ballast, too."""
+        if not self._is_frozen or free_bytes(self._path.parent) < _THAW_ROOM * BALLAST_BYTES:
+            return False
+        return self._fill_ballast()
 
     def _load_ballast(self) -> None:
         """Take room on the disk that is given up when there is no other; then the file may grow."""
@@ -441,11 +472,19 @@ class Store:
         if now_s < self._ballast_s or self._ballast.exists():
             return
         self._ballast_s = now_s + _BALLAST_TRY_S
-        if free_bytes(self._path.parent) < _BALLAST_ROOM * BALLAST_BYTES:
-            return
-        with suppress(OSError), self._ballast.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
-            self._db.execute(f"PRAGMA max_page_count = {self._pages_max}")
+        if free_bytes(self._path.parent) >= _BALLAST_ROOM * BALLAST_BYTES:
+            self._fill_ballast()
+
+    def _fill_ballast(self) -> bool:
+        """Whether there was room for it; the file may then grow."""
+        try:
+            with self._ballast.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+        except OSError:
+            return False
+        self._db.execute(f"PRAGMA max_page_count = {self._pages_max}")
+        self._is_frozen = False
+        return True
 
     def _evicted(
         self, cursors: Mapping[str, int], uplinks: frozenset[str], *, is_full: bool

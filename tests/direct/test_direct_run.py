@@ -52,7 +52,7 @@ direct = "room-tcp"
 
 def status():
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{PAGE}/api/status", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{PAGE}/api/v1/status", timeout=10) as reply:
             return json.load(reply)
     except (OSError, urllib.error.URLError):
         return {"points": {}, "directs": {}, "alarms": []}

@@ -30,7 +30,7 @@ def good_at(seen, unit_id):
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.booleans())
 def test_a_late_reply_is_never_taken_for_anothers(seed, blocks, copies):
     """Replies late by anything up to the worst, lost or doubled: what is taken is always right."""

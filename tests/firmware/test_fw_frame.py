@@ -2,7 +2,7 @@
 
 import pytest
 from fw_fakes import crc16, sealed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from station import crc, frame
@@ -38,7 +38,6 @@ def test_crc_of_the_specification():
     assert crc.crc16(bytearray((0x02, 0x07)), 0, 2) == 0x1241
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=0, max_size=256), st.integers(0, 256), st.integers(0, 256))
 def test_crc_by_table_is_the_crc_by_bits(data, start, end):
     """The table gives the same CRC as the definition, for any part of any buffer."""
@@ -122,7 +121,6 @@ def test_exception_reply():
     assert check(sealed((UNIT, 0x83, 2)), 3, 3) == frame.EXCEPTION
 
 
-@settings(deadline=None)
 @given(st.integers(1, 4), st.binary(max_size=260), st.integers(1, 121))
 def test_noise_is_not_a_reply(function, noise, count):
     """No noise without a right CRC is ever good."""

@@ -170,9 +170,7 @@ def by_bytes(after_us, data):
     return [(after_us + i * CHAR_US, bytes(data[i : i + 1])) for i in range(len(data))]
 
 
-@settings(
-    deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), print_blob=True
-)
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), print_blob=True)
 @given(
     spoils=st.lists(SPOILS, min_size=1, max_size=12),
     noise=st.lists(NOISE, max_size=3),

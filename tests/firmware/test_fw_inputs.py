@@ -162,7 +162,7 @@ def test_wraps_do_not_matter(before_wrap_us):
     assert [150 <= row[3] <= 152 for row in board.found()] == [True]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.integers(1_000, 90_000), min_size=1, max_size=30),
     st.integers(1, 40),

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from fw_plan_file import block, blocks, bus, contact, device, plan_file, watch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from station import parser, plan
@@ -195,7 +195,6 @@ def test_every_flipped_bit_is_refused():
         assert parse(bytes(damaged))[0] != parser.ACCEPTED
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.randoms(use_true_random=False))
 def test_no_bytes_crash_the_parser(noise, rng: random.Random):
     """Any bytes, also those with a right head and CRC, give a verdict and no exception."""

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from fw_plan_file import blocks, bus, device, plan_file
 from fw_vm import FIRMWARE, Board, Devices, find_vm, until
 from pymodbus.client import AsyncModbusTcpClient
@@ -18,11 +19,6 @@ SCRIPTS = Path(__file__).parent / "vm"
 READ = bytes.fromhex("1234 0000 0006 01 04 0000 0002")
 ANSWER = bytes.fromhex("1234 0000 0007 01 04 04 5357 0001")
 GOOD = 1
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 class Rig:

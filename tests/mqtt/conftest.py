@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from fake_alarms import FakeAlarms
+from free_ports import free_port
 from hearing import Noc
 from programs import need
 
@@ -25,16 +25,11 @@ from shorewatch.image import Image
 from shorewatch.model import Quality, Value, utc_now
 from shorewatch.mqtt.broker import run_broker, wait_for_broker
 from shorewatch.mqtt.client import Message, connected
+from shorewatch.mqtt.source import Far
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
 
 PATIENCE_S = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def until(fact: Callable[[], Any], what: str = "it") -> Any:
@@ -219,6 +214,8 @@ class Bench:
         consumers: list[str],
         *,
         chance: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        far: Far | None = None,
         **login: str,
     ) -> None:
         self.station = station
@@ -236,7 +233,9 @@ class Bench:
             outbox,
             lambda: dict(self.boards),
             self.alarms,
+            far=far,
             chance=chance,
+            clock=clock,
         )
 
     @property
@@ -267,12 +266,14 @@ def bench(station: Station, tmp_path: Path):  # type: ignore[no-untyped-def]
         station: Station = station,
         *,
         chance: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        far: Far | None = None,
         **login: str,
     ) -> AsyncIterator[Bench]:
         path = tmp_path / "outbox.sqlite"
         async with Outbox.opened(path, size_bytes_max=64_000_000) as outbox:
             noc = ["noc"] if consumers is None else consumers
-            made = Bench(station, outbox, url, noc, chance=chance, **login)
+            made = Bench(station, outbox, url, noc, chance=chance, clock=clock, far=far, **login)
             running = asyncio.create_task(made.uplink.run())
             try:
                 yield made

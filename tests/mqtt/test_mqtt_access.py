@@ -143,8 +143,8 @@ async def test_a_station_works_by_the_rules(ruled, guarded_station, bench, tmp_p
         await b.until_state("online")
         b.alarms.become("lid-open", "unacknowledged")
         await b.write(3)
-        await until(lambda: b.uplink.status.published >= 3 or b.uplink._refused_topics)
-        assert not b.uplink._refused_topics
+        await until(lambda: b.uplink.status.published >= 3 or b.uplink.refused_topics)
+        assert not b.uplink.refused_topics
 
 
 def openssl(folder, *arguments: str) -> None:  # type: ignore[no-untyped-def]
@@ -207,7 +207,8 @@ def test_rules_of_two_stations_stand_in_one_file(write, guarded_station, station
     assert rules.count("user noc\n") == 2
     _, _, of_gateway = rules.partition("user gateway-aktau\n")
     assert f"topic write {ELSEWHERE}/state\n" in of_gateway.partition("user ")[0]
-    assert HERE not in of_gateway.partition("user ")[0]
+    of_gateway = of_gateway.partition("user ")[0]
+    assert f"topic read {HERE}/now/pfe\n" in of_gateway and of_gateway.count(HERE) == 1
     assert broker_users(uplinks, []) == ["gateway", "gateway-aktau", "noc", "owner", "shift"]
 
 
@@ -256,3 +257,56 @@ def test_the_command_writes_both_files(tmp_path, guarded_station) -> None:  # ty
     assert f"acl_file {out}/shorewatch.acl\n" in (out / "shorewatch.conf").read_text()
     for user in ("gateway", "noc", "owner", "shift", "wall"):
         assert f"mosquitto_passwd {out}/shorewatch.passwords {user}\n" in done.stdout
+
+
+SPARKPLUG = """
+[[uplink]]
+id = "scada"
+url = "mqtt://127.0.0.1:18831"
+plane = "sparkplug"
+primary_host = "ignition"
+user = "node"
+password_file = "/etc/shorewatch/node.password"
+"""
+GROUP = "spBv1.0/trans-caspian"
+BORN = [f"{GROUP}/{kind}/sumqayit" for kind in ("NBIRTH", "NDATA", "NDEATH")]
+BORN += [f"{GROUP}/{kind}/sumqayit/pfe" for kind in ("DBIRTH", "DDATA", "DDEATH")]
+TOLD = [f"{GROUP}/NCMD/sumqayit", f"{GROUP}/DCMD/sumqayit/pfe"]
+STATE = "spBv1.0/STATE/ignition"
+ELSE = [topic.replace("sumqayit", "aktau") for topic in (*BORN, *TOLD)]
+ELSE += ["spBv1.0/STATE/other", f"{GROUP}/NBIRTH/sumqayit/pfe", f"{HERE}/state"]
+MAY_WRITE = {"node": set(BORN), "ignition": {*TOLD, STATE}, "wall": set()}
+
+
+@pytest.mark.parametrize("user", MAY_WRITE)
+async def test_an_edge_node_and_its_host_have_rules_too(guarded, write, station_text, user) -> None:  # type: ignore[no-untyped-def]
+    """Each writes its own messages of the Sparkplug plane, and none for another node or host."""
+    station = load_station(write("node.toml", station_text + SPARKPLUG))
+    guarded.folder.mkdir()
+    passwords = guarded.folder / "users"
+    passwords.touch()
+    command = [need("mosquitto_passwd"), "-b", str(passwords), user, "secret"]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)  # noqa: ASYNC221
+    rules = access_rules(find_uplinks([station], "scada"), ["wall"])
+    await guarded.start(rules, f"password_file {passwords}\n")
+    async with entered(guarded.port, user) as connection:
+        topics = [*BORN, *TOLD, STATE, *ELSE]
+        codes = {topic: await connection.publish(topic, b"x", qos=1) for topic in topics}
+    assert {topic for topic, code in codes.items() if code < 0x80} == MAY_WRITE[user]
+
+
+def test_who_hears_the_sparkplug_plane(write, station_text) -> None:  # type: ignore[no-untyped-def]
+    """The node its commands and its host's STATE, the host and dashboards what the node says."""
+    station = load_station(write("node.toml", station_text + SPARKPLUG))
+    uplinks = find_uplinks([station], "scada")
+    assert broker_users(uplinks, ["wall"]) == ["node", "ignition", "wall"]
+    heard: dict[str, list[str]] = {}
+    for line in access_rules(uplinks, ["wall"]).splitlines():
+        verb, _, rest = line.partition(" ")
+        if verb == "user":
+            user = heard.setdefault(rest, [])
+        elif verb == "topic" and rest.startswith("read"):
+            user.append(rest.partition(" ")[2])
+    said = [topic.replace("/pfe", "/+") for topic in BORN]
+    told = [topic.replace("/pfe", "/+") for topic in TOLD]
+    assert heard == {"node": [*told, STATE], "ignition": [*said, STATE], "wall": said}

@@ -16,7 +16,7 @@ from requester import KEY, signed
 from shorewatch.config import VERBS, UplinkConfig
 from shorewatch.mqtt import desk
 from shorewatch.mqtt.client import Message, connected
-from shorewatch.mqtt.uplink import client_id_of
+from shorewatch.mqtt.login import client_id_of
 from shorewatch.outbox import Outbox
 
 
@@ -117,16 +117,34 @@ async def test_arguments_reach_the_alarms_by_their_names(broker, noc, do, more, 
 
 
 async def test_a_repeated_message_is_done_once(broker, noc, until) -> None:  # type: ignore[no-untyped-def]
-    """The same bytes a second time are refused, shown, and answered by nothing."""
+    """The same bytes a second time do nothing and are shown; who lost the answer has it again."""
     async with noc(broker) as (somebody, b, listener):
         request_id, payload = somebody.signed("test-alarm")
         await somebody.send(payload)
         await somebody.reply(request_id)
         await somebody.send(payload)
         await somebody.until_refused(1, "used before")
+        await until(lambda: len(listener.of(f"/reply/noc/{request_id}")) == 2)
+        first, again = (m.payload for m in listener.of(f"/reply/noc/{request_id}"))
+        assert first == again and json.loads(again)["ok"] is True
+    assert len(b.alarms.asked) == 1
+
+
+async def test_a_used_id_with_other_words_gets_no_answer(broker, noc, until) -> None:  # type: ignore[no-untyped-def]
+    """Only the very bytes that were answered are answered again; a repeated replay runs once."""
+    async with noc(broker) as (somebody, b, listener):
+        await b.write(3)
+        request_id, payload = somebody.signed("replay", first=1, last=3)
+        await somebody.send(payload)
+        await until(lambda: listener.of(f"/reply/noc/{request_id}/records"))
+        _, other = signed(b.prefix, b.outbox.journal, "test-alarm", id=request_id)
+        await somebody.send(other)
+        await somebody.until_refused(1, "used before")
+        await somebody.send(payload)
+        await until(lambda: len(listener.of(f"/reply/noc/{request_id}")) == 2)
         await somebody.ask("test-alarm")
-        assert len(listener.of(f"/reply/noc/{request_id}")) == 1
-    assert len(b.alarms.asked) == 2
+        assert len(listener.of(f"/reply/noc/{request_id}/records")) == 1
+    assert len(b.alarms.asked) == 1
 
 
 async def test_a_repeated_message_is_known_after_a_restart(broker, noc) -> None:  # type: ignore[no-untyped-def]
@@ -274,7 +292,7 @@ async def test_a_rebirth_publishes_all_that_is_retained(broker, noc, until) -> N
             return {m.topic.split("/", 4)[4] for m in listener.messages}
 
         await until(lambda: seen() >= wanted)
-        await until(lambda: not b.uplink._refused_topics)
+        await until(lambda: not b.uplink.refused_topics)
         listener.messages.clear()
         assert (await somebody.ask("rebirth"))["ok"] is True
         await until(lambda: seen() >= wanted)
@@ -425,9 +443,10 @@ async def test_a_request_at_two_brokers_is_done_once(station, tmp_path, until) -
 async def test_what_is_not_done_in_time_is_told(station, tmp_path, until, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     """A request that does not reach the disk in time is answered so, and the next one is heard."""
     async with opened(station, tmp_path, "noc") as (outbox, alarms, (one,)):
+        one.hear("noc", Message("x", signed(station.prefix, outbox.journal, "rebirth")[1], False))
+        await until(lambda: len(one._replies) == 1)
         monkeypatch.setattr(desk, "DO_S_MAX", 0.05)
         answer, alarms.answer = alarms.answer, lambda request: asyncio.Event().wait()
-        one.hear("noc", Message("x", signed(station.prefix, outbox.journal, "rebirth")[1], False))
         one.hear(
             "noc", Message("x", signed(station.prefix, outbox.journal, "test-alarm")[1], False)
         )

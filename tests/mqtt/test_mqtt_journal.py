@@ -1,6 +1,7 @@
 """journal.py: what is sent next, what counts as taken, whose acknowledgement is believed."""
 
 import json
+from collections import deque
 
 import pytest
 from hypothesis import given
@@ -9,9 +10,12 @@ from hypothesis import strategies as st
 from shorewatch.mqtt.journal import (
     AUDIT_S_MIN,
     BATCH_BYTES_MIN,
+    HISTORY_AGE_S,
     PAUSE_S_MAX,
+    QUEUED,
     REWIND_S_MIN,
     SILENT_S,
+    SLOW_S,
     WINDOW,
     Accepted,
     Acks,
@@ -20,8 +24,11 @@ from shorewatch.mqtt.journal import (
     Refusals,
     Refused,
     Sender,
+    Trail,
+    is_late,
 )
 from shorewatch.mqtt.topics import BATCH_BYTES_MAX
+from shorewatch.outbox import Record
 
 JOURNAL = "5" * 32
 
@@ -30,9 +37,17 @@ def ack(seq: object, journal: object = JOURNAL) -> bytes:
     return json.dumps({"journal": journal, "seq": seq}).encode()
 
 
+def opened(start: int) -> Sender:
+    """A sender that knows by experience that the line is fast."""
+    sender = Sender(start - 20)
+    for seq in range(start - 20, start):
+        sender.taken(sender.send(seq, seq + 1, 0.0), 0.01)
+    return sender
+
+
 def test_a_window_is_filled_and_no_more() -> None:
     """At most `WINDOW` batches are in flight."""
-    sender = Sender(0)
+    sender = opened(0)
     for i in range(WINDOW):
         assert sender.has_room
         sender.send(i * 10, i * 10 + 10, 0.0)
@@ -41,7 +56,7 @@ def test_a_window_is_filled_and_no_more() -> None:
 
 def test_a_batch_counts_when_all_before_it_were_taken() -> None:
     """A PUBACK that overtakes another moves nothing until the earlier one is there."""
-    sender = Sender(0)
+    sender = opened(0)
     first, second = sender.send(0, 10, 0.0), sender.send(10, 20, 0.0)
     assert sender.taken(second, 0.1) == 0
     assert sender.taken(first, 0.1) == 20
@@ -66,7 +81,7 @@ def test_a_refused_batch_is_sent_again_after_a_growing_pause() -> None:
 
 def test_what_followed_a_refused_batch_does_not_count() -> None:
     """Batches behind a refused one are sent again too, so that order is kept."""
-    sender = Sender(0)
+    sender = opened(0)
     first, second = sender.send(0, 10, 0.0), sender.send(10, 20, 0.0)
     sender.refused(first, 0.0)
     assert sender.taken(second, 0.1) == 0
@@ -76,13 +91,57 @@ def test_what_followed_a_refused_batch_does_not_count() -> None:
 
 def test_batches_shrink_on_a_slow_line_and_grow_on_a_fast_one() -> None:
     """A slow PUBACK halves the next batches, a quick one doubles them, within limits."""
-    sender = Sender(0)
+    sender = opened(0)
+    assert sender.batch_bytes_max == BATCH_BYTES_MAX
     for i in range(20):
         sender.taken(sender.send(i, i + 1, 0.0), 5.0)
     assert sender.batch_bytes_max == BATCH_BYTES_MIN
-    for i in range(20, 40):
-        sender.taken(sender.send(i, i + 1, 0.0), 0.01)
+    sender.send(20, 21, 0.0)
+    assert not sender.has_room
+
+
+def test_a_line_is_found_out_with_little() -> None:
+    """The first batch goes alone and small: nothing live queues behind a line not known yet."""
+    sender = Sender(0)
+    assert sender.batch_bytes_max == BATCH_BYTES_MIN
+    sender.send(0, 1, 0.0)
+    assert not sender.has_room
+
+
+def test_small_batches_prove_nothing_of_a_line() -> None:
+    """Of a few records, answered quickly, no batch grows."""
+    sender = Sender(0)
+    for i in range(20):
+        sender.taken(sender.send(i, i + 1, 0.0, is_full=False), 0.01)
+    assert sender.batch_bytes_max == BATCH_BYTES_MIN
+
+
+def test_a_far_broker_is_no_slow_one() -> None:
+    """Over a satellite each answer is late; as long as none is later for its size, batches grow."""
+    sender = Sender(0)
+    for i in range(20):
+        sender.taken(sender.send(i, i + 1, 0.0), 1.2)
     assert sender.batch_bytes_max == BATCH_BYTES_MAX
+
+
+@given(st.floats(2_000, 200_000), st.floats(0, 1.5))
+def test_little_is_in_flight_on_any_line(bytes_per_s: float, far_s: float) -> None:
+    """Once a line is known, what is in flight has passed within twice what is called slow there."""
+    sender, now_s, free_s, seq = Sender(0), 0.0, 0.0, 0
+    flights: deque[tuple[float, Flight]] = deque()
+    worst_s = 0.0
+    while seq < 300:
+        if sender.has_room:
+            free_s = max(free_s, now_s) + sender.batch_bytes_max / bytes_per_s
+            if seq > 50:
+                worst_s = max(worst_s, free_s - now_s)
+            flights.append((free_s + far_s, sender.send(seq, seq + 1, now_s)))
+            seq += 1
+            continue
+        now_s, flight = flights.popleft()
+        sender.taken(flight, now_s)
+    slow_s = max(SLOW_S, QUEUED * (BATCH_BYTES_MIN / bytes_per_s + far_s))
+    assert worst_s <= 2 * slow_s
 
 
 @given(st.floats(0.01, 0.5), st.floats(0.1, 1.0), st.integers(1, WINDOW))
@@ -110,7 +169,7 @@ def test_what_is_live_is_not_paced() -> None:
     """Only history is held back."""
     sender = Sender(0, share=0.5)
     sender.taken(sender.send(0, 10, 0.0), 1.0)
-    sender.send(10, 20, 1.0)
+    sender.taken(sender.send(10, 20, 1.0), 2.0)
     assert sender.wait_s(1.0) == 0
     sender.send(20, 30, 1.0, is_history=True)
     assert sender.wait_s(1.0) > 0
@@ -250,3 +309,49 @@ def test_refusals_are_counted_and_audited_rarely() -> None:
     assert refusals.count == 1000
     assert [body["count"] for body in bodies] == [1, 500]
     assert len(json.dumps(bodies[0])) < 500
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 30), st.integers(0, 50)), max_size=60),
+    st.floats(0, 100),
+)
+def test_only_what_is_old_is_called_so(steps: list[tuple[float, int]], later_s: float) -> None:
+    """Whatever the wall clock does: a number is old only when it was noted long enough ago."""
+    trail, now_s, last = Trail(), 0.0, 0
+    noted: list[tuple[float, int]] = []
+    for span_s, count in steps:
+        now_s, last = now_s + span_s, last + count
+        trail.note(last, now_s)
+        noted.append((now_s, last))
+    now_s += later_s
+    old = trail.old(now_s)
+    assert old == 0 or old in [end for at_s, end in noted if now_s - at_s > HISTORY_AGE_S]
+
+
+def test_what_was_there_before_an_outage_is_old() -> None:
+    """After a while in which the journal grew, all up to the last look before it is old."""
+    trail = Trail()
+    for second in range(60):
+        trail.note(100 + second, float(second))
+    assert trail.old(59.0 + HISTORY_AGE_S + 1) == 159
+
+
+def test_a_record_is_late_by_its_own_time(at) -> None:
+    """A record that says it is older than the limit is history, one from the future is not."""
+    record = Record(1, "event", at(0), {})
+    assert is_late(record, at(HISTORY_AGE_S + 1))
+    assert not is_late(record, at(HISTORY_AGE_S))
+    assert not is_late(record, at(-3600))
+
+
+def test_a_pause_grows_until_something_is_taken() -> None:
+    """What cannot go is tried again after longer and longer, and then at once."""
+    sender = Sender(0)
+    waits = []
+    for _ in range(8):
+        sender.hold(100.0)
+        waits.append(sender.wait_s(100.0))
+    assert waits == sorted(waits) and waits[0] < waits[-1] == PAUSE_S_MAX
+    sender.taken(sender.send(0, 1, 200.0), 200.0)
+    sender.hold(200.0)
+    assert sender.wait_s(200.0) == waits[0]

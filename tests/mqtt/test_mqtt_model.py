@@ -177,4 +177,4 @@ class Consumer(RuleBasedStateMachine):
 
 
 TestConsumer = Consumer.TestCase
-TestConsumer.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestConsumer.settings = settings(max_examples=60, stateful_step_count=50)

@@ -69,11 +69,30 @@ def test_what_a_device_says_of_a_value_is_published(station: Station, at: At) ->
     assert "detail" not in points["b"]
 
 
-def test_now_expires_with_its_shortest_maximum_age(station: Station) -> None:
-    """The expiry is the shortest maximum age, rounded up to a second, at least one."""
+@given(ages_s=st.lists(st.floats(0, 100), min_size=1, max_size=3))
+def test_now_expires_before_a_good_value_is_too_old(station: Station, ages_s: list[float]) -> None:
+    """When the broker drops a message, no good value in it is past its maximum age by a second."""
+    device = station.devices["pfe"]
+    names = list(device.points)[: len(ages_s)]
+    values = {
+        name: Value(Quality.GOOD, value=1.0, acquired_s=100.0 - age_s).aged(
+            100.0, device.points[name].age_max_s
+        )
+        for name, age_s in zip(names, ages_s, strict=True)
+    }
+    expiry_s = topics.expiry_s(device, values, 100.0)
+    assert expiry_s >= 1
+    for name, value in values.items():
+        if value.quality is Quality.GOOD:
+            assert value.age_s(100.0) + expiry_s <= max(device.points[name].age_max_s, 0) + 1
+
+
+def test_now_of_bad_values_expires_with_its_shortest_maximum_age(station: Station) -> None:
+    """A message in which nothing is good stays for the shortest maximum age, a second at least."""
     for device in station.devices.values():
-        shortest = min(point.age_max_s for point in device.points.values())
-        assert topics.expiry_s(device) == max(1, math.ceil(shortest))
+        shortest_s = min(point.age_max_s for point in device.points.values())
+        found = topics.expiry_s(device, dict.fromkeys(device.points, NEVER), 100.0)
+        assert found == max(1, math.floor(shortest_s))
 
 
 def test_a_birth_has_every_point_with_its_age(station: Station) -> None:

@@ -5,12 +5,17 @@ import json
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from fake_journal import FakeJournal
 
+from shorewatch.errors import UplinkError
+from shorewatch.mqtt import watch
 from shorewatch.mqtt.client import connected
+from shorewatch.mqtt.follower import Follower
 
 PREFIX = "shorewatch/v1/cable/coast"
 
@@ -54,6 +59,9 @@ async def test_a_file_is_whole_after_any_kill(broker, bench, until, watching, tm
             process.kill()
             await process.communicate()
         process = await watching(broker.url, *arguments)
+        assert process.stdout is not None
+        while b"sumqayit: online" not in await process.stdout.readline():
+            pass  # the one before may have had all: this one must have heard of the station
         await until(lambda: b.uplink.status.cursor == 4500, "everything acknowledged")
         process.send_signal(signal.SIGTERM)
         out, _ = await process.communicate()
@@ -97,3 +105,35 @@ async def test_lines_go_to_standard_output_and_nothing_else_does(
     assert [json.loads(line)["seq"] for line in out.splitlines()] == list(range(1, 201))
     assert "200 records, 1 to 200" in err.decode()
     assert process.returncode == 0
+
+
+class Ending:
+    """A connection that is lost at the very moment at which whoever has it is cancelled."""
+
+    def __init__(self) -> None:
+        self.is_used = asyncio.Event()
+
+    async def subscribe(self, *topics: str, is_as_published: bool = False) -> list[int]:
+        self.is_used.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            raise UplinkError("lost", "the broker is gone") from error
+        return []
+
+
+async def test_it_ends_when_it_is_told_to_while_the_broker_goes(monkeypatch):
+    """A cancellation that comes together with the end of a connection is not forgotten."""
+    ending = Ending()
+
+    @asynccontextmanager
+    async def connect(*_: object, **__: object) -> AsyncIterator[Ending]:
+        yield ending
+
+    monkeypatch.setattr(watch, "connected", connect)
+    following = asyncio.create_task(watch.follow("mqtt://127.0.0.1:1", Follower()))
+    await ending.is_used.wait()
+    following.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await following

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shorewatch.direct.frame import crc16, with_crc
@@ -116,7 +116,6 @@ def test_a_request_of_the_wrong_length_gets_silence(pdu: str) -> None:
     assert answer(Registers(), bytes.fromhex(pdu), 0.0) is None
 
 
-@settings(deadline=None)
 @given(
     now_s=st.floats(0, 1e6),
     unit_id=st.integers(1, 247),
@@ -139,7 +138,6 @@ def test_every_valid_read_gets_its_reply_in_time(
     assert line.wake_s is None
 
 
-@settings(deadline=None)
 @given(address=st.integers(0, 99), count=st.integers(1, 100))
 def test_served_at_its_wake_times_a_line_is_never_late(address: int, count: int) -> None:
     """The last byte is sent when it is due, and no chunk is a millisecond longer than its bytes."""
@@ -154,7 +152,6 @@ def test_served_at_its_wake_times_a_line_is_never_late(address: int, count: int)
     assert max(len(data) for _, data in chunks) == min(2, len(wanted))
 
 
-@settings(deadline=None)
 @given(garbage=st.binary(max_size=600), cuts=st.lists(st.floats(0, 0.01), max_size=8))
 def test_garbage_gets_silence(garbage: bytes, cuts: list[float]) -> None:
     """Bytes without a right CRC get no answer and break nothing, however they are cut in time."""
@@ -172,7 +169,6 @@ def test_garbage_gets_silence(garbage: bytes, cuts: list[float]) -> None:
     assert heard(run(line)) == reply(1, 0, 1)
 
 
-@settings(deadline=None)
 @given(bit=st.integers(0, 63))
 def test_one_flipped_bit_gets_silence(bit: int) -> None:
     """A request with any one bit wrong is not answered."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
@@ -34,9 +34,15 @@ class Bench:
         self.host = FakeHost()
         self.node = self.made()
 
-    def made(self) -> EdgeNode:
+    def made(self, clock: Callable[[], float] = time.monotonic) -> EdgeNode:
         return EdgeNode(
-            self.station, self.config, self.image, self.outbox, lambda: self.lines, self.alarms
+            self.station,
+            self.config,
+            self.image,
+            self.outbox,
+            lambda: self.lines,
+            self.alarms,
+            clock=clock,
         )
 
     def measure(self, device: str, **values: float) -> None:

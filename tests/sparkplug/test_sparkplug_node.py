@@ -10,10 +10,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from fake_host import NODE, FakeHost
+from fake_peer import CONNECT, Peer
+from slow_line import throttled
 from sparkplug_bench import Bench, hearing
 
 from shorewatch.config import UplinkConfig
 from shorewatch.model import Reason, utc_now
+from shorewatch.mqtt.client import TIMEOUT_S
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
 from shorewatch.sparkplug.payload import DataType, Metric, Payload, encode
@@ -199,6 +202,51 @@ async def test_a_retained_rebirth_is_refused(bench, until):
         await running
 
 
+async def test_a_retained_command_is_refused_once_a_connection(bench, until):
+    """What stands at the broker is not counted again each time that the broker is asked."""
+    async with bench() as made:
+        await until(lambda: made.host.is_online)
+        made.running.cancel()
+        await until(lambda: made.host.deaths)
+        await command(made, REBIRTH, is_retained=True)
+        for number in range(1000):
+            await made.outbox.put("sample", utc_now(), {"device": "pfe", "points": {"x": number}})
+        await made.outbox.settled()
+        again = made.made()
+        running = asyncio.create_task(again.run())
+        await until(lambda: again.status.backlog and again.status.published >= 1000)
+        assert again.status.refused_commands == 1
+        await again.stop()
+        await running
+
+
+async def test_a_state_that_counts_for_nothing_is_told(bench, until):
+    """Who waits for a host whose clock went back can read why it is not believed."""
+    async with bench(primary_host="scada") as made:
+        await say_state(made, True, 5000)
+        await until(lambda: made.host.is_online)
+        await say_state(made, False, 5000)
+        await until(lambda: made.node.status.state == "waiting")
+        await say_state(made, True, 4000)
+        await until(lambda: "timestamp 4000, which is before 5000" in made.node.status.text)
+
+
+async def test_a_broker_that_says_nothing_does_not_hold_up_the_end(station, tmp_path):
+    """Stopped while a broker owes the CONNACK, the node ends before its patience does."""
+    peer = Peer()
+    peer.is_silent = True
+    path = tmp_path / "o.sqlite"
+    async with peer.listening(), Outbox.opened(path, size_bytes_max=64_000_000) as outbox:
+        made = Bench(station, outbox, peer.port)
+        running = asyncio.create_task(made.node.run())
+        while not peer.seen[CONNECT]:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(TIMEOUT_S / 2):
+            await made.node.stop()
+        await running
+        assert made.node.status.state == "stopped"
+
+
 async def test_nothing_is_sent_before_the_primary_host_is_there(bench, until):
     """Connected, the node waits for STATE online of its own host; then it is born."""
     async with bench(primary_host="scada") as made:
@@ -258,6 +306,28 @@ async def test_records_from_before_the_connection_are_history(bench, until, stat
         times = [at_ms for _, at_ms in made.past("pfe", "line_voltage")]
         assert times == [ms(at + timedelta(seconds=number)) for number in range(450)]
         assert made.last("pfe", "line_voltage") == 1.0
+
+
+async def test_much_history_passes_a_slow_line(station, mosquitto, until, tmp_path):
+    """What takes a line a quarter of a minute is sent in one session, piece by piece."""
+    points = [point.id for point in station.devices["pfe"].points.values() if point.is_numeric]
+    path = tmp_path / "outbox.sqlite"
+    async with (
+        throttled(mosquitto.port, 8000) as port,
+        Outbox.opened(path, size_bytes_max=64_000_000) as outbox,
+    ):
+        for number in range(200):
+            body = {"device": "pfe", "uncertainty_s": 0.0, "points": dict.fromkeys(points, number)}
+            await outbox.put("sample", utc_now(), body)
+        await outbox.settled()
+        made = Bench(station, outbox, port)
+        made.measure("pfe", line_voltage=1.0)
+        async with hearing(made.host, mosquitto.port):
+            running = asyncio.create_task(made.node.run())
+            await until(lambda: len(made.past("pfe", points[0])) == 200, "history")
+            assert (made.node.status.attempts, made.host.births) == (1, 1)
+            await made.node.stop()
+            await running
 
 
 async def test_a_lost_device_is_born_for_its_past_and_dies(bench, until, tmp_path):
@@ -334,7 +404,7 @@ async def test_a_broker_that_swallows_what_we_send_is_named(station, guarded, un
     late_s = 0.0
     async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=64_000_000) as outbox:
         made = Bench(station, outbox, guarded.port)
-        made.node.clock = lambda: time.monotonic() + late_s
+        made.node = made.made(clock=lambda: time.monotonic() + late_s)
         running = asyncio.create_task(made.node.run())
         await until(lambda: made.node.status.state == "online")
         late_s = 11.0

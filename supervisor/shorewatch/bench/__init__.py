@@ -7,8 +7,11 @@
     core      the gateway's own work: decoding, and what judging finds of alarms and plans
     uplink    from many devices to a subscriber; processes of their own are field (the devices),
               listener (the subscriber) and bare (a peer that stores nothing)
-    chaos     disturbs a station (scene: its processes; breaking: its line; stepping: its clock),
-              fed by devices that log what they answered (counting), and judges it (witness, pure)
+    chaos     disturbs stations (kinds: how; scene: all that runs; victim: a gateway and its disk;
+              breaking: the line; counting: devices that log what they answer) and judges them
+              (witness, pure); rig holds a gateway's clock and disk: layer sees below SQLite, power
+              knows what a cut takes (pure), room is a small disk; children and nursery start and
+              end processes
     machine   versions and load of the machine
     figures   arithmetic, table and JSON (pure)
 

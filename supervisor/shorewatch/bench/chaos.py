@@ -1,12 +1,13 @@
-"""`shorewatch bench chaos`: disturb a running station again and again, then account for everything.
+"""`shorewatch bench chaos`: disturb running stations again and again, then account for everything.
 
-Real processes on this machine (scene.py). A round draws one to four disturbances that touch
-different parts and makes them at once; which, when and how long comes from the seed. In the first
-half the gateway itself lives on, so that what it holds can be compared; in the second it is killed,
-too: at any moment, while it starts, while it stops; and its database is taken away while the old
-acknowledgement still stands at the broker. At the end witness.py judges.
+Real processes on this machine (scene.py). Each part that can be disturbed has a lane, and all lanes
+run at once: in each one disturbance follows another after a pause; which, when and how long comes
+from the seed. Now and then all lanes stand still until everything has caught up. One gateway lives
+from beginning to end, so that what it holds can be compared; two are killed, too: at any moment,
+while they start, while they stop, at some step on their disk, with or without its power, or while
+they bring an old database up to date. At the end witness.py judges.
 
-A seed repeats the choices, not the instants: processes run as the machine lets them.
+A seed repeats what each lane draws, not the instants: processes run as the machine lets them.
 """
 
 import asyncio
@@ -15,36 +16,28 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from shorewatch.bench import machine
-from shorewatch.bench.breaking import Side
 from shorewatch.bench.figures import Figure, Result
-from shorewatch.bench.scene import Scene, Size, playing
+from shorewatch.bench.kinds import KINDS, Kind
+from shorewatch.bench.scene import Need, Scene, playing
 from shorewatch.bench.uplink import Say
+from shorewatch.bench.victim import Size, Victim
 from shorewatch.bench.witness import Account
 
-TOGETHER_MAX: Final = 4
-CALM_EVERY: Final = 8
-# The consumer's account remembers 64 journals of a station; each new database is one.
-NEW_DATABASES_MAX: Final = 40
-PAUSE_S_MAX: Final = 0.5
-_STEPS_S: Final = (0.2, 30.0, 3600.0, 86_400.0)
-
-Make = Callable[[Scene, random.Random], Coroutine[None, None, None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A disturbance: what part it touches, and how it is made. It leaves all as it was."""
-
-    name: str
-    part: str
-    make: Make
-    count_max: int | None = None
+CALM_EVERY_S: Final = 20.0
+PAUSE_S_MAX: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +52,13 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done how often, what the gateway held before and after, and the account."""
+    """What was done how often, what the steady gateway held before and after, and the account.
+
+    `skipped` are the kinds that could not be made here, and why.
+    """
 
     done: Mapping[str, int]
+    skipped: Mapping[str, str]
     before: Size
     after: Size
     crashes: tuple[str, ...]
@@ -73,125 +70,59 @@ class Outcome:
         return (*self.crashes, *self.account.faults)
 
 
-async def _broker_killed(scene: Scene, chance: random.Random) -> None:
-    await scene.kill("broker")
-    await asyncio.sleep(chance.uniform(0, 1))
-    await scene.start_broker()
-
-
-async def _broker_stopped(scene: Scene, chance: random.Random) -> None:
-    await scene.stop("broker")
-    await asyncio.sleep(chance.uniform(0, 1))
-    await scene.start_broker()
-
-
-async def _line_closed(scene: Scene, chance: random.Random) -> None:
-    await scene.line.cut(is_reset=False)
-
-
-async def _line_reset(scene: Scene, chance: random.Random) -> None:
-    await scene.line.cut(is_reset=True)
-
-
-async def _line_half_open(scene: Scene, chance: random.Random) -> None:
-    sides: Sequence[Side] = ("client", "server")
-    scene.line.swallow(set(chance.sample(sides, chance.randint(1, 2))))
-    await asyncio.sleep(chance.uniform(0, 2))
-    await scene.line.mend()
-
-
-async def _line_slow(scene: Scene, chance: random.Random) -> None:
-    scene.line.is_slow = True
-    await asyncio.sleep(chance.uniform(0, 1))
-    scene.line.is_slow = False
-
-
-async def _consumer_killed(scene: Scene, chance: random.Random) -> None:
-    await scene.kill("consumer")
-    await asyncio.sleep(chance.uniform(0, 0.5))
-    await scene.start_consumer()
-
-
-async def _clock_stepped(scene: Scene, chance: random.Random) -> None:
-    """There and back, so one step of each direction."""
-    scene.step_clock(chance.choice((-1, 1)) * chance.choice(_STEPS_S))
-    await asyncio.sleep(chance.uniform(0, 1))
-    scene.step_clock(0)
-
-
-async def _rival_played(scene: Scene, chance: random.Random) -> None:
-    await scene.play_rival(chance.uniform(1, 3))
-
-
-async def _gateway_killed(scene: Scene, chance: random.Random) -> None:
-    await asyncio.sleep(chance.uniform(0, 1))
-    await scene.kill("gateway")
-    await scene.start_gateway()
-
-
-async def _gateway_killed_starting(scene: Scene, chance: random.Random) -> None:
-    await scene.kill("gateway")
-    await scene.start_gateway()
-    await asyncio.sleep(chance.uniform(0, 1.5))
-    await scene.kill("gateway")
-    await scene.start_gateway()
-
-
-async def _gateway_killed_stopping(scene: Scene, chance: random.Random) -> None:
-    await scene.kill_while_stopping("gateway", chance.uniform(0, 0.2))
-    await scene.start_gateway()
-
-
-async def _database_taken(scene: Scene, chance: random.Random) -> None:
-    await scene.stop("gateway")
-    scene.take_outbox()
-    await scene.start_gateway()
-
-
-KINDS: Final = (
-    Kind("broker killed", "broker", _broker_killed),
-    Kind("broker stopped", "broker", _broker_stopped),
-    Kind("line closed", "line", _line_closed),
-    Kind("line reset", "line", _line_reset),
-    Kind("line half-open", "line", _line_half_open),
-    Kind("line slow, in pieces", "line", _line_slow),
-    Kind("consumer killed", "consumer", _consumer_killed),
-    Kind("clock stepped", "clock", _clock_stepped),
-    Kind("rival gateway", "rival", _rival_played),
-    Kind("gateway killed", "gateway", _gateway_killed),
-    Kind("gateway killed starting", "gateway", _gateway_killed_starting),
-    Kind("gateway killed stopping", "gateway", _gateway_killed_stopping),
-    Kind("database taken away", "gateway", _database_taken, NEW_DATABASES_MAX),
-)
-
-
 class Deck:
-    """Draws the disturbances of a round: those made least come first, so none is left out."""
+    """Draws the disturbances of a lane: those made least come first, so none is left out."""
 
     def __init__(self, kinds: Sequence[Kind], chance: random.Random, done: Counter[str]) -> None:
         self._kinds = kinds
         self._chance = chance
-        self.done = done
+        self._done = done
 
     @property
     def least(self) -> int:
         """How often the one that was made least was made, not counting those used up."""
-        return min(self.done[kind.name] for kind in self._kinds if not self._is_used_up(kind))
+        return min(self._done[kind.name] for kind in self._left)
 
-    def draw(self) -> list[Kind]:
-        """One to TOGETHER_MAX kinds that touch different parts; they count as made."""
-        kinds = [kind for kind in self._kinds if not self._is_used_up(kind)]
-        self._chance.shuffle(kinds)
-        kinds.sort(key=lambda kind: self.done[kind.name])
-        drawn: dict[str, Kind] = {}
-        for kind in kinds:
-            drawn.setdefault(kind.part, kind)
-        together = list(drawn.values())[: self._chance.randint(1, TOGETHER_MAX)]
-        self.done.update(kind.name for kind in together)
-        return together
+    def draw(self) -> Kind:
+        """It counts as made."""
+        found = min(self._left, key=lambda kind: (self._done[kind.name], self._chance.random()))
+        self._done[found.name] += 1
+        return found
 
-    def _is_used_up(self, kind: Kind) -> bool:
-        return kind.count_max is not None and self.done[kind.name] >= kind.count_max
+    @property
+    def _left(self) -> list[Kind]:
+        return [kind for kind in self._kinds if self._done[kind.name] < (kind.count_max or 1 << 62)]
+
+
+class Calm:
+    """Between disturbances a lane waits here while all is to stand still."""
+
+    def __init__(self) -> None:
+        self._go = asyncio.Event()
+        self._go.set()
+        self._still = asyncio.Event()
+        self._busy = 0
+
+    @asynccontextmanager
+    async def disturbing(self) -> AsyncIterator[None]:
+        """Inside something is disturbed."""
+        await self._go.wait()
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._still.set()
+
+    @asynccontextmanager
+    async def calm(self) -> AsyncIterator[None]:
+        """Inside nothing is."""
+        self._go.clear()
+        while self._busy:
+            self._still.clear()
+            await self._still.wait()
+        yield
+        self._go.set()
 
 
 def run_chaos(extent: Extent, say: Say) -> Result:
@@ -215,63 +146,97 @@ def run_chaos(extent: Extent, say: Say) -> Result:
         shutil.rmtree(folder)
     else:
         say(f"seed {extent.seed}: not all was kept; everything of the run is in {folder}")
-    found = machine.load(busy) | {"seed": extent.seed}
+    for name, why in outcome.skipped.items():
+        say(f"{name}: skipped ({why})")
+    found = machine.load(busy) | {"seed": extent.seed, "skipped": dict(outcome.skipped)}
     return Result(figures, machine.versions(), found)
 
 
 async def disturb(folder: Path, extent: Extent, say: Say) -> Outcome:
     """All of it, in `folder`."""
     chance = random.Random(extent.seed)
-    done: Counter[str] = Counter()
     async with playing(folder, first_port=extent.first_port, chance=chance) as scene:
-        calm = Deck([kind for kind in KINDS if kind.part != "gateway"], chance, done)
-        say("the gateway lives on")
-        await _rounds(scene, calm, chance, each=1, minutes=0)
-        before = scene.size()
-        await _rounds(scene, calm, chance, each=extent.each // 2, minutes=extent.minutes / 2)
-        after = scene.size()
-        say("the gateway is killed, too")
-        deck = Deck(KINDS, chance, done)
-        await _rounds(scene, deck, chance, each=extent.each, minutes=extent.minutes / 2)
+        skipped = {kind.name: why for kind in KINDS if (why := scene.why_not(kind.needs))}
+        if why := scene.why_not(Need.MOUNT):
+            say(f"a disk is full when the layer below SQLite says so: {why}")
+        say(f"{len(KINDS) - len(skipped)} kinds of disturbances, all parts at once")
+        done: Counter[str] = Counter()
+        before, after = await _disturbed(scene, _lanes(scene, skipped), done, extent)
         say("the account")
         account = await scene.account()
-        return Outcome(done, before, after, tuple(scene.crashes), account)
+        return Outcome(done, skipped, before, after, tuple(scene.crashes), account)
 
 
-async def _rounds(
-    scene: Scene, deck: Deck, chance: random.Random, *, each: int, minutes: float
-) -> None:
-    """Rounds until each kind was made that often and the time is over; then all has caught up."""
-    deadline_s = time.monotonic() + 60 * minutes
-    rounds = 0
-    while deck.least < each or time.monotonic() < deadline_s:
-        # A generator for each: what one draws must not depend on when another does.
-        made = [(kind.make, random.Random(chance.getrandbits(64))) for kind in deck.draw()]
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for make, own in made:
-                    tasks.create_task(make(scene, own))
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from group
-        rounds += 1
-        if rounds % CALM_EVERY == 0:
-            await scene.caught_up()
-        else:
+def _lanes(scene: Scene, skipped: Collection[str]) -> list[tuple[list[Kind], list[Victim]]]:
+    """What goes on at the same time: kinds, and whom they may hit."""
+    kinds = [kind for kind in KINDS if kind.name not in skipped]
+    shared = dict.fromkeys(kind.lane for kind in kinds if kind.lane != "gateway")
+    gateway = [kind for kind in kinds if kind.lane == "gateway"]
+    lanes = [([kind for kind in kinds if kind.lane == lane], scene.victims) for lane in shared]
+    return lanes + [(gateway, [victim]) for victim in scene.victims[1:]]
+
+
+async def _disturbed(
+    scene: Scene,
+    lanes: Sequence[tuple[Sequence[Kind], Sequence[Victim]]],
+    done: Counter[str],
+    extent: Extent,
+) -> tuple[Size, Size]:
+    """Run all lanes to the end; what the steady gateway held after a while, and at the end."""
+    deadline_s = time.monotonic() + 60 * extent.minutes
+    chance = random.Random(extent.seed)
+    # A generator for each: what one draws must not depend on when another does.
+    own = [random.Random(chance.getrandbits(64)) for _ in lanes]
+    decks = [Deck(kinds, one, done) for (kinds, _), one in zip(lanes, own, strict=True)]
+    calm = Calm()
+
+    def is_over() -> bool:
+        is_late = time.monotonic() >= deadline_s
+        return is_late and all(deck.least >= extent.each for deck in decks)
+
+    async def run(deck: Deck, victims: Sequence[Victim], chance: random.Random) -> None:
+        while not is_over():
             await asyncio.sleep(chance.uniform(0, PAUSE_S_MAX))
-    await scene.caught_up()
+            # No lane runs ahead: the slowest is to be disturbed by all others to its end.
+            if deck.least > min(other.least for other in decks):
+                continue
+            async with calm.disturbing():
+                kind, victim = deck.draw(), chance.choice(victims)
+                if kind.lane == "gateway":
+                    await victim.look()  # one that does not run yet is not disturbed much
+                await kind.make(scene, victim, chance)
+
+    sizes: list[Size] = []
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = {
+                tasks.create_task(run(deck, victims, one))
+                for deck, (_, victims), one in zip(decks, lanes, own, strict=True)
+            }
+            while running:
+                _, running = await asyncio.wait(running, timeout=CALM_EVERY_S)
+                async with calm.calm():
+                    await scene.caught_up()
+                    sizes.append(scene.victims[0].size())
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
+    return sizes[0], sizes[-1]
 
 
 def _figures(outcome: Outcome) -> Iterator[tuple[str, Figure]]:
     account, before, after = outcome.account, outcome.before, outcome.after
     for kind in KINDS:
-        yield kind.name, Figure(outcome.done[kind.name], "times", 1, is_least=True)
+        if kind.name not in outcome.skipped:
+            yield kind.name, Figure(outcome.done[kind.name], "times", 1, is_least=True)
     yield "crashes", Figure(len(outcome.crashes), "processes", 0)
     yield "journals", Figure(account.journals, "journals", 1, is_least=True)
     yield "records", Figure(account.records, "records", 1, is_least=True)
     yield "records_undelivered", Figure(account.undelivered, "records", account.records)
     yield "sequences_wrong", Figure(account.sequences_wrong, "records", 0)
     yield "records_differing", Figure(account.records_differing, "records", 0)
+    yield "verdicts_wrong", Figure(account.verdicts_wrong, "consumers", 0)
     yield "answers", Figure(account.answers, "answers", 1, is_least=True)
+    yield "answers_told_lost", Figure(account.answers_told_lost, "answers", account.answers)
     yield "answers_lost", Figure(account.answers_lost, "answers", 0)
     yield "answers_doubled", Figure(account.answers_doubled, "answers", 0)
     yield "answers_wrong", Figure(account.answers_wrong, "answers", 0)

@@ -50,12 +50,14 @@ def name_of(device: int) -> str:
     return f"d{device}"
 
 
-def write_station(path: Path, *, first_port: int, count: int, tail: str) -> None:
-    """A station file of so many devices, and its profile beside it; `tail` is added."""
+def write_station(
+    path: Path, *, first_port: int, devices: Sequence[int], tail: str, name: str = "chaos"
+) -> None:
+    """A station file of these devices, and its profile beside it; `tail` is added."""
     profiles = path.parent / "profiles"
     profiles.mkdir(parents=True, exist_ok=True)
     (profiles / "counting.toml").write_text("\n".join(_profile()), "utf-8")
-    path.write_text("\n".join([*_station(first_port, count), tail]), "utf-8")
+    path.write_text("\n".join([*_station(name, first_port, devices), tail]), "utf-8")
 
 
 def load_answers(path: Path) -> list[Answer]:
@@ -74,12 +76,12 @@ def _profile() -> Iterator[str]:
         yield f'type = "{kind}"\naddress = {address}\nperiod_s = {PERIOD_S}\nage_s_max = 10'
 
 
-def _station(first_port: int, count: int) -> Iterator[str]:
-    yield '[station]\nid = "chaos"\nname = "Chaos"\ncable = "bench"\ncable_name = "Bench"'
-    for device in range(count):
-        name = name_of(device)
-        yield f'[[direct]]\nid = "l{device}"\ntcp = "127.0.0.1:{first_port + device}"'
-        yield f'[[direct.device]]\nid = "{name}"\nname = "{name}"\nunit_id = 1'
+def _station(name: str, first_port: int, devices: Sequence[int]) -> Iterator[str]:
+    yield f'[station]\nid = "{name}"\nname = "Chaos"\ncable = "bench"\ncable_name = "Bench"'
+    for port, device in enumerate(devices, first_port):
+        own = name_of(device)
+        yield f'[[direct]]\nid = "l{device}"\ntcp = "127.0.0.1:{port}"'
+        yield f'[[direct.device]]\nid = "{own}"\nname = "{own}"\nunit_id = 1'
         yield 'profile = "counting"'
 
 

@@ -1,52 +1,52 @@
-"""The processes of `bench chaos`, and what can be done to them; the account of it all at the end.
+"""Everything that runs in `bench chaos`, and what can be done to it; the account of it at the end.
 
-    counting ──▶ gateway (under stepping) ──▶ breaking ──▶ broker ──▶ breaking ──▶ watch --jsonl
-     devices      outbox in state/             one line for both       the consumer, with its file
+                 ┌▶ steady ─┐                               ┌▶ noc    watch --acknowledge --verify
+    counting ────┼▶ left ───┼─▶ breaking ─▶ broker ─▶ breaking
+     devices     └▶ right ──┘    one line for all           └▶ judge  the same, with its own file
 
-Each method leaves the scene whole, or says by DemoError why it cannot. A process that ends although
-nobody ended it is named in `crashes`. `PORTS` ports from `first_port` on: broker, line, devices,
-and as many where nobody listens, for the rival: a second gateway of the same identity.
+Three stations (victim.py). The gateway of `steady` lives from beginning to end, the others are
+killed, too. Each method leaves the scene whole, or says by DemoError why it cannot. `PORTS` ports
+from `first_port` on: broker, line, devices, and as many where nobody listens as a station has, for
+the rival: a second gateway of one's identity.
 """
 
 import asyncio
-import os
+import json
 import random
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Final
 
-from shorewatch.bench import counting, stepping
+from shorewatch.bench import counting, layer
 from shorewatch.bench.breaking import Breaker
-from shorewatch.bench.uplink import OUTBOX_MB
-from shorewatch.bench.witness import Account, Kept, Life, judge
-from shorewatch.control import ControlError, ask
+from shorewatch.bench.children import LOOK_S, STOP_S_MAX, Children
+from shorewatch.bench.room import mounted
+from shorewatch.bench.victim import OUTBOX_MB, UNREACHABLE, Victim
+from shorewatch.bench.witness import Account, Kept, agreed, compared, judge
 from shorewatch.errors import DemoError
 from shorewatch.mqtt.broker import wait_for_broker
 from shorewatch.outbox import Outbox
-from shorewatch.process import die_with
 
-DEVICES: Final = 6
-PORTS: Final = 2 + 2 * DEVICES
-STOP_S_MAX: Final = 30.0
-CATCH_UP_S_MAX: Final = 120.0
-_LOOK_S: Final = 0.1
+STATIONS: Final = ("steady", "left", "right")
+DEVICES: Final = 4  # of each station
+CONSUMERS: Final = ("noc", "judge")
+PORTS: Final = 2 + (len(STATIONS) + 1) * DEVICES
 _KEY: Final = "the key of a consumer that lives on one machine\n"
-Process = asyncio.subprocess.Process
+# What --verify finds when it is stopped under way and is no fault of anybody.
+_UNDER_WAY: Final = ("have not come, later ones have", "no record came")
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """What a process holds."""
+class Need(Enum):
+    """What a disturbance cannot be made without."""
 
-    rss_mb: float
-    files: int
-    threads: int
+    NOTHING = auto()
+    MOUNT = auto()
+    LAYER = auto()
+    EITHER = auto()
 
 
 class Scene:
@@ -56,21 +56,32 @@ class Scene:
         self._folder = folder
         self._broker_port, self._line_port = first_port, first_port + 1
         self._devices_port = first_port + 2
-        self._state = folder / "state"
-        self._log = (folder / "processes.log").open("ab")
-        self._children: list[Process] = []
-        self._parts: dict[str, Process] = {}
-        self._started_ns = 0
-        self._lives: list[Life] = []
-        self._old = 0
+        self._children = Children(folder / "processes.log")
         self.line = Breaker(self._broker_port, chance)
-        self.crashes: list[str] = []
+        self.victims: list[Victim] = []
+
+    @property
+    def crashes(self) -> list[str]:
+        """Processes that failed, and gateways that broke their word."""
+        broken = [text for victim in self.victims for text in victim.broken]
+        return [*self._children.crashes, *broken]
+
+    def why_not(self, need: Need) -> str | None:
+        """Why there is no such thing here; None: there is."""
+        mount, below = self.victims[0].why_not, layer.why_not()
+        return {
+            Need.NOTHING: None,
+            Need.MOUNT: mount,
+            Need.LAYER: below,
+            Need.EITHER: mount and below and f"{mount}; {below}",
+        }[need]
 
     async def start_broker(self) -> None:
         """Start it, and again if the one before has not let go of its port."""
         words = ("plant", "broker", "--port", str(self._broker_port), "--state-dir")
         for _ in range(10):
-            broker = await self._start("broker", "shorewatch", *words, str(self._folder / "broker"))
+            folder = str(self._folder / "broker")
+            broker = await self._children.start("broker", "shorewatch", *words, folder)
             waiting = asyncio.create_task(wait_for_broker(self._broker_port))
             ending = asyncio.create_task(broker.wait())
             await asyncio.wait([waiting, ending], return_when=asyncio.FIRST_COMPLETED)
@@ -82,166 +93,110 @@ class Scene:
             await asyncio.wait([waiting])
         raise DemoError(f"port {self._broker_port} is taken; choose others with --first-port")
 
-    async def start_gateway(self) -> None:
-        """Start it; return at once."""
-        self._started_ns = time.monotonic_ns()
-        await self._start_gateway("gateway", self._folder / "station.toml", self._state)
-
-    async def start_consumer(self) -> None:
+    async def start_consumer(self, name: str) -> None:
         """Start it; return at once. It goes on with its file."""
-        await self._start(
-            "consumer", "shorewatch", "watch", f"mqtt://127.0.0.1:{self._line_port}",
-            "--acknowledge", "noc", "--jsonl", str(self._folder / "records.jsonl"),
-            "--from-first", "--identity", "noc", "--key-file", str(self._folder / "noc.key"),
+        await self._children.start(
+            name, "shorewatch", "watch", f"mqtt://127.0.0.1:{self._line_port}",
+            "--acknowledge", name, "--jsonl", str(self._lines(name)), "--from-first",
+            "--identity", name, "--key-file", str(self._folder / "noc.key"),
+            "--verify", "--json", str(self._verdict(name)),
         )  # fmt: skip
 
     async def kill(self, part: str) -> None:
-        """SIGKILL to the broker, the consumer or the gateway; return when it is gone."""
-        await self._end(part, signal.SIGKILL)
+        """SIGKILL to the broker or a consumer; return when it is gone."""
+        await self._children.end(part, signal.SIGKILL)
 
-    async def stop(self, part: str) -> None:
-        """SIGTERM to the broker, the consumer or the gateway; return when it has ended well."""
-        await self._end(part, signal.SIGTERM)
+    async def stop_broker(self) -> None:
+        """SIGTERM; return when it has ended well."""
+        await self._children.end("broker", signal.SIGTERM)
 
-    async def kill_while_stopping(self, part: str, after_s: float) -> None:
-        """SIGTERM, then SIGKILL if it still runs."""
-        _send(self._parts[part], signal.SIGTERM)
-        await asyncio.sleep(after_s)
-        await self._end(part, signal.SIGKILL, is_stopping=True)
+    async def stop_consumer(self, name: str) -> None:
+        """SIGTERM; return when it has said what it found, which may be that something is late."""
+        self._verdict(name).unlink(missing_ok=True)
+        code = await self._children.end(name, signal.SIGTERM, well=(0, 1, UNREACHABLE))
+        fault = self._said(name).get("fault")
+        if code == 1 and not str(fault).endswith(_UNDER_WAY[0]) and _UNDER_WAY[1] not in str(fault):
+            self._children.crashes.append(f"the consumer {name} found: {fault}")
 
     async def play_rival(self, for_s: float) -> None:
-        """For a while a second gateway has our identity; it has an outbox of its own."""
+        """For a while a second gateway has `left`'s identity; it has an outbox of its own."""
         rival = self._folder / "rival"
-        await self._start_gateway("rival", rival / "station.toml", rival / "state")
+        await self._children.start(
+            "rival", "shorewatch.bench.rig", str(self._folder / "left" / "levers"), "-", "-",
+            "run", str(rival / "station.toml"), "--state-dir", str(rival / "state"),
+        )  # fmt: skip
         await asyncio.sleep(for_s)
-        await self._end("rival", signal.SIGTERM)
-
-    def take_outbox(self) -> None:
-        """Put the database of the gateway, which does not run, aside: the next one is empty."""
-        self._old += 1
-        old = self._folder / f"old-{self._old}"
-        old.mkdir()
-        for path in self._state.glob("outbox.sqlite*"):
-            path.rename(old / path.name)
-
-    def step_clock(self, step_s: float) -> None:
-        """Set the gateway's wall clock that far off."""
-        stepping.write_step(self._folder / "step", step_s)
-
-    def size(self) -> Size:
-        """What the gateway holds now."""
-        folder = Path(f"/proc/{self._parts['gateway'].pid}")
-        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-        rss_mb = int(status["VmRSS"].split()[0]) / 1024
-        return Size(rss_mb, len(list((folder / "fd").iterdir())), int(status["Threads"]))
+        await self._children.end("rival", signal.SIGTERM)
 
     async def caught_up(self) -> None:
-        """Return when the consumer has acknowledged what was recorded when this was called."""
-        target = (await self._look())["outbox"]["last"]
-        deadline_s = time.monotonic() + CATCH_UP_S_MAX
-        while (found := (await self._look())["uplinks"]["noc"])["acknowledged"] < target:
-            if time.monotonic() > deadline_s:
-                where = f"{found['acknowledged']} of {target}: {found['text']}"
-                raise DemoError(f"the consumer does not catch up ({where}); see {self._folder}")
-            await asyncio.sleep(_LOOK_S)
+        """Return when both consumers have acknowledged all that was recorded until this call."""
+        await asyncio.gather(*(victim.caught_up() for victim in self.victims))
 
     async def account(self) -> Account:
         """End everything in order, the devices first, and judge what there is."""
-        await self._end("devices", signal.SIGTERM)
+        await self._children.end("devices", signal.SIGTERM)
         await self.caught_up()
-        for part in ("gateway", "consumer"):
-            await self.stop(part)
+        for victim in self.victims:
+            await victim.stop()
+        for name in CONSUMERS:
+            self._verdict(name).unlink(missing_ok=True)
+            await self._children.end(name, signal.SIGTERM)
         kept = [record async for record in self._kept()]
         return await asyncio.to_thread(self._judged, kept)
 
-    def prepare(self) -> None:
-        """Write the files that the processes begin with."""
-        self._state.mkdir()
-        self.step_clock(0)
+    async def prepare(self, stack: AsyncExitStack) -> None:
+        """Make folders, files and file systems that the processes begin with."""
         key = self._folder / "noc.key"
         key.write_text(_KEY, "utf-8")
         key.chmod(0o600)
-        tail = "\n".join(_tail(self._line_port, key))
-        (self._folder / "rival" / "state").mkdir(parents=True)
-        for path, port in ((self._folder, 0), (self._folder / "rival", DEVICES)):
+        for place, name in enumerate((*STATIONS, "rival")):
+            folder = self._folder / name
+            (folder / "state").mkdir(parents=True)
+            first, port = place * DEVICES, self._devices_port + place * DEVICES
+            identity = place
+            if name == "rival":
+                identity = STATIONS.index("left")
+                first = identity * DEVICES
+            devices = range(first, first + DEVICES)
             counting.write_station(
-                path / "station.toml",
-                first_port=self._devices_port + port, count=DEVICES, tail=tail,
+                folder / "station.toml", first_port=port, devices=devices,
+                tail="\n".join(_tail(self._line_port, key, devices[0])), name=STATIONS[identity],
             )  # fmt: skip
+            if name != "rival":
+                room = await stack.enter_async_context(mounted(folder / "state"))
+                self.victims.append(Victim(self._children, name, folder, room))
 
     async def start_devices(self) -> None:
         """Start them; DemoError if their ports are taken."""
-        log = self._folder / "answers.log"
-        devices = await self._start(
-            "devices", "shorewatch.bench.counting", str(self._devices_port), str(DEVICES), str(log)
-        )
+        log, count = self._folder / "answers.log", len(STATIONS) * DEVICES
+        words = (str(self._devices_port), str(count), str(log))
+        devices = await self._children.start("devices", "shorewatch.bench.counting", *words)
         deadline_s = time.monotonic() + STOP_S_MAX
         while not log.exists() or devices.returncode is not None:
             if devices.returncode is not None or time.monotonic() > deadline_s:
                 text = f"ports from {self._devices_port} on are taken"
                 raise DemoError(f"{text}; choose others with --first-port")
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(LOOK_S)
 
     async def end_all(self) -> None:
         """Kill what still runs."""
-        for child in self._children:
-            if child.returncode is None:
-                child.kill()
-            await child.wait()
-        self._log.close()
+        await self._children.end_all()
 
-    async def _start(self, part: str, *words: str) -> Process:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *words,
-            stdin=asyncio.subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            preexec_fn=partial(die_with, os.getpid()),
-        )  # fmt: skip
-        self._children = [c for c in self._children if c.returncode is None] + [child]
-        self._parts[part] = child
-        return child
+    def _lines(self, name: str) -> Path:
+        return self._folder / f"{name}.jsonl"
 
-    async def _start_gateway(self, part: str, station: Path, state: Path) -> None:
-        await self._start(
-            part, "shorewatch.bench.stepping", str(self._folder / "step"),
-            "run", str(station), "--state-dir", str(state),
-        )  # fmt: skip
+    def _verdict(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
 
-    async def _end(self, part: str, signum: int, *, is_stopping: bool = False) -> None:
-        child = self._parts[part]
-        if child.returncode is not None and not is_stopping:
-            self.crashes.append(f"the {part} ended by itself with code {child.returncode}")
-        _send(child, signum)
-        try:
-            code = await asyncio.wait_for(child.wait(), STOP_S_MAX)
-        except TimeoutError as error:
-            text = f"the {part} does not end within {STOP_S_MAX:.0f} s of SIGTERM"
-            raise DemoError(f"{text}; see {self._folder}") from error
-        # By SIGTERM itself, if it came before Python's first line.
-        if code not in (0, -signal.SIGTERM, -signal.SIGKILL):
-            self.crashes.append(f"the {part}, told to end, ended with code {code}")
-        if part == "gateway":
-            self._lives.append(Life(self._started_ns, time.monotonic_ns(), code != 0))
-
-    async def _look(self) -> dict[str, Any]:
-        """What the gateway says of itself, when it does."""
-        deadline_s = time.monotonic() + STOP_S_MAX
-        while True:
-            try:
-                return await asyncio.to_thread(ask, self._state, {"do": "live"})
-            except ControlError as error:
-                has_ended = self._parts["gateway"].returncode is not None
-                if has_ended or time.monotonic() > deadline_s:
-                    text = f"the gateway is silent ({error}); see {self._folder}"
-                    raise DemoError(text) from error
-            await asyncio.sleep(_LOOK_S)
+    def _said(self, name: str) -> dict[str, Any]:
+        path = self._verdict(name)
+        return dict(json.loads(path.read_bytes())) if path.exists() else {}
 
     async def _kept(self) -> AsyncIterator[Kept]:
         """The records of all databases there were, the rival's included."""
-        folders = [self._state, self._folder / "rival" / "state", *self._folder.glob("old-*")]
-        for folder in folders:
-            path = folder / "outbox.sqlite"
-            if not path.exists():
-                continue
+        paths = [path for victim in self.victims for path in victim.databases]
+        rival = self._folder / "rival" / "state" / "outbox.sqlite"
+        for path in [*paths, *([rival] if rival.exists() else [])]:
             async with Outbox.opened(path, size_bytes_max=OUTBOX_MB * 1_000_000) as outbox:
                 after = 0
                 while records := await outbox.read(after, 1000):
@@ -249,10 +204,19 @@ class Scene:
                     for record in records:
                         yield Kept(outbox.journal, record.seq, record.kind, record.body)
 
-    def _judged(self, kept: list[Kept]) -> Account:
+    def _judged(self, kept: Sequence[Kept]) -> Account:
         answers = counting.load_answers(self._folder / "answers.log")
-        with (self._folder / "records.jsonl").open("rb") as lines:
-            return judge(lines, kept, answers, self._lives)
+        lives = {
+            counting.name_of(place * DEVICES + device): victim.lives
+            for place, victim in enumerate(self.victims)
+            for device in range(DEVICES)
+        }
+        noc, beside = (self._lines(name).read_bytes().splitlines() for name in CONSUMERS)
+        account = judge(noc, kept, answers, lives)
+        compared(noc, beside, account)
+        for name, lines in zip(CONSUMERS, (noc, beside), strict=True):
+            agreed(name, lines, self._said(name), account)
+        return account
 
 
 @asynccontextmanager
@@ -260,30 +224,26 @@ async def playing(folder: Path, *, first_port: int, chance: random.Random) -> As
     """A scene in `folder`, which is empty, with all its parts running; they end with the block."""
     scene = Scene(folder, first_port, chance)
     async with AsyncExitStack() as stack:
+        await scene.prepare(stack)
         stack.push_async_callback(scene.end_all)
-        scene.prepare()
         await stack.enter_async_context(scene.line.listening(first_port + 1))
         await scene.start_devices()
         await scene.start_broker()
-        await scene.start_consumer()
-        await scene.start_gateway()
+        for name in CONSUMERS:
+            await scene.start_consumer(name)
+        for victim in scene.victims:
+            await victim.start()
         await scene.caught_up()
         yield scene
 
 
-def _send(child: Process, signum: int) -> None:
-    # Not by the child's own method: before it signals it asks whether the child has ended, and who
-    # asks first is the only one who learns with what code.
-    if child.returncode is None:
-        with suppress(ProcessLookupError):
-            os.kill(child.pid, signum)
-
-
-def _tail(line_port: int, key: Path) -> Iterator[str]:
+def _tail(line_port: int, key: Path, device: int) -> Iterator[str]:
     yield "[history]\nrecord = false"
     yield f"[outbox]\nsize_mb_max = {OUTBOX_MB}"
-    yield f'[[uplink]]\nid = "noc"\nurl = "mqtt://127.0.0.1:{line_port}"\nconsumers = ["noc"]'
-    yield f'[[uplink.requester]]\nid = "noc"\nkey_file = "{key}"'
+    yield f'[[uplink]]\nid = "noc"\nurl = "mqtt://127.0.0.1:{line_port}"'
+    yield f"consumers = {json.dumps(CONSUMERS)}"
+    for name in CONSUMERS:
+        yield f'[[uplink.requester]]\nid = "{name}"\nkey_file = "{key}"'
     # On and off again and again: alarms are records, too.
     yield '[[alarm]]\nid = "high"\ntext = "Too high"\naction = "None"\npriority = "minor"'
-    yield 'point = "d0.w0"\nabove = 32768'
+    yield f'point = "{counting.name_of(device)}.w0"\nabove = 32768'

@@ -12,6 +12,9 @@ the gateway all but (a) the last one of each connection, which may have been on 
 connection ended, and (b) after a kill, those after the last one that was committed: not durable
 yet, so never published and never promised. None within, and none twice. In (b) an answer of the
 device that is missing stands after all that are there; a hole before one that is there is a loss.
+A life that ended with a sick disk is as one that was killed. (c) As many as loss records name.
+
+Beside it a second consumer stood, and both said themselves what they found (`agreed`).
 """
 
 import itertools
@@ -60,10 +63,12 @@ class Account:
     answers: int = 0
     answers_on_the_way: int = 0
     answers_uncommitted: int = 0
+    answers_told_lost: int = 0
     answers_lost: int = 0
     answers_doubled: int = 0
     answers_wrong: int = 0
     uncommitted_ms_max: float = 0.0
+    verdicts_wrong: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -78,11 +83,20 @@ class Account:
 
 
 def judge(
-    lines: Iterable[bytes], kept: Iterable[Kept], answers: Sequence[Answer], lives: Sequence[Life]
+    lines: Iterable[bytes],
+    kept: Iterable[Kept],
+    answers: Sequence[Answer],
+    lives: Mapping[str, Sequence[Life]],
 ) -> Account:
-    """The account of the consumer's lines, the databases, the devices' log and the gateway."""
+    """The account of the consumer's lines, the databases, the devices' log and the gateways.
+
+    `lives` are those of the gateway that reads a device, by device.
+    """
     account = Account()
-    given = _given(lines, account)
+    ledger, given = _read(lines)
+    _judge_sequences(ledger, account)
+    told = sum(of.explained for _, of in ledger)
+    told += sum(_told(record) for record in given.values() if record.get("from") is None)
     found = Counter(_answered(given.values(), account))
     for record in kept:
         line = given.get((record.journal, record.seq))
@@ -90,6 +104,7 @@ def judge(
             _compare(record, line, account)
         else:
             account.undelivered += 1
+            told += _told({"kind": record.kind, **record.body})
             found.update(_answered([{"kind": record.kind, **record.body}], account))
     account.answers = len(answers)
     for (device, count), times in found.items():
@@ -100,13 +115,53 @@ def judge(
     for device, count in unknown:
         account.answers_wrong += 1
         account.blame(f"{device} never gave the answer {count} that is recorded")
-    for own, life in _by_life(answers, lives):
-        _judge_life(own, life, found, account)
+    lost = [
+        answer
+        for own, life in _by_life(answers, lives)
+        for answer in _judge_life(own, life, found, account)
+    ]
+    account.answers_told_lost = min(len(lost), told)
+    account.answers_lost = len(lost) - account.answers_told_lost
+    for answer in lost if account.answers_lost else ():
+        account.blame(f"answer {answer.count} of {answer.device} is nowhere")
     return account
 
 
-def _given(lines: Iterable[bytes], account: Account) -> dict[tuple[str, int], Mapping[str, object]]:
-    """What the consumer has, by journal and sequence; judges the sequences."""
+def agreed(
+    name: str, lines: Iterable[bytes], verdict: Mapping[str, object], account: Account
+) -> None:
+    """Blame a consumer whose own account, by `--verify --json`, is not that of its lines."""
+    ledger, _ = _read(lines)
+    if verdict != {**ledger.to_json(), "ok": verdict.get("ok"), "fault": verdict.get("fault")}:
+        account.verdicts_wrong += 1
+        account.blame(f"the account of {name} is not that of its own file")
+    if verdict.get("ok") is not True:
+        account.verdicts_wrong += 1
+        account.blame(f"{name} says: {verdict.get('fault')}")
+
+
+def compared(lines: Iterable[bytes], others: Iterable[bytes], account: Account) -> None:
+    """Blame two consumers of one station that were given different records of one number."""
+    _, given = _read(lines)
+    ledger, other = _read(others)
+    beside = Account()
+    _judge_sequences(ledger, beside)
+    account.sequences_wrong += beside.sequences_wrong
+    for fault in beside.faults:
+        account.blame(f"the second consumer: {fault}")
+    for key in given.keys() & other.keys():
+        if _bare(given[key]) != _bare(other[key]):
+            account.records_differing += 1
+            account.blame(f"record {key[1]} of journal {key[0][:8]} came in two forms")
+
+
+def _bare(line: Mapping[str, object]) -> Mapping[str, object]:
+    """A record without what says by which way it came."""
+    return {key: value for key, value in line.items() if key != "history"}
+
+
+def _read(lines: Iterable[bytes]) -> tuple[Ledger, dict[tuple[str, int], Mapping[str, object]]]:
+    """The ledger of a consumer's lines, and its records by journal and sequence."""
     ledger = Ledger()
     given: dict[tuple[str, int], Mapping[str, object]] = {}
     for text in lines:
@@ -120,6 +175,10 @@ def _given(lines: Iterable[bytes], account: Account) -> dict[tuple[str, int], Ma
         assert isinstance(seq, int), "a record has its sequence"
         ledger.take(station, journal, line)
         given[journal, seq] = line
+    return ledger, given
+
+
+def _judge_sequences(ledger: Ledger, account: Account) -> None:
     for station, of in ledger:
         account.journals += 1
         account.records += of.records
@@ -128,7 +187,12 @@ def _given(lines: Iterable[bytes], account: Account) -> dict[tuple[str, int], Ma
             account.sequences_wrong += max(wrong, 1)
             why = of.fault or f"{of.begun_after + of.before} records before the first are missing"
             account.blame(f"{station}, journal {of.journal[:8]}: {why}")
-    return given
+
+
+def _told(record: Mapping[str, object]) -> int:
+    """How many records a loss record names."""
+    count = record.get("count")
+    return count if record.get("kind") == "loss" and isinstance(count, int) else 0
 
 
 def _compare(record: Kept, line: Mapping[str, object], account: Account) -> None:
@@ -157,23 +221,24 @@ def _answered(
 
 
 def _by_life(
-    answers: Sequence[Answer], lives: Sequence[Life]
+    answers: Sequence[Answer], lives: Mapping[str, Sequence[Life]]
 ) -> Iterator[tuple[list[Answer], Life]]:
     """The answers of one device to one life, in order, of each.
 
     An answer after the end of a life is to a request that was already on its way.
     """
-    starts = [life.started_ns for life in lives]
-    placed = [(a.device, bisect(starts, a.at_ns) - 1, a) for a in answers]
+    starts = {device: [life.started_ns for life in own] for device, own in lives.items()}
+    placed = [(a.device, bisect(starts[a.device], a.at_ns) - 1, a) for a in answers]
     placed.sort(key=lambda place: (place[0], place[1], place[2].at_ns))
-    for (_, place), group in itertools.groupby(placed, itemgetter(0, 1)):
+    for (device, place), group in itertools.groupby(placed, itemgetter(0, 1)):
         assert place >= 0, "the devices were asked by nobody before the first life"
-        yield [answer for _, _, answer in group], lives[place]
+        yield [answer for _, _, answer in group], lives[device][place]
 
 
 def _judge_life(
     own: Sequence[Answer], life: Life, found: Mapping[tuple[str, int], int], account: Account
-) -> None:
+) -> Iterator[Answer]:
+    """What is missing and should not be."""
     missing = [answer for answer in own if (answer.device, answer.count) not in found]
     committed_ns = max((a.at_ns for a in own if (a.device, a.count) in found), default=-1)
     last = {answer.connection: answer for answer in own}
@@ -185,5 +250,4 @@ def _judge_life(
         elif last[answer.connection] is answer:
             account.answers_on_the_way += 1
         else:
-            account.answers_lost += 1
-            account.blame(f"answer {answer.count} of {answer.device} is nowhere")
+            yield answer

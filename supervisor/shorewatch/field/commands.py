@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from shorewatch.config import BoardFile
+    from shorewatch.config import Station as LoadedStation
     from shorewatch.field.fitting import Role
     from shorewatch.field.flash import Account, Talk, Wish
     from shorewatch.field.found import Seen
@@ -60,10 +61,10 @@ BoardId = Annotated[str | None, Parameter(help="Which of the station's boards th
 
 def boards(
     *,
-    port: Ports = [],
+    port: Ports = [],  # noqa: B006
     unit: Unit = None,
     state_dir: StateDir = None,
-    json: Json = None,  # noqa: B006
+    json: Json = None,
 ) -> None:
     """List the boards that are plugged in: what each is, and what to do next about it.
 
@@ -255,7 +256,8 @@ def maintenance(
 def _hold(port: "Attached") -> None:
     """Until Enter, the end of stdin, or the end of the loan."""
     _say(
-        f"the board is at its REPL; work with:  mpremote connect {os.path.realpath(port.path)} resume"
+        "the board is at its REPL; work with:  mpremote connect"
+        f" {os.path.realpath(port.path)} resume"
     )
     _say("press Enter here when you are done")
     with suppress(KeyboardInterrupt):
@@ -487,7 +489,7 @@ def _role(station: Path, board_id: str | None) -> "Role":
     from shorewatch.field.fitting import Role
 
     loaded = _loaded(station)
-    if board_id not in loaded.boards:
+    if board_id is None or board_id not in loaded.boards:
         known = ", ".join(loaded.boards)
         given = (
             "give --board-id" if board_id is None else f"station {loaded.id} has no {board_id!r}"
@@ -496,7 +498,7 @@ def _role(station: Path, board_id: str | None) -> "Role":
     return Role(loaded, board_id)
 
 
-def _loaded(station: Path):  # type: ignore[no-untyped-def]
+def _loaded(station: Path) -> "LoadedStation":
     from shorewatch.config import load_station
 
     return load_station(station)

@@ -92,7 +92,8 @@ def _prompted(port: Attached, limit_s: float, *, may_ask: int | None) -> Attache
                         _ask(line, may_ask, told.identity.unique_id)
         time.sleep(_LOOK_S)
     text = (
-        f"{port.path}: no MicroPython prompt came within {limit_s:.0f} s; pull the board's USB plug, "
+        f"{port.path}: no MicroPython prompt came within {limit_s:.0f} s; pull the board's USB"
+        " plug, "
         f"put it back, and try again"
     )
     raise AbsentError(text)
@@ -144,7 +145,8 @@ def wait_board(
         text = f"{port.path}: the board stays at its prompt; flash it again"
         raise FieldError(text)
     raise AbsentError(
-        f"{port.path}: the board does not answer {limit_s:.0f} s after its restart; {kind.restart}, "
+        f"{port.path}: the board does not answer {limit_s:.0f} s after its restart;"
+        f" {kind.restart}, "
         f"look with `shorewatch boards`, then flash it again"
     )
 

@@ -1,4 +1,4 @@
-"""Whether a board may have what is about to be written to it: what forbids it, what asks first. Pure.
+"""Whether a board may have what is about to be written: what forbids it, what asks first. Pure.
 
 Faults are told all at once. A question is what only a person beside the board can answer: it may be
 right that a board changes its role, and it may be the wrong board of the bag.
@@ -29,7 +29,7 @@ class Role:
         return f"{self.station.cable}/{self.station.id}/{self.board_id}"
 
     def settings(self, before: str | None, tcp: Mapping[str, Any] | None) -> str:
-        """board.json for this role; TCP settings that the board has stay unless others are given."""
+        """board.json for this role; the board's TCP settings stay unless others are given."""
         link: dict[str, Any] = {"unit_id": self.station.boards[self.board_id].link.unit_id}
         kept = tcp or _link_of(before).get("tcp")
         if kept:
@@ -96,7 +96,8 @@ def lack_of_room(free_bytes: int, block_bytes: int, sizes: list[int]) -> str | N
     if not sizes or blocks * block_bytes <= free_bytes:
         return None
     return (
-        f"its flash has {free_bytes // 1024} kB free, {blocks * block_bytes // 1024} kB are needed: "
+        f"its flash has {free_bytes // 1024} kB free, {blocks * block_bytes // 1024} kB are"
+        " needed: "
         f"remove what is not Shorewatch's, or flash MicroPython anew (--uf2 FILE) after erasing it"
     )
 

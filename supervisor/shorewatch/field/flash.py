@@ -1,5 +1,6 @@
 """From whatever state a board is in to verified firmware, its role and its plan: one board.
 
+    ask       over Modbus: a board that has all of it already is left as it is
     open      the port locked and borrowed, the board at its REPL (door.py)
     look      what it is and carries; may it have this (fitting.py)?
     write     into the slot that no good boot needs: only what is not there, the manifest last;
@@ -30,7 +31,7 @@ from shorewatch.field.onboard import Facts
 from shorewatch.field.package import BOOT, MANIFEST, Catalogue, Package, digest
 from shorewatch.field.port import Attached, locked, opened
 from shorewatch.field.repl import Repl
-from shorewatch.field.talk import Found, read_words
+from shorewatch.field.talk import Found, ask_who, read_words
 from shorewatch.plan import compile_board
 
 CONFIRM_S_MAX = 60.0
@@ -108,6 +109,9 @@ class _Flashing:
         self._type = wish.type or (role.station.boards[role.board_id].type if role else None)
 
     def run(self) -> Found:
+        done = self._already()
+        if done is not None:
+            return done
         self._port, before = open_door(
             self._port, self._types, self._talk.say, unit_id=self._unit_id, wanted=self._type
         )
@@ -123,6 +127,41 @@ class _Flashing:
             self._unit_id = unit_id_of(facts.board_json)
         found = self._judged(kind, package, is_new)
         self._account.result = "flashed" if is_new or changed else "already there"
+        return found
+
+    def _already(self) -> Found | None:
+        """The board as it answers, if it runs well and has all that it shall have."""
+        if self._wish.again or self._wish.tcp is not None:
+            return None
+        with opened(self._port.path) as line:
+            found = ask_who(line, unit_id=self._unit_id)
+        identity, header, role = found.identity, found.header, self._wish.role
+        if identity is None or header is None or found.is_on_trial:
+            return None
+        kind = self._types.get(identity.type)
+        if kind is None or self._type not in (None, kind.name):
+            return None
+        package = self._catalogue.build(kind.name)
+        wanted_crc = None
+        if role is not None:
+            plan = compile_board(role.station, role.board_id)
+            wanted_crc = f"{plan.crc:08x}"
+            is_named = role.station.boards[role.board_id].unique_id == identity.unique_id
+            if identity.role != role.name or header.plan_crc != plan.crc or not is_named:
+                return None
+        if self._wish.has_firmware and identity.content != package.content:
+            return None
+        self._account.facts |= {
+            "unique_id": identity.unique_id,
+            "type": kind.name,
+            "firmware": identity.version,
+            "firmware_before": identity.version,
+            "role": identity.role,
+            "plan_crc": wanted_crc,
+        }
+        if list(self._ill(found, kind, package, is_new=False)):
+            return None
+        self._account.result = "already there"
         return found
 
     @contextmanager
@@ -264,13 +303,15 @@ class _Flashing:
             "heap_free_bytes": header.heap_free,
             "plan_crc_running": f"{header.plan_crc:08x}",
         }
-        bad = list(self._ill(found, kind, package, is_new))
+        bad = list(self._ill(found, kind, package, is_new=is_new))
         if bad:
             text = "; ".join(bad)
             raise FieldError(f"{self._port.path}: the board runs, but {text}{self._crash(header)}")
         return found
 
-    def _ill(self, found: Found, kind: BoardFile, package: Package, is_new: bool) -> Iterator[str]:
+    def _ill(
+        self, found: Found, kind: BoardFile, package: Package, *, is_new: bool
+    ) -> Iterator[str]:
         identity, header = found.identity, found.header
         assert identity is not None and header is not None, "our firmware has answered"
         if is_new and header.health & _FALLBACK:
@@ -286,13 +327,15 @@ class _Flashing:
             yield f"it calls itself {identity.type}, not {kind.name}; flash it again"
         wanted = self._account.facts.get("plan_crc")
         if header.health & _SAFE:
-            yield f"in safe mode: take the bridge from {kind.strap_bridge} away, then {kind.restart}"
+            bridge = f"take the bridge from {kind.strap_bridge} away"
+            yield f"in safe mode: {bridge}, then {kind.restart}"
         elif header.health & _PLAN_REFUSED:
             yield "it refuses its plan; look at it with `shorewatch plan show`"
         elif wanted is not None and f"{header.plan_crc:08x}" != wanted:
             yield f"its plan is {header.plan_crc:08x}, not {wanted}; push the plan again"
         if header.heap_free < kind.heap_floor_kb * 1024:
-            yield f"it has {header.heap_free // 1024} kB of heap free, less than a board type's floor"
+            floor = f"less than the {kind.heap_floor_kb} kB that a {kind.name} has to have"
+            yield f"it has {header.heap_free // 1024} kB of heap free, {floor}"
 
     def _crash(self, header: Header) -> str:
         """The text of its last crash, as an addition."""

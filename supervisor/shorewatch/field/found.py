@@ -1,8 +1,8 @@
 """`shorewatch boards`: every board that is plugged in, and what stands in its way.
 
-Only ports of which USB says that they are a MicroPython board's are asked, and those that were named:
-anything else may be an adapter with field devices behind it. A board in its bootloader has no port;
-USB alone shows it (Linux: /sys).
+Only ports of which USB says that they are a MicroPython board's are asked, and those that were
+named: anything else may be an adapter with field devices behind it. A board in its bootloader has
+no port; USB alone shows it (Linux: /sys).
 """
 
 import os

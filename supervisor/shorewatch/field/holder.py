@@ -45,10 +45,11 @@ def holders(path: str) -> list[Holder]:
         device = Path(path).stat().st_rdev
     except OSError:
         return []
-    found = []
-    for folder in _PROC.glob("[0-9]*"):
-        if int(folder.name) != os.getpid() and device in _devices(folder):
-            found.append(Holder(int(folder.name), _argv(folder)))
+    found = [
+        Holder(int(folder.name), _argv(folder))
+        for folder in _PROC.glob("[0-9]*")
+        if int(folder.name) != os.getpid() and device in _devices(folder)
+    ]
     return sorted(found, key=lambda holder: holder.pid)
 
 

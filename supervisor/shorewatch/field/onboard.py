@@ -1,4 +1,4 @@
-"""The programs that run on a board while it is flashed, in MicroPython; and what `LOOK` tells, pure.
+"""The programs that run on a board while it is flashed, in MicroPython; what `LOOK` tells. Pure.
 
 `bring` puts boot.py and update.py of our own firmware into the board's memory, so that a board of
 any age, or with nothing on it, is looked at and written by the same rules. What it defines stays

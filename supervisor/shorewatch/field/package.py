@@ -46,6 +46,11 @@ class Package:
         return {name: digest(data) for name, data in self.files.items()}
 
     @property
+    def content(self) -> str:
+        """What a board that has all of this says of itself (object 0x82 of its identity)."""
+        return digest(self.manifest)[:16] + digest(self.boot)[:16]
+
+    @property
     def manifest(self) -> bytes:
         """What makes a folder a slot, as boot.py wants it."""
         return json.dumps({"version": self.version, "files": self.hashes}).encode()
@@ -53,7 +58,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The firmware and the board types at hand; those that came with us unless a test has others."""
+    """The firmware and the board types at hand: those that came with us, or a test's."""
 
     firmware: Path = field(default_factory=lambda: asset_folder("firmware"))
     boards: Path = field(default_factory=lambda: asset_folder("boards"))

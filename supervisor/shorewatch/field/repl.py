@@ -1,7 +1,7 @@
 """A board at its REPL, through mpremote as a child process: run a program there, copy files to it.
 
-mpremote has no stable library interface (its maintainers, 2026), hence the command. `resume` always:
-without it mpremote restarts the board first, and a virtual board answers that otherwise than a chip.
+mpremote has no stable library interface (its maintainers, 2026), hence the command. `resume`
+always: without it mpremote restarts the board first, which a virtual board answers in its own way.
 A child dies with us, and holds our lock of the port for as long as it lives.
 """
 

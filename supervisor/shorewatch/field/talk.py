@@ -46,12 +46,16 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a board with our firmware says of itself."""
+    """What a board with our firmware says of itself.
+
+    `content` tells what stands on its flash: `Package.content`; "" where there are no slots.
+    """
 
     type: str
     version: str
     unique_id: str
     role: str
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ def _listen(line: Line, wait_s: float) -> bytes:
 
 
 def read_identity(line: Line, unit_id: int) -> Identity:
-    """What the board says of itself; WrongBoardError if it is none of ours, AbsentError if silent."""
+    """What the board says of itself; WrongBoardError: none of ours; AbsentError: silent."""
     found: dict[int, str] = {}
     at = 0
     while True:
@@ -143,7 +147,7 @@ def read_identity(line: Line, unit_id: int) -> Identity:
         at = reply[6]
     if found.get(0) != "Shorewatch":
         raise WrongBoardError("what answers there is no Shorewatch board")
-    return Identity(*(found.get(key, "") for key in (1, 2, 0x80, 0x81)))
+    return Identity(*(found.get(key, "") for key in (1, 2, 0x80, 0x81, 0x82)))
 
 
 def read_words(line: Line, unit_id: int, address: int, count: int) -> list[int]:

@@ -1,13 +1,20 @@
 """Who may say and hear what at a broker: mosquitto's access rules, made from station files. Pure.
 
-    gateway     writes its own topics; reads ack/+, request/+ and its own state
+    gateway     writes its own topics; reads ack/+, request/+ and its own state, and of its cable's
+                other station the values of that end's power feed equipment
     consumer    reads what the station publishes; writes (and reads) ack/<its id>
     requester   reads the same, and reply/<its id>; writes request/<its id>
     dashboard   reads what the station publishes
 
+Of an uplink with Sparkplug B:
+
+    edge node   writes its births, data and deaths; hears its commands and its primary host's STATE
+    host        hears the node; writes its own STATE and commands to the node
+    dashboard   hears what the node publishes
+
 Users of the broker are called as in the station file: an uplink's `user`, the ids of its consumers
-and requesters. What stands in no rule is refused. mosquitto refuses a publish with reason code
-0x87; a subscription it takes, and then delivers only what the rules let the user read.
+and requesters, its `primary_host`. What stands in no rule is refused. mosquitto refuses a publish
+with reason code 0x87; a subscription it takes, and then delivers what the rules let the user read.
 """
 
 import re
@@ -98,11 +105,16 @@ def access_rules(uplinks: Uplinks, dashboards: Sequence[str] = ()) -> str:
         " in no rule may do nothing.",
     ]
     for station, uplink in uplinks:
+        if uplink.plane == "sparkplug":
+            lines += _sparkplug_rules(station, uplink, dashboards)
+            continue
         prefix = station.prefix
         lines += ["", f"# The gateway of {station.id}", f"user {uplink.user}"]
         lines += [f"topic write {topic}" for topic in [*_published(prefix), f"{prefix}/reply/#"]]
         heard = topics.ack_topic(prefix, "+"), topics.request_topic(prefix, "+")
         lines += [f"topic read {topic}" for topic in (*heard, topics.state_topic(prefix))]
+        if station.cable_file is not None and uplink.id == station.cable_uplink:
+            lines.append(f"topic read {topics.far_topic(station)}")
         for name in [*_outside(uplink), *dashboards]:
             lines += ["", f"# {name} at {station.id}", f"user {name}"]
             lines += [f"topic read {topic}" for topic in _published(prefix)]
@@ -124,7 +136,35 @@ def broker_conf(folder: Path, certs: Path, port: int) -> str:
 
 def _outside(uplink: UplinkConfig) -> list[str]:
     """Everybody beyond the broker who has a name in the station file."""
-    return list(dict.fromkeys([*uplink.consumers, *(r.id for r in uplink.requester)]))
+    host = [] if uplink.primary_host is None else [uplink.primary_host]
+    return list(dict.fromkeys([*uplink.consumers, *(r.id for r in uplink.requester), *host]))
+
+
+def _sparkplug_rules(
+    station: Station, uplink: UplinkConfig, dashboards: Sequence[str]
+) -> list[str]:
+    """The same for one edge node; without a primary host no STATE is heard.
+
+    Source: Sparkplug 3.0.0, 4.1 to 4.3 and 5.6 (topics of nodes, devices and hosts).
+    """
+    group, node = f"{topics.SPARKPLUG}/{station.file.station.cable}", station.id
+    said = [f"{group}/{kind}/{node}" for kind in ("NBIRTH", "NDATA", "NDEATH")]
+    said += [f"{group}/{kind}/{node}/+" for kind in ("DBIRTH", "DDATA", "DDEATH")]
+    told = [f"{group}/NCMD/{node}", f"{group}/DCMD/{node}/+"]
+    lines = ["", f"# The edge node {node}", f"user {uplink.user}"]
+    lines += [f"topic write {topic}" for topic in said]
+    lines += [f"topic read {topic}" for topic in told]
+    host = uplink.primary_host
+    if host is not None:
+        state = f"{topics.SPARKPLUG}/STATE/{host}"
+        lines += [f"topic read {state}", "", f"# {host} at {node}", f"user {host}"]
+        lines += [f"topic read {topic}" for topic in said]
+        lines += [f"topic write {topic}" for topic in told]
+        lines += [f"topic readwrite {state}"]
+    for name in dashboards:
+        lines += ["", f"# {name} at {node}", f"user {name}"]
+        lines += [f"topic read {topic}" for topic in said]
+    return lines
 
 
 def _published(prefix: str) -> list[str]:

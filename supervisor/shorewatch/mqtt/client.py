@@ -35,8 +35,16 @@ from shorewatch.mqtt.tls import Context, Tls, explained, load_context, speaks_tl
 KEEPALIVE_S: Final = 10
 TIMEOUT_S: Final = 10.0
 CONNECT_S_MAX: Final = 5.0
+ABANDON_S_MAX: Final = 0.5
+ANSWER_S_MAX: Final = 60.0
 IN_FLIGHT_MAX: Final = 16
 NO_SUBSCRIBERS: Final = 0x10
+# What the kernel may hold unsent. More, and live values would wait there and grow old on a line
+# that is too slow for them; what was not taken yet is replaced by what is newer.
+UNSENT_BYTES_MAX: Final = 16_384
+_SOCKET_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+    _SOCKET_OPTIONS.append((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX))
 _PACKET_BYTES_MAX = 268_435_455
 _STATES = {
     0x82: "wrong-protocol", 0x84: "wrong-protocol",
@@ -119,12 +127,22 @@ class Connection:
         except aiomqtt.MqttError as error:
             raise self._ended(error) from error
 
-    async def subscribe(self, *topics: str, is_as_published: bool = False) -> list[int]:
+    async def subscribe(
+        self, *topics: str, is_as_published: bool = False, with_retained: bool = True
+    ) -> list[int]:
         """Subscribe with QoS 1; the broker's reason code for each topic, 0x80 and up is refused.
 
-        With `is_as_published` a live message is also `is_retained` if it was sent so.
+        With `is_as_published` a live message is also `is_retained` if it was sent so; without
+        `with_retained` what stands at the broker is not sent.
         """
-        options = SubscribeOptions(qos=1, retainAsPublished=is_as_published)
+        handling = (
+            SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+            if with_retained
+            else SubscribeOptions.RETAIN_DO_NOT_SEND
+        )
+        options = SubscribeOptions(
+            qos=1, retainAsPublished=is_as_published, retainHandling=handling
+        )
         try:
             codes = await self._client.ask([(topic, options) for topic in topics])
         except aiomqtt.MqttError as error:
@@ -145,6 +163,9 @@ class Connection:
         await self._client.leave(with_will=with_will)
 
     def _ended(self, error: aiomqtt.MqttError) -> UplinkError:
+        if (nonsense := self._client.nonsense) is not None:
+            text = f"{self._broker} sent what is no MQTT 5 ({str(nonsense)[:80]}): replace it"
+            return UplinkError("wrong-protocol", text)
         reason = self._client.ended_with
         if reason is None:
             text = f"{self._broker} did not answer within {TIMEOUT_S:g} s: it is stalled or cut off"
@@ -208,14 +229,20 @@ async def connected(
 
 
 async def _finish(client: "_Client") -> None:
-    """Connect. If cancelled, to its end: the thread cannot be cancelled, and opens a socket."""
+    """Connect. If cancelled, at once: the thread, which cannot be, gets no socket after that."""
     task = asyncio.ensure_future(client.__aenter__())
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        while not task.done():
-            client.hang_up()  # else a broker that says nothing would hold us for TIMEOUT_S
+        client.is_abandoned = True
+        # A name that is not found, or a host that is silent, would hold us for long.
+        for _ in range(round(ABANDON_S_MAX / 0.05)):
+            client.hang_up()
             await asyncio.wait([task], timeout=0.05)
+            if task.done():
+                break
+        task.cancel()
+        await asyncio.wait([task])
         if not task.cancelled():
             task.exception()
         raise
@@ -297,19 +324,21 @@ class _Client(aiomqtt.Client):
             properties=connect,
             queue_type=_Newest,
             max_queued_incoming_messages=incoming_count_max,
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            socket_options=_SOCKET_OPTIONS,
             tls_context=context,
         )
         self.context = context
         self._client.connect_timeout = CONNECT_S_MAX
         self._answers: dict[int, asyncio.Future[int]] = {}
         self._asked_s: dict[int, float] = {}
+        self._heard_s = float("-inf")
         self.pending_calls_threshold = 1000
         self.refused_with: ReasonCode | None = None
         self.ended_with: ReasonCode | None = None
         self.packet_bytes_max = _PACKET_BYTES_MAX
         self.receive_max = 65_535
         self.was_opened = False
+        self.is_abandoned = False
 
     @property
     def is_misunderstood(self) -> bool:
@@ -317,6 +346,14 @@ class _Client(aiomqtt.Client):
         reason = self.ended_with
         is_wordless = reason is not None and reason.value in _NO_MQTT
         return self.was_opened and self.refused_with is None and is_wordless
+
+    @property
+    def nonsense(self) -> BaseException | None:
+        """What the parser said of bytes that it could not read; a bad socket is none of that."""
+        if not self._disconnected.done() or self._disconnected.cancelled():
+            return None
+        error = self._disconnected.exception()
+        return None if isinstance(error, (aiomqtt.MqttError, OSError)) else error
 
     @property
     def inbox(self) -> _Newest:
@@ -337,10 +374,13 @@ class _Client(aiomqtt.Client):
         self._answers[info.mid] = answer
         self._asked_s[info.mid] = self._loop.time()
         try:
-            return await self._answered(answer)
+            code = await self._answered(answer)
         finally:
             self._answers.pop(info.mid, None)
             self._asked_s.pop(info.mid, None)
+        if qos > 0:
+            self._heard_s = self._loop.time()
+        return code
 
     async def ask(
         self, topics: list[tuple[str, SubscribeOptions]]
@@ -352,17 +392,28 @@ class _Client(aiomqtt.Client):
         answer: asyncio.Future[tuple[int, ...] | list[ReasonCode]] = self._loop.create_future()
         self._pending_subscribes[mid] = answer
         try:
-            return await self._answered(answer)
+            codes = await self._answered(answer)
         finally:
             self._pending_subscribes.pop(mid, None)
+        self._heard_s = self._loop.time()
+        return codes
 
     async def _answered(self, answer: "asyncio.Future[_Answer]") -> _Answer:
-        """What the broker answers; MqttError when it does not, or is gone."""
-        await asyncio.wait(
-            (answer, self._disconnected),
-            timeout=self.timeout,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        """What the broker answers; MqttError when it does not, or is gone.
+
+        On a slow line answers come one after the other: what counts is that there are any.
+        """
+        asked_s = self._loop.time()
+        while not answer.done() and not self._disconnected.done():
+            until_s = max(asked_s, self._heard_s) + self.timeout
+            left_s = min(until_s, asked_s + ANSWER_S_MAX) - self._loop.time()
+            if left_s <= 0:
+                break
+            await asyncio.wait(
+                (answer, self._disconnected),
+                timeout=left_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
         if not answer.done():
             raise aiomqtt.MqttError("The broker did not answer")
         return answer.result()
@@ -378,27 +429,29 @@ class _Client(aiomqtt.Client):
         if self._client.disconnect(reason) == MQTTErrorCode.MQTT_ERR_SUCCESS:
             await asyncio.wait((self._disconnected,), timeout=1)
 
-    def hang_up(self) -> bool:
-        """End both directions of the socket; False if there is none."""
+    def hang_up(self) -> None:
+        """End both directions of the socket, if there is one."""
         sock = self._client.socket()
         if sock is None and self.context is not None:
             sock = self.context.sock  # in its handshake
-        if not isinstance(sock, socket.socket):
-            return False
-        with suppress(OSError):  # the peer may have been faster
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-        return True
+        if isinstance(sock, socket.socket):
+            with suppress(OSError):  # the peer may have been faster
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def abort(self) -> None:
         """Close the socket now, without DISCONNECT, and let paho tidy up after it."""
-        if self.hang_up():
-            self._client.loop_read()
+        self.hang_up()
+        if self._client.socket() is not None:
+            # Reading its end would parse what came before that, which may be what ended it.
+            self._client._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
         # Nobody waits for these any more; unread exceptions would be logged.
         for future in (self._disconnected, self._connected):
             if future.done() and not future.cancelled():
                 future.exception()
 
     def _on_socket_open(self, client: PahoClient, userdata: Any, sock: Any) -> None:
+        if self.is_abandoned:
+            raise ConnectionAbortedError("nobody wants this connection any more")
         self.was_opened = True
         super()._on_socket_open(client, userdata, sock)
 

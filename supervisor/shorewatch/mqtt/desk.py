@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -35,6 +35,7 @@ from shorewatch.secret import read_secret
 
 WAITING_MAX: Final = 32
 REPLIES_MAX: Final = 64
+ANSWERED_MAX: Final = 64
 AUDITS_MAX: Final = 8
 REPLY_S_MAX: Final = 60.0
 REBIRTH_S_MIN: Final = 10.0
@@ -96,6 +97,8 @@ class RequestDesk:
         self._last_refusal: str | None = None
         self._key_troubles: dict[str, str] = {}
         self._replaying: set[str] = set()
+        # What was answered, by who asked and the bytes that asked: a lost reply can be had again.
+        self._answered: dict[tuple[str, bytes], _Reply] = {}
         self._reborn_s = float("-inf")
 
     @property
@@ -202,10 +205,15 @@ class RequestDesk:
         verdict = self._judge.decide(identity, payload, key, utc_now())
         if isinstance(verdict, Refused):
             self._refuse(verdict)
+            if (answer := self._answered.get((identity, payload))) is not None:
+                self._send_later(replace(answer, until_s=self._clock() + REPLY_S_MAX, then=None))
+                return
             if verdict.id is not None and verdict.do is not None:
                 self._reply(identity, verdict.id, verdict.do, why=verdict.why)
             return
-        await self._accept(verdict)
+        self._answered[identity, payload] = await self._accept(verdict)
+        if len(self._answered) > ANSWERED_MAX:
+            del self._answered[next(iter(self._answered))]
 
     async def _key(self, identity: str) -> str | None:
         """The key of an identity, read anew; None, and shown, if it cannot be had."""
@@ -223,7 +231,7 @@ class RequestDesk:
         self._key_troubles.pop(identity, None)
         return key
 
-    async def _accept(self, verdict: Accepted) -> None:
+    async def _accept(self, verdict: Accepted) -> "_Reply":
         """Put an accepted request on record, do it, and say what became of it."""
         request, identity = verdict.request, verdict.identity
         said = {"uplink": self._uplink, "identity": identity, "id": request.id, "do": request.do}
@@ -239,8 +247,7 @@ class RequestDesk:
         if why is not None:
             why = f"cannot be put on record, so it is not done: {why}"
             self._refuse(Refused(identity, why))
-            self._reply(identity, request.id, request.do, why=why)
-            return
+            return self._reply(identity, request.id, request.do, why=why)
         self._accepted += 1
         _log.info("uplink %s: %s asks %s %s", self._uplink, verdict.by, request.do, request.id)
         then: Span | Rebirth | None = None
@@ -259,7 +266,7 @@ class RequestDesk:
             if isinstance(then, Span):
                 self._forget(then)
             result, then = {}, None
-        self._reply(identity, request.id, request.do, why=why, result=result, then=then)
+        return self._reply(identity, request.id, request.do, why=why, result=result, then=then)
 
     async def _do(self, verdict: Accepted) -> tuple[Mapping[str, object], "Span | Rebirth | None"]:
         """Do it: what there is to say of it, and what follows. Raises ValueError if it fails."""
@@ -300,15 +307,20 @@ class RequestDesk:
         self, identity: str, request_id: str, do: str,
         *, why: str | None, result: Mapping[str, object] | None = None,
         then: "Span | Rebirth | None" = None,
-    ) -> None:  # fmt: skip
+    ) -> "_Reply":  # fmt: skip
         reply = asking.Reply.model_validate(
             {"id": request_id, "ok": why is None, "do": do, "at": to_text(utc_now()), "why": why}
             | dict(result or {})
         )
+        topic = topics.reply_topic(self._prefix, identity, request_id)
+        until_s = self._clock() + REPLY_S_MAX
+        found = _Reply(topic, topics.encode(reply.body()), until_s, then)
+        self._send_later(found)
+        return found
+
+    def _send_later(self, reply: "_Reply") -> None:
         if len(self._replies) >= REPLIES_MAX:
             _log.warning("uplink %s: %d replies wait; one is dropped", self._uplink, REPLIES_MAX)
             self._drop(self._replies[0])
-        topic = topics.reply_topic(self._prefix, identity, request_id)
-        until_s = self._clock() + REPLY_S_MAX
-        self._replies.append(_Reply(topic, topics.encode(reply.body()), until_s, then))
+        self._replies.append(reply)
         self._has_reply.set()

@@ -11,36 +11,45 @@ the sender goes back there, at most every `REWIND_S_MIN`.
 What is sent late (`history`) takes at most `share` of what the broker and the line can carry: from
 one such batch to the next it is as long as one takes, divided by the share.
 
+`Trail` knows what is history by the monotonic clock, `is_late` by the wall clock's times.
 `Listening` tells a consumer that is silent from one that has nothing to say.
-Limits: `WINDOW` batches in flight; a batch shrinks so that its PUBACK takes about a second, which
-is the longest a live message may have to queue behind the journal on a slow line.
+Limits: `WINDOW` batches in flight. It begins with one small batch; as long as that is answered
+quickly batches grow, and then go several at a time. A batch shrinks so that its PUBACK takes about
+a second, which is the longest a live message may have to queue behind the journal on a slow line.
 """
 
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from shorewatch.mqtt.topics import ACK_BYTES_MAX, BATCH_BYTES_MAX, parse_object
+from shorewatch.outbox import Record
 
 WINDOW: Final = 4
-BATCH_BYTES_MIN: Final = 8_000
+BATCH_BYTES_MIN: Final = 2_000
 SLOW_S: Final = 1.0
 FAST_S: Final = 0.25
+# An answer this many times later than the soonest one has queued, however far the broker is.
+QUEUED: Final = 1.5
 PAUSE_S_MIN: Final = 0.5
 PAUSE_S_MAX: Final = 5.0
 REWIND_S_MIN: Final = 5.0
 AUDIT_S_MIN: Final = 60.0
 SILENT_S: Final = 30.0
+HISTORY_AGE_S: Final = 10.0
+TRAIL_S_MIN: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A batch on its way: (after, last], sent at `sent_s`."""
+    """A batch on its way: (after, last], sent at `sent_s`; `is_full` if there was more to send."""
 
     after: int
     last: int
     sent_s: float
+    is_full: bool = True
     is_taken: bool = False
 
 
@@ -60,23 +69,36 @@ class Sender:
         self.after = start
         self.published = start
         self.sent = start
-        self.batch_bytes_max = BATCH_BYTES_MAX // 4
+        self._open = 1
+        self._least_s = float("inf")
+        self.batch_bytes_max = BATCH_BYTES_MIN
 
     @property
     def has_room(self) -> bool:
         """Whether another batch may be sent now."""
-        return len(self._flights) < self._window
+        return len(self._flights) < self._open
 
     def wait_s(self, now_s: float) -> float:
         """Seconds for which the broker's last refusal, or the pace, still holds us back."""
         return max(0.0, max(self._resume_s, self._paced_s) - now_s)
 
-    def send(self, after: int, last: int, now_s: float, *, is_history: bool = False) -> Flight:
-        """Note a batch (after, last] as sent; what it returns is given back when it is answered."""
+    def send(
+        self,
+        after: int,
+        last: int,
+        now_s: float,
+        *,
+        is_history: bool = False,
+        is_full: bool = True,
+    ) -> Flight:
+        """Note a batch (after, last] as sent; what it returns is given back when it is answered.
+
+        Only one that `is_full` proves that batches may grow.
+        """
         assert self.has_room and after == self.after < last, "batches go out in order"
         if is_history:
             self._paced_s = now_s + self._took_s / self._share
-        flight = Flight(after, last, now_s)
+        flight = Flight(after, last, now_s, is_full)
         self._flights.append(flight)
         self.after = last
         self.sent = max(self.sent, last)
@@ -87,9 +109,13 @@ class Sender:
         flight.is_taken = True
         took_s = now_s - flight.sent_s
         self._took_s += (took_s - self._took_s) / 4
-        if took_s > SLOW_S:
+        self._least_s = min(took_s, self._least_s)
+        if took_s > max(SLOW_S, QUEUED * self._least_s):
+            self._open = 1
             self.batch_bytes_max = max(BATCH_BYTES_MIN, self.batch_bytes_max // 2)
-        elif took_s < FAST_S:
+        elif flight.is_full and took_s < max(FAST_S, QUEUED * self._least_s):
+            if self.batch_bytes_max == BATCH_BYTES_MAX:
+                self._open = min(self._open + 1, self._window)
             self.batch_bytes_max = min(BATCH_BYTES_MAX, self.batch_bytes_max * 2)
         if flight in self._flights:
             self._pause_s = 0.0
@@ -105,6 +131,10 @@ class Sender:
             self._flights.pop()
         self._flights.pop()
         self.after = flight.after
+        self.hold(now_s)
+
+    def hold(self, now_s: float) -> None:
+        """What is next cannot go now: a pause, longer each time until something is taken."""
         self._pause_s = min(max(PAUSE_S_MIN, 2 * self._pause_s), PAUSE_S_MAX)
         self._resume_s = now_s + self._pause_s
 
@@ -204,6 +234,34 @@ class Acks:
         body = parse_object(payload)
         assert body is not None and isinstance(body["seq"], int), "judged before"
         return body["seq"]
+
+
+class Trail:
+    """Where the journal ended, a while ago and since, by a clock that nobody sets.
+
+    After the wall clock was put back, records from before look as if they were of today.
+    """
+
+    def __init__(self) -> None:
+        self._ends: deque[tuple[float, int]] = deque()
+        self._old = 0
+
+    def note(self, last: int, now_s: float) -> None:
+        """The journal ends with `last` at `now_s`."""
+        if not self._ends or now_s - self._ends[-1][0] >= TRAIL_S_MIN:
+            self._ends.append((now_s, last))
+        self.old(now_s)
+
+    def old(self, now_s: float) -> int:
+        """The highest sequence known to be older than `HISTORY_AGE_S`; 0 at first."""
+        while self._ends and now_s - self._ends[0][0] > HISTORY_AGE_S:
+            self._old = self._ends.popleft()[1]
+        return self._old
+
+
+def is_late(record: Record, at: datetime) -> bool:
+    """Whether a record is sent so long after it was made that it is history."""
+    return (at - record.at).total_seconds() > HISTORY_AGE_S
 
 
 class Listening:

@@ -33,6 +33,7 @@ from shorewatch.model import encode as encode
 from shorewatch.outbox import Record
 
 ROOT: Final = "shorewatch/v1"
+SPARKPLUG: Final = "spBv1.0"  # the namespace of the other plane
 ACK_BYTES_MAX: Final = 1000
 BATCH_RECORDS_MAX: Final = 200
 BATCH_BYTES_MAX: Final = 128_000
@@ -115,6 +116,13 @@ def parse_topic(topic: str) -> Address | None:
     if kind not in (_ALONE if not name else _NAMED):
         return None
     return Address("/".join(parts[:4]), kind, name)
+
+
+def far_topic(station: Station) -> str:
+    """Where the values of its cable's other end are, of a station that has a cable file."""
+    assert station.cable_file is not None, "whoever asks has looked"
+    far = next(end for end in station.cable_file.end if end.station != station.id)
+    return now_topic(f"{ROOT}/{station.cable}/{far.station}", far.device)
 
 
 def parse_object(payload: bytes) -> dict[str, object] | None:
@@ -232,12 +240,19 @@ def birth(device: Device) -> dict[str, object]:
     }
 
 
-def expiry_s(device: Device) -> int:
-    """Whole seconds after which a `now` message must vanish: the shortest maximum age, at least 1.
+def expiry_s(device: Device, values: Mapping[str, Value], now_s: float) -> int:
+    """Whole seconds after which a `now` message must vanish, at least 1.
 
-    Rounded up; a consumer ages each value by itself, so the fraction shows nothing stale.
+    When the first of its values that are not bad reaches its maximum age, rounded down; if all are
+    bad, the shortest maximum age.
     """
-    return max(1, math.ceil(min(point.age_max_s for point in device.points.values())))
+    ages_s = [
+        point.age_max_s - values[name].age_s(now_s)
+        for name, point in device.points.items()
+        if name in values and values[name].quality is not Quality.BAD
+    ]
+    ages_s = ages_s or [point.age_max_s for point in device.points.values()]
+    return math.floor(max(1.0, min(ages_s)))
 
 
 def now(device: str, values: Mapping[str, Value], at: datetime, now_s: float) -> dict[str, object]:

@@ -13,9 +13,9 @@ from collections import deque
 from typing import Final
 
 from shorewatch.mqtt.journal import AUDIT_S_MIN
-from shorewatch.mqtt.topics import parse_object
+from shorewatch.mqtt.topics import SPARKPLUG, parse_object
 from shorewatch.sparkplug.payload import decode
-from shorewatch.sparkplug.session import NAMESPACE, REBIRTH
+from shorewatch.sparkplug.session import REBIRTH
 
 REBIRTH_S_MIN: Final = 5.0
 ECHO_S_MAX: Final = 10.0
@@ -25,7 +25,7 @@ _OWN_MAX = 8
 
 def state_topic(host: str) -> str:
     """Where a host says whether it is there."""
-    return f"{NAMESPACE}/STATE/{host}"
+    return f"{SPARKPLUG}/STATE/{host}"
 
 
 class PrimaryHost:

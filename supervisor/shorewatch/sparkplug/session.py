@@ -20,10 +20,10 @@ from typing import Final
 
 from shorewatch.config import Station
 from shorewatch.model import Value
+from shorewatch.mqtt.topics import SPARKPLUG
 from shorewatch.sparkplug.metrics import PointMetric, Said, is_lost, point_metrics
 from shorewatch.sparkplug.payload import DataType, Metric, Payload, Plain, encode
 
-NAMESPACE: Final = "spBv1.0"
 BDSEQ: Final = "bdSeq"
 REBIRTH: Final = "Node Control/Rebirth"
 SEQ_COUNT: Final = 256
@@ -78,7 +78,7 @@ class Session:
 
     def topic(self, kind: str, device: str | None = None) -> str:
         """The topic of one of our messages, or of a command to us."""
-        head = f"{NAMESPACE}/{self._station.cable}/{kind}/{self._station.id}"
+        head = f"{SPARKPLUG}/{self._station.cable}/{kind}/{self._station.id}"
         return head if device is None else f"{head}/{device}"
 
     def death(self, now_ms: int) -> Message:

@@ -1,102 +1,110 @@
 """The local status page: one HTML file, its script and style, and a stream of snapshots.
 
-Reads only: it serves GET and nothing else. Works with the network down: everything it needs comes
-from here. `/` the page · `/events` server-sent events, a whole snapshot each second · `/api/status`
-the same once · `/static/`. At most 40 viewers; each gets whole snapshots, so a viewer that reads
-slowly is owed nothing it missed.
+It shows without a login and changes something for a named user only (action.py); nothing here
+reaches a board. It works with the network down: everything it needs comes from here.
+
+    / and its views     the page          /static/        its parts
+    /cable.svg          the cable's potentials, and a fault that stands
+    /api/v1/station     what the station is, as its file says (describe.py)
+    /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
+    /healthz            whether the gateway's loop turns
+    /metrics            figures for Prometheus (metrics.py)
+    /api/v1/login, logout, do, session                      what a user may do
+    /trend              what points did (trend.py)
+
+At most 128 viewers, 256 connections.
 """
 
 import asyncio
 import contextlib
-import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import (
-    FileResponse,
-    JSONResponse,
-    PlainTextResponse,
-    Response,
-    StreamingResponse,
-)
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Look = Callable[[], dict[str, Any]]
+from shorewatch.lag import LoopLag
+from shorewatch.model import encode
+from shorewatch.web import metrics, trend
+from shorewatch.web.action import Actions
+from shorewatch.web.feed import Feed, Look
+from shorewatch.web.guard import Guard
 
-VIEWERS_MAX = 40
-PERIOD_S = 1.0
+VIEWERS_MAX = 128
 _STATIC = Path(str(resources.files("shorewatch.web"))) / "static"
-_HEADERS = {
-    b"content-security-policy": b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-    b"form-action 'none'; object-src 'none'",
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cache-control": b"no-cache",
-}
 
 
-class _Guard:
-    """Puts the security headers on every response."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and for whom the page is served."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                extra = [(n, v) for n, v in _HEADERS.items() if n not in present]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        await self._app(scope, receive, send_guarded)
+    names: tuple[str, ...] = ()  # host names, beside addresses and those of this machine
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    actions: Actions | None = None  # without them it only shows
+    history: trend.Ask | None = None
+    describe: Look | None = None  # what the station is (describe.py)
+    draw: Callable[[], str] | None = None  # the cable as SVG
 
 
-def make_app(look: Look, stop: asyncio.Event) -> Starlette:
-    """The page's ASGI application; `look` makes a snapshot (status.py)."""
-    viewers = 0
+def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
+    """The page's ASGI application; `look` makes a snapshot (status.py), `feed` streams them."""
 
     async def page(_: Request) -> Response:
         return FileResponse(_STATIC / "index.html")
 
     async def status(_: Request) -> Response:
-        return JSONResponse(look())
+        return Response(encode(look()), media_type="application/json")
 
-    async def events(_: Request) -> Response:
-        if viewers >= VIEWERS_MAX:
+    async def station(_: Request) -> Response:
+        assert place.describe is not None, "only then there is a route"
+        return Response(encode(place.describe()), media_type="application/json")
+
+    async def cable(_: Request) -> Response:
+        assert place.draw is not None, "only then there is a route"
+        return Response(await asyncio.to_thread(place.draw), media_type="image/svg+xml")
+
+    async def stream(_: Request) -> Response:
+        if feed.viewers >= VIEWERS_MAX:
             text = f"{VIEWERS_MAX} viewers are watching already; close one of them\n"
             return PlainTextResponse(text, 503, {"retry-after": "5"})
-        return StreamingResponse(stream(), media_type="text/event-stream")
+        return StreamingResponse(feed.follow(stop), media_type="text/event-stream")
 
-    async def stream() -> AsyncIterator[bytes]:
-        nonlocal viewers
-        viewers += 1
-        try:
-            while not stop.is_set():
-                text = json.dumps(look(), separators=(",", ":"), allow_nan=False)
-                yield f"data: {text}\n\n".encode()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), PERIOD_S)
-        finally:
-            viewers -= 1
+    async def health(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
 
+    async def figures(_: Request) -> Response:
+        # Some 50 ms for thousands of points: not in the loop that reads them.
+        found = await asyncio.to_thread(metrics.text, look(), lag.worst_s)
+        return Response(found, headers={"content-type": metrics.CONTENT_TYPE})
+
+    handlers = {
+        **dict.fromkeys(("/", "/devices", "/alarms", "/diagnostics", "/device/{id}"), page),
+        "/api/v1/status": status,
+        "/api/v1/stream": stream,
+        "/healthz": health,
+        "/metrics": figures,
+    }
+    if place.describe is not None:
+        handlers["/api/v1/station"] = station
+    if place.draw is not None:
+        handlers["/cable.svg"] = cable
     return Starlette(
         routes=[
-            Route("/", page, methods=["GET"]),
-            Route("/api/status", status, methods=["GET"]),
-            Route("/events", events, methods=["GET"]),
+            *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
+            *(place.actions.routes() if place.actions is not None else ()),
+            *(trend.routes(place.history) if place.history is not None else ()),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
-        middleware=[Middleware(_Guard)],
+        middleware=[Middleware(Guard, place.names)],
     )
 
 
@@ -108,10 +116,17 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(look: Look, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve the page on an open socket, which is closed at the end, until `stop` is set."""
+async def serve(
+    look: Look, listener: socket.socket, stop: asyncio.Event, place: Place | None = None
+) -> None:
+    """Serve the page on an open socket, which is closed at the end, until `stop` is set.
+
+    Raises OSError (ssl.SSLError) for a certificate that cannot be used, and what `look` raises.
+    """
+    place = place or Place()
+    feed, lag = Feed(look), LoopLag()
     config = uvicorn.Config(
-        make_app(look, stop),
+        make_app(look, feed, lag, stop, place),
         lifespan="off",
         log_level="warning",
         access_log=False,
@@ -120,6 +135,8 @@ async def serve(look: Look, listener: socket.socket, stop: asyncio.Event) -> Non
         timeout_keep_alive=15,
         limit_concurrency=2 * VIEWERS_MAX,
         h11_max_incomplete_event_size=16_384,
+        ssl_certfile=place.cert_file,
+        ssl_keyfile=place.key_file,
     )
     server = _Server(config)
 
@@ -128,8 +145,16 @@ async def serve(look: Look, listener: socket.socket, stop: asyncio.Event) -> Non
         server.should_exit = True
 
     ending = asyncio.create_task(end(), name="page stop")
+    feeding = asyncio.create_task(feed.run(stop), name="page feed")
+    measuring = asyncio.create_task(lag.run(), name="loop lag")
+    # A feed that has ended by a bug takes the page with it: whoever runs us starts both again.
+    feeding.add_done_callback(lambda _: setattr(server, "should_exit", True))
     try:
         await server.serve(sockets=[listener])
     finally:
-        ending.cancel()
+        for task in (ending, feeding, measuring):
+            task.cancel()
+        await asyncio.wait((ending, feeding, measuring))
         listener.close()
+    if not feeding.cancelled():
+        feeding.result()

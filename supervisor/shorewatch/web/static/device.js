@@ -1,0 +1,164 @@
+// Devices: all their values as cards, one of them in full, the few of each that stand on the overview.
+import { make, shownUnit } from "./dom.js";
+import { agoS, latest, span } from "./part.js";
+
+export function quality(point) {
+  if (point.quality === "good") return "good";
+  const sign = point.quality === "bad" ? "✕" : "?";
+  return `${sign} ${[point.reason, point.detail].filter(Boolean).join(": ")}`;
+}
+
+function lastGood(point) {
+  const text = [point.last_good_text, shownUnit(point.unit)].join(" ").trim();
+  return `(${text}, good ${span(agoS(point.last_good_at))} ago)`;
+}
+
+function place(device) {
+  if (device.direct) return `direct line ${device.direct}, unit ${device.unit_id}`;
+  return `board ${device.board}${device.uart === null ? "" : `, UART ${device.uart}, unit ${device.unit_id}`}`;
+}
+
+function pointRow(point) {
+  const bad = point.quality !== "good";
+  const row = make("tr", bad ? point.quality : "");
+  const unit = shownUnit(point.unit);
+  const link = make("a", "", point.name);
+  link.href = `/trend?points=${point.source}`;
+  row.append(make("th", "", link));
+  if (point.quality === "bad" && point.last_good_at) {
+    row.append(make("td", "last", lastGood(point)));
+    row.lastChild.colSpan = 3;
+  } else {
+    row.append(make("td", "value", point.text), make("td", "unit", unit), make("td", "age", span(point.age_s)));
+  }
+  row.append(make("td", "quality", quality(point)));
+  row.firstChild.scope = "row";
+  return row;
+}
+
+export function deviceCard([id, device]) {
+  const points = Object.values(device.points);
+  const bad = points.filter((point) => point.quality === "bad").length;
+  const word = bad === 0 ? (latest.lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
+  const link = make("a", "", device.name);
+  link.href = `/device/${id}`;
+  const title = make("h3", "", link, make("span", "word", word));
+  if (device.synthetic) title.firstChild.after(make("span", "tag", "synthetic"));
+  const where = `${id} on ${place(device)}`;
+  const table = make("table", "", make("tbody", "", ...points.map(pointRow)));
+  const lines = [where, device.hint].filter(Boolean).map((line) => make("p", "", line));
+  return make("article", `card ${bad ? "is-bad" : ""}`, title, ...lines, table);
+}
+
+// Where a value lies in its range, and the limits at which an alarm comes: grey while it is between them.
+const SVG = "http://www.w3.org/2000/svg";
+
+function draw(tag, attributes) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+export function bar(point, about) {
+  const limits = about.limits.map((limit) => limit.at);
+  const ends = limits.length > 1 ? around(limits, about.range) : about.range;
+  if (!ends || !(ends[1] > ends[0]) || typeof point.value !== "number") return make("span", "");
+  const at = (value) => Math.min(100, Math.max(0, (100 * (value - ends[0])) / (ends[1] - ends[0])));
+  const over = about.limits.some(({ when, at: limit }) => (when === "above" ? point.value > limit : point.value < limit));
+  const svg = draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: over ? "bar is-over" : "bar", role: "img",
+    "aria-label": `${point.text} between ${ends[0]} and ${ends[1]} ${about.unit}${over ? ", past a limit" : ""}` });
+  svg.append(draw("rect", { x: 0, y: 3, width: 100, height: 4, class: "range" }));
+  for (const limit of limits) svg.append(draw("rect", { x: at(limit) - 0.4, y: 0, width: 0.8, height: 10, class: "limit" }));
+  svg.append(draw("rect", { x: at(point.value) - 0.9, y: 1, width: 1.8, height: 8, class: "mark" }));
+  return svg;
+}
+
+// A scale that shows the limits apart, within what can be.
+function around(limits, range) {
+  const [low, high] = [Math.min(...limits), Math.max(...limits)];
+  const room = (high - low) / 2 || Math.abs(high) / 10 || 1;
+  const ends = [low - room, high + room];
+  return range ? [Math.max(ends[0], range[0]), Math.min(ends[1], range[1])] : ends;
+}
+
+// A day of a point: its mean, with gaps where nothing good is known.
+export function sparkline(spans) {
+  const known = spans.filter((span_) => typeof span_.mean === "number");
+  const svg = draw("svg", { viewBox: "0 0 100 20", preserveAspectRatio: "none", class: "spark", role: "img", "aria-label": "the last 24 hours" });
+  if (!known.length) return svg;
+  const [from, to] = [Date.parse(spans[0].from), Date.parse(spans.at(-1).to)];
+  const low = Math.min(...known.map((span_) => span_.low)), high = Math.max(...known.map((span_) => span_.high));
+  const x = (at) => ((100 * (Date.parse(at) - from)) / (to - from || 1)).toFixed(2);
+  const y = (value) => (high > low ? 19 - (18 * (value - low)) / (high - low) : 10).toFixed(2);
+  let path = "", isOpen = false;
+  for (const span_ of spans) {
+    if (typeof span_.mean !== "number") { isOpen = false; continue; }
+    path += `${isOpen ? "L" : "M"}${x(span_.from)} ${y(span_.mean)}L${x(span_.to)} ${y(span_.mean)}`;
+    isOpen = true;
+  }
+  svg.append(draw("path", { d: path, fill: "none", "vector-effect": "non-scaling-stroke" }));
+  return svg;
+}
+
+// One device in full: each value between its limits, how it was read, the day behind it.
+export function deviceView([id, device], about, days) {
+  const points = device.points.map((point) => {
+    const facts = about.points[point.source.split(".")[1]];
+    const row = make("tr", point.quality === "good" ? "" : point.quality);
+    const link = make("a", "", point.name);
+    link.href = `/trend?points=${point.source}`;
+    const head = make("th", "", link);
+    head.scope = "row";
+    const value = point.quality === "bad" ? (point.last_good_at ? lastGood(point) : "–") : `${point.text} ${shownUnit(point.unit)}`;
+    const limits = facts.limits.map(({ when, at, priority }) => `${when} ${at} ${priority}`).join(", ");
+    const read = facts.function ? `${String(facts.function).padStart(2, "0")}: ${facts.address}${facts.count > 1 ? ` to ${facts.address + facts.count - 1}` : ""}, ${facts.type}` : "";
+    row.append(head, make("td", point.quality === "bad" ? "last" : "value", value), make("td", "scale", bar(point, facts)),
+      make("td", "age", span(point.age_s)), make("td", "quality", quality(point)), make("td", "soft", limits),
+      make("td", "soft", read), make("td", "day", days[point.source] ? sparkline(days[point.source]) : ""));
+    return row;
+  });
+  const names = ["point", "value", "", "age", "quality", "alarms when", "read by", "24 hours"];
+  const head = make("thead", "", make("tr", "", ...names.map((name) => make("th", "", name))));
+  const counters = device.counters;
+  const told = counters ? `${counters.state}; answers in ${counters.reply_ms} ms, at most ${counters.reply_ms_max} ms; ${counters.good} good, ${counters.bad} bad` : "";
+  const lines = [`${id} on ${place(device)}. ${about.type}. Source: ${about.source}`, told, device.hint].filter(Boolean);
+  const found = make("article", "card wide", make("h3", "", device.name), ...lines.map((line) => make("p", "", line)),
+    make("div", "scroll", make("table", "full", head, make("tbody", "", ...points))));
+  return found;
+}
+
+// The few points of an area's devices that answer: is it all right there?
+const AREAS = { feed: "Power feed", manhole: "Beach manhole", power: "Power", room: "Equipment room", security: "Doors and contacts" };
+
+export function areas(s, station) {
+  return Object.entries(AREAS).flatMap(([area, title]) => {
+    const rows = Object.entries(s.devices).flatMap(([id, device]) => {
+      const about = station.devices[id];
+      if (about?.area !== area) return [];
+      return device.points.filter((point) => about.points[point.source.split(".")[1]]?.headline)
+        .map((point) => headline(point, about.points[point.source.split(".")[1]]));
+    });
+    const devices = Object.entries(s.devices).filter(([id]) => station.devices[id]?.area === area);
+    if (!devices.length) return [];
+    const bad = devices.filter(([, device]) => device.points.some((point) => point.quality === "bad")).map(([, device]) => device.name);
+    const word = bad.length ? `✕ ${bad.join(", ")}` : latest.lost ? "? not current" : "";
+    const found = make("article", `card ${bad.length ? "is-bad" : ""}`, make("h3", "", title, make("span", "word", word)));
+    found.append(make("table", "", make("tbody", "", ...rows)));
+    return [found];
+  });
+}
+
+function headline(point, about) {
+  const row = make("tr", point.quality === "good" ? "" : point.quality);
+  const link = make("a", "", point.name);
+  link.href = `/device/${point.source.split(".")[0]}`;
+  const head = make("th", "", link);
+  head.scope = "row";
+  if (point.quality === "bad") {
+    row.append(head, make("td", "last", point.last_good_at ? lastGood(point) : ""), make("td", "quality", quality(point)));
+  } else {
+    row.append(head, make("td", "value", `${point.text} ${shownUnit(point.unit)}`), make("td", "scale", bar(point, about)));
+  }
+  return row;
+}
+

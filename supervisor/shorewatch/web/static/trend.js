@@ -1,0 +1,187 @@
+// Trends: what points did, each unit with an axis of its own, all over one axis of time in UTC. The line
+// is the mean, the band around it lowest and highest; where nothing was recorded or the value was bad
+// there is no line. Zooming asks the gateway again, so that it is as fine as it was recorded.
+import { $, fill, make, shownUnit } from "./dom.js";
+
+const SPANS = [["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 d", 604800], ["90 d", 7776000]];
+const POINTS_MAX = 8;
+const COLOURS = ["#1d5fa8", "#8a4b08", "#2b7a3d", "#7a3b8f", "#a3161a", "#00707a", "#5a5a00", "#444c52"];
+const FINE = 600;
+const AGAIN_S = 30;
+
+const wanted = new URLSearchParams(location.search);
+let chosen = (wanted.get("points") ?? "").split(",").filter(Boolean).slice(0, POINTS_MAX);
+let spanS = Number(wanted.get("span")) || 86400;
+let fixed = null; // [from, to] in ms after a zoom, until a span is chosen
+
+// No button that would send anything anywhere.
+const BAR = {
+  responsive: true, displaylogo: false,
+  modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
+};
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function button(text, click, isMain = false) {
+  const node = make("button", isMain ? "main" : "", text);
+  node.type = "button";
+  node.addEventListener("click", click);
+  return node;
+}
+
+function range() {
+  const now = Date.now();
+  return fixed ?? [now - spanS * 1000, now];
+}
+
+const utc = (ms) => new Date(ms).toISOString();
+const query = (point, [from, to], points) =>
+  new URLSearchParams({ point, from: utc(from), to: utc(to), points }).toString();
+
+function say(text, isBad = false) {
+  $("verdict").textContent = isBad ? `✕ ${text}` : text;
+  $("verdict").className = isBad ? "is-bad" : "";
+}
+
+async function ask(path) {
+  const reply = await fetch(path);
+  const body = await reply.json();
+  if (!reply.ok) throw new Error(body.error ?? `the gateway answers ${reply.status}`);
+  return body;
+}
+
+// A span is a step: it holds from its begin to its end. Plotly shows times as they are written: UTC.
+function traces(reply, colour, axis) {
+  const x = [], mean = [], low = [], high = [];
+  const add = (at, span) => {
+    x.push(at.replace("Z", ""));
+    mean.push(span.mean);
+    low.push(span.low);
+    high.push(span.high);
+  };
+  for (const span of reply.spans) {
+    add(span.from, span);
+    add(span.to, span);
+  }
+  const numbers = mean.map((value) => (typeof value === "boolean" ? Number(value) : value));
+  const base = { x, yaxis: axis, mode: "lines", line: { color: colour, width: 1.6, shape: "linear" }, connectgaps: false };
+  const band = { ...base, line: { width: 0 }, hoverinfo: "skip", showlegend: false };
+  const unit = shownUnit(reply.unit);
+  const name = `${reply.point}${unit ? ` (${unit})` : ""}`;
+  return [
+    { ...band, y: low },
+    { ...band, y: high, fill: "tonexty", fillcolor: `${colour}33` },
+    { ...base, y: numbers, name, hovertemplate: `%{y:.6g} ${unit}` },
+  ];
+}
+
+function layout(units) {
+  const style = getComputedStyle(document.body);
+  const colour = style.color;
+  const grid = style.getPropertyValue("--line");
+  const found = {
+    height: Math.max(320, 240 * units.length), margin: { l: 70, r: 15, t: 10, b: 40 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour, family: style.fontFamily, size: 12 },
+    hovermode: "x unified", hoverlabel: { bgcolor: style.backgroundColor },
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    xaxis: {
+      type: "date", range: range().map((ms) => utc(ms).replace("Z", "")), gridcolor: grid, title: { text: "UTC" },
+      showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: colour, anchor: "free", position: 0,
+    },
+  };
+  units.forEach((unit, index) => {
+    const key = index ? `yaxis${index + 1}` : "yaxis";
+    const top = 1 - index / units.length;
+    found[key] = { title: { text: shownUnit(unit) }, domain: [top - 0.92 / units.length, top], gridcolor: grid, zeroline: false };
+  });
+  return found;
+}
+
+async function draw() {
+  history.replaceState(null, "", `?${new URLSearchParams({ points: chosen.join(","), span: spanS })}`);
+  choices();
+  if (!chosen.length) {
+    say("Choose a point");
+    Plotly.purge($("chart"));
+    return;
+  }
+  try {
+    const shown = range();
+    const replies = await Promise.all(chosen.map((point) => ask(`/api/v1/history?${query(point, shown, FINE)}`)));
+    const units = [...new Set(replies.map((reply) => reply.unit))];
+    const lines = replies.flatMap((reply, index) => {
+      const axis = units.indexOf(reply.unit);
+      return traces(reply, COLOURS[index], axis ? `y${axis + 1}` : "y");
+    });
+    await Plotly.react($("chart"), lines, layout(units), BAR);
+    const sick = replies.find((reply) => reply.health);
+    say(sick ? sick.health : `${utc(shown[0]).slice(0, 16).replace("T", " ")} to ${utc(shown[1]).slice(0, 16).replace("T", " ")} UTC`, Boolean(sick));
+  } catch (error) {
+    say(error.message === "Failed to fetch" ? "No word from the gateway" : error.message, true);
+  }
+}
+
+function choices() {
+  fill($("spans"), ...SPANS.map(([text, seconds]) => {
+    const node = make("button", !fixed && seconds === spanS ? "main" : "", text);
+    node.type = "button";
+    node.dataset.span = seconds;
+    node.setAttribute("aria-pressed", String(!fixed && seconds === spanS));
+    return node;
+  }));
+  $("chosen").replaceChildren(...chosen.map((point) =>
+    button(`${point} ×`, () => { chosen = chosen.filter((other) => other !== point); draw(); })));
+  const shown = range();
+  $("files").replaceChildren(...chosen.flatMap((point) => {
+    const link = make("a", "", `${point}.csv`);
+    link.href = `/api/v1/history.csv?${query(point, shown, 5000)}`;
+    link.download = `${point}.csv`;
+    return [link, " "];
+  }));
+}
+
+function zoomed(change) {
+  const [from, to] = ["xaxis.range[0]", "xaxis.range[1]"].map((key) => change[key]);
+  if (from && to) fixed = [from, to].map((text) => Date.parse(`${text.replace(" ", "T")}Z`));
+  else if (change["xaxis.autorange"]) fixed = null;
+  else return;
+  draw();
+}
+
+async function begin() {
+  $("choice").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const point = $("point").value.trim();
+    if (!point || chosen.includes(point)) return;
+    if (chosen.length >= POINTS_MAX) return say(`${POINTS_MAX} points at once, remove one first`, true);
+    chosen.push(point);
+    $("point").value = "";
+    return draw();
+  });
+  $("spans").addEventListener("click", ({ target }) => {
+    if (!target.dataset.span) return;
+    [spanS, fixed] = [Number(target.dataset.span), null];
+    draw();
+  });
+  try {
+    const status = await ask("/api/v1/status");
+    $("station").textContent = status.name;
+    document.title = `Trends · ${status.name} · Shorewatch`;
+    for (const [device, { points }] of Object.entries(status.devices)) {
+      for (const [id, point] of Object.entries(points)) {
+        const option = make("option", "", `${point.name} (${point.unit || "no unit"})`);
+        option.value = `${device}.${id}`;
+        $("points").append(option);
+      }
+    }
+  } catch {
+    say("No word from the gateway", true);
+  }
+  await draw();
+  $("chart").on?.("plotly_relayout", zoomed);
+  dark.addEventListener("change", draw);
+  setInterval(() => { if (!document.hidden && !fixed && chosen.length) draw(); }, AGAIN_S * 1000);
+}
+
+begin();
