@@ -134,7 +134,7 @@ class _Flashing:
         if self._wish.again or self._wish.tcp is not None:
             return None
         with opened(self._port.path) as line:
-            found = ask_who(line, unit_id=self._unit_id)
+            found = ask_who(line, unit_id=self._unit_id, may_interrupt=True)
         identity, header, role = found.identity, found.header, self._wish.role
         if identity is None or header is None or found.is_on_trial:
             return None

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from shorewatch.process import die_with
 
 _MARK = "shorewatch:"
 _TIMEOUT_S = 30.0
-_COPY_S_MAX = 300.0
+_COPY_S = 20.0  # of one file
 _GONE = ("failed to access", "Input/output error", "device disconnected", "could not enter raw",
          "could not open port", "no device found", "returned no data")  # fmt: skip
 _FULL = ("ENOSPC", "OSError: 28", "Errno 28")
@@ -31,8 +32,7 @@ class Repl:
     """A board at its prompt. Every method raises AbsentError if it has gone, FieldError else."""
 
     def __init__(self, path: str, *, lock_fd: int | None = None) -> None:
-        # mpremote knows a pty by its real name only.
-        self._path = os.path.realpath(path)
+        self._path = path
         self._lock_fd = lock_fd
 
     def run(self, program: str, *, timeout_s: float = _TIMEOUT_S) -> Any:
@@ -59,7 +59,7 @@ class Repl:
         for name, target in files.items():
             chain += [*(["+"] if chain else []), "fs", "cp", "-f", str(folder / name), f":{target}"]
         if chain:
-            self._mpremote(chain, timeout_s=_COPY_S_MAX, done=done)
+            self._mpremote(chain, timeout_s=_COPY_S, done=done)
 
     def _mpremote(
         self,
@@ -68,7 +68,16 @@ class Repl:
         timeout_s: float,
         done: Callable[[str], None] | None = None,
     ) -> str:
-        argv = [sys.executable, "-m", "mpremote", "connect", self._path, "resume", *words]
+        # mpremote knows a pty by its real name only.
+        argv = [
+            sys.executable,
+            "-m",
+            "mpremote",
+            "connect",
+            os.path.realpath(self._path),
+            "resume",
+            *words,
+        ]
         child = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -80,11 +89,14 @@ class Repl:
             pass_fds=() if self._lock_fd is None else (self._lock_fd,),
             preexec_fn=partial(die_with, os.getpid(), SIGKILL),
         )
-        try:
-            out = _read(child, timeout_s, done)
-        finally:
-            child.kill()
-            child.wait()
+        with child:
+            try:
+                out, is_late = _read(child, timeout_s, done)
+            finally:
+                child.kill()
+        if is_late:
+            text = f"the board has said nothing for {timeout_s:.0f} s; has it power?"
+            raise AbsentError(f"{self._path}: {text} Then flash again")
         if child.returncode:
             raise self._failure(out)
         return out
@@ -107,18 +119,29 @@ class Repl:
 
 def _read(
     child: "subprocess.Popen[str]", timeout_s: float, done: Callable[[str], None] | None
-) -> str:
-    """All that the child says, line by line; kills it when its time is over."""
-    killer = threading.Timer(timeout_s, child.kill)
-    killer.start()
+) -> tuple[str, bool]:
+    """All that the child says; kills it when it has said nothing for too long, and tells so."""
+    last_s, is_late, has_ended = [time.monotonic()], threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not has_ended.wait(max(0.05, last_s[0] + timeout_s - time.monotonic())):
+            if time.monotonic() >= last_s[0] + timeout_s:
+                is_late.set()
+                child.kill()
+                return
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
     lines = []
     try:
         assert child.stdout is not None, "its output is a pipe"
         for line in child.stdout:
+            last_s[0] = time.monotonic()
             lines.append(line)
             if done is not None and line.startswith("cp "):
                 done(line.split()[1])
         child.wait()
     finally:
-        killer.cancel()
-    return "".join(lines)
+        has_ended.set()
+        watching.join()
+    return "".join(lines), is_late.is_set()

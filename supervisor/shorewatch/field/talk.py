@@ -98,7 +98,9 @@ def ask_prompt(line: Line, *, may_interrupt: bool = False) -> Found | None:
         heard += _listen(line, 1.0)
         if not _is_prompt(heard) and b"MicroPython" not in heard and _listen(line, _PROMPT_S):
             return Found(Answer.OTHER)
-    for byte in (b"\r", b"\x02", b"\x03") if may_interrupt else (b"\r", b"\x02"):
+    # Half a program that a killed tool has left takes the first two for its own; Ctrl-C ends it.
+    interrupt = (b"\x03", b"\x02") if may_interrupt else ()
+    for byte in (b"\r", b"\x02", *interrupt):
         line.write(byte)
         heard += _listen(line, _PROMPT_S)
         if _is_prompt(heard):
