@@ -44,6 +44,10 @@ class Answer(StrEnum):
     SILENCE = "silent"
 
 
+class PromptError(FieldError):
+    """A REPL has answered to what was meant for our firmware."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What a board with our firmware says of itself.
@@ -85,6 +89,8 @@ def ask_who(line: Line, *, unit_id: int = 1, may_interrupt: bool = False) -> Fou
         return Found(
             Answer.BOARD, identity=identity, header=header, slot=slot, is_on_trial=state == 2
         )
+    except PromptError:  # it was busy with what a killed tool has left, and is done
+        return ask_prompt(line, may_interrupt=may_interrupt) or Found(Answer.PROMPT)
     except WrongBoardError:
         return Found(Answer.OTHER)
     except AbsentError:
@@ -173,7 +179,7 @@ def exchange(line: Line, request: bytes, size_of: Callable[[bytes], int | None])
     while (left_s := end_s - time.monotonic()) > 0:
         heard += line.read(left_s)
         if _is_prompt(heard):
-            raise FieldError("the board is at its MicroPython prompt")
+            raise PromptError("the board is at its MicroPython prompt")
         if heard[:1] != request[:1] or len(heard) < 2:
             continue
         is_refusal = heard[1] == request[1] | 0x80
