@@ -27,6 +27,7 @@ from cyclopts import App, Group, Parameter
 from shorewatch.alarmcli import alarm
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
+from shorewatch.field.scancli import scan
 from shorewatch.historycli import history
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
@@ -61,6 +62,7 @@ app.command(plant)
 app.command(alarm)
 app.command(history)
 app.command(profile)
+app.command(scan)
 app.command(sparkplug_check)
 app.command(status)
 app.command(user)

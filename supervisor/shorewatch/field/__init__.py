@@ -1,0 +1,1 @@
+"""The technician's tools: beside the daemon, never imported by it; they only read."""
