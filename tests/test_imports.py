@@ -17,7 +17,7 @@ IMPORTERS = {
     "serial": {"direct/wire"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client", "bench/bare"},
-    "orjson": {"model", "store", "eviction", "mqtt/topics", "jsonl", "bench/listener"},
+    "orjson": {"model", "store", "eviction", "mqtt/topics", "jsonl", "bench/listener", "cablecli"},
     "google": {"sparkplug/payload"},
     "iotcore": {"mqtt/broker"},
     "sqlite3": {
@@ -31,12 +31,15 @@ IMPORTERS = {
     "cyclopts": {
         "cli",
         "alarmcli",
+        "cablecli",
         "historycli",
+        "field/scancli",
         "profilecli",
         "sparkplugcheck/command",
         "statuscli",
         "usercli",
     },
+    "svg": {"cable/picture"},
     "tomllib": {"toml", "config"},
 }
 

@@ -24,14 +24,22 @@ async def _done(delivery: Delivery) -> None:
 
 
 def delivery(
-    seqs: Sequence[int], holes: Sequence[Gone] = (), *, is_history: bool = False, **body: object
+    seqs: Sequence[int],
+    holes: Sequence[Gone] = (),
+    *,
+    late: Sequence[int] = (),
+    is_history: bool = False,
+    **body: object,
 ) -> Delivery:
-    records = tuple(
-        Record(seq, "sample", None, {"seq": seq, "kind": "sample"} | body, is_history)
-        for seq in seqs
+    records, late_ones = (
+        tuple(
+            Record(seq, "sample", None, {"seq": seq, "kind": "sample"} | body, is_history)
+            for seq in those
+        )
+        for those in (seqs, late)
     )
-    last = max([*seqs, *(hole.last for hole in holes)])
-    return Delivery("cable/coast", "j", last, records, tuple(holes), _done)
+    last = max([*seqs, *late, *(hole.last for hole in holes)])
+    return Delivery("cable/coast", "j", last, records, tuple(holes), late_ones, _done)
 
 
 def test_lines_that_a_killed_process_wrote_are_synced_before_they_count(
@@ -189,3 +197,21 @@ def test_a_disk_that_refuses_leaves_no_half_line_and_no_mark(tmp_path: Path) -> 
     again.store([delivery([2])])
     again.close()
     assert seqs(path) == [1, 2]
+
+
+def test_a_late_record_stands_behind_its_hole_and_is_no_fault(tmp_path: Path) -> None:
+    """Who reads the lines, and the account made of them, knows it for what it is."""
+    path = tmp_path / "records.jsonl"
+    file = LineFile(path)
+    file.store([delivery([1, 4], [Gone(2, 3, "gone")]), delivery([5], late=[2, 3])])
+    file.close()
+    path.with_name("records.jsonl.account").unlink()
+
+    again = LineFile(path)
+    again.close()
+    late = [json.loads(line) for line in path.read_text().splitlines()][-2:]
+    assert [(line["seq"], line["late"]) for line in late] == [(2, True), (3, True)]
+    assert again.ledger.marks == {"cable/coast": {"j": 5}}
+    assert again.ledger.fault is None
+    [(_, account)] = again.ledger
+    assert (account.records, account.late, account.lost, account.holes.count) == (5, 2, 0, 0)

@@ -27,6 +27,7 @@ def checkers() -> dict[str, jsonschema.Draft202012Validator]:
 def shipped(kind: str) -> list[Path]:
     folders = {
         "station": (asset_folder("stations"), "*.toml"),
+        "cable": (asset_folder("stations") / "cables", "*.toml"),
         "profile": (Path(str(resources.files("shorewatch"))) / "profiles", "*.toml"),
         "board": (asset_folder("boards"), "*/board.toml"),
     }
@@ -34,7 +35,7 @@ def shipped(kind: str) -> list[Path]:
     return sorted(folder.glob(pattern))
 
 
-@pytest.mark.parametrize("kind", ["station", "profile", "board"])
+@pytest.mark.parametrize("kind", ["station", "cable", "profile", "board"])
 def test_what_we_ship_is_right_by_its_schema(checkers, kind):
     """Every shipped file of each kind is valid by the schema that an editor would use."""
     paths = shipped(kind)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -82,6 +82,29 @@ async def test_a_snapshot_then_its_changes_are_streamed():
         assert json.loads((await anext(lines)).removeprefix("data: ")) == {
             "n": 2, "set": {}, "gone": {},
         }  # fmt: skip
+
+
+async def test_a_look_that_fails_ends_the_page_with_its_reason(tmp_path):
+    """So that who runs it starts it again: no viewer waits for a stream that nobody feeds."""
+    looks = 0
+
+    def look():
+        nonlocal looks
+        looks += 1
+        if looks > 1:
+            raise ValueError("no such device")
+        return {"n": looks}
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1/stream"
+    serving = asyncio.create_task(serve(look, listener, asyncio.Event()))
+    with pytest.raises(ValueError, match="no such device"):
+        async with httpx.AsyncClient(timeout=20) as client, client.stream("GET", url) as reply:
+            with suppress(httpx.HTTPError):
+                async for _ in reply.aiter_lines():
+                    pass
+            await serving
 
 
 @pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io"])

@@ -25,6 +25,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from shorewatch.alarmcli import alarm
+from shorewatch.cablecli import cable
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
 from shorewatch.field.scancli import scan
@@ -60,6 +61,7 @@ plant = App(
 )
 app.command(plant)
 app.command(alarm)
+app.command(cable)
 app.command(history)
 app.command(profile)
 app.command(scan)
@@ -536,6 +538,26 @@ def uplink(*, json: Path | None = None, quick: bool = False, first_port: int = 1
 
     extent = replace(QUICK if quick else Extent(), first_port=first_port)
     _report(run_uplink(extent, _say), "bench uplink", json)
+
+
+@bench.command(name="cable")
+def bench_cable(*, json: Path | None = None, quick: bool = False) -> None:
+    """Locate drawn faults, and watch weeks of a sound cable: are the intervals true?
+
+    Example: shorewatch bench cable --json cable.json
+
+    About five minutes. Everything is seeded: the figures are the same on every machine.
+
+    Parameters
+    ----------
+    json
+        Write the figures as one JSON object to this file.
+    quick
+        Fewer faults and one day: a look, not a measurement.
+    """
+    from shorewatch.bench.cable import QUICK, Extent, run_cable
+
+    _report(run_cable(QUICK if quick else Extent(), _say), "bench cable", json)
 
 
 @bench.command

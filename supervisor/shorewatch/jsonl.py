@@ -1,7 +1,8 @@
 """Where `shorewatch watch` puts what it is given: a file of JSON lines, a pipe, an account only.
 
 A line is a record, {"station", "journal", "seq", "kind", "at", ...}, or what never came,
-{"station", "journal", "missing": {"first", "last", "why"}}. The file is its own mark: when it is
+{"station", "journal", "missing": {"first", "last", "why"}}. A record that comes after its hole was
+told, and so out of order, has "late": true. The file is its own mark: when it is
 opened again, its lines say how far each journal has come, so after any kill it goes on without
 holes or doubles. A line that a kill has cut is taken off: nothing of it was acknowledged.
 
@@ -23,9 +24,10 @@ import orjson
 from shorewatch.disk import write_durably
 from shorewatch.errors import UsageError
 from shorewatch.mqtt.ledger import Ledger
-from shorewatch.noc import Delivery
+from shorewatch.noc import Delivery, Record
 
 SAVE_BYTES: Final = 32_000_000
+_OURS: Final = frozenset({"station", "journal", "missing", "late"})
 
 
 class Sink(Protocol):
@@ -153,26 +155,30 @@ class LineFile:
 
 
 def encode_lines(deliveries: Iterable[Delivery]) -> bytes:
-    """The lines of deliveries, records and holes in their order."""
+    """The lines of deliveries: records and holes in their order, then what came late."""
     return b"".join(line for delivery in deliveries for line in _lines(delivery))
 
 
 def _lines(delivery: Delivery) -> list[bytes]:
     head = {"station": delivery.station, "journal": delivery.journal}
     start = orjson.dumps(head)[:-1] + b","
-    late = b',"history":true}\n'
-    lines: list[tuple[int, bytes]] = []
-    for record in delivery.records:
-        body = {k: v for k, v in record.body.items() if k not in ("station", "journal", "missing")}
-        text = start + orjson.dumps(body)[1:]
-        is_new = record.is_history and "history" not in body
-        lines.append((record.seq, text[:-1] + late if is_new else text + b"\n"))
+    lines = [(record.seq, _line(start, record)) for record in delivery.records]
     for hole in delivery.holes:
         missing = {"missing": {"first": hole.first, "last": hole.last, "why": hole.why}}
         lines.append((hole.first, start + orjson.dumps(missing)[1:] + b"\n"))
     if delivery.holes:
         lines.sort(key=lambda line: line[0])
-    return [line for _, line in lines]
+    late = [_line(start, record, is_late=True) for record in delivery.late]
+    return [*(line for _, line in lines), *late]
+
+
+def _line(start: bytes, record: Record, *, is_late: bool = False) -> bytes:
+    body = {key: value for key, value in record.body.items() if key not in _OURS}
+    if record.is_history:
+        body["history"] = True
+    if is_late:
+        body["late"] = True
+    return start + orjson.dumps(body)[1:] + b"\n"
 
 
 def _enter(ledger: Ledger, deliveries: Iterable[Delivery]) -> None:
@@ -185,6 +191,8 @@ def _enter(ledger: Ledger, deliveries: Iterable[Delivery]) -> None:
             ledger.take(station, journal, record.body)
         for hole in holes:
             ledger.skip(station, journal, *hole)
+        for record in delivery.late:
+            ledger.take(station, journal, record.body, is_late=True)
 
 
 def _enter_line(ledger: Ledger, line: bytes) -> None:
@@ -195,7 +203,7 @@ def _enter_line(ledger: Ledger, line: bytes) -> None:
     if hole is None and not isinstance(body["seq"], int):
         raise ValueError("its sequence is no number")
     if hole is None:
-        ledger.take(station, journal, body)
+        ledger.take(station, journal, body, is_late=body.get("late") is True)
     else:
         ledger.skip(station, journal, int(hole["first"]), int(hole["last"]), str(hole["why"]))
 

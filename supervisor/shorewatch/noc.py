@@ -12,7 +12,8 @@ crash of yours everything comes again that was not `done`, and nothing else, if 
 file that `done` writes, or what you stored with your records (then nothing comes twice at all).
 Without marks the last ack on the broker counts, half a second behind `done` at most.
 
-What never came is not hidden: `delivery.holes`. Live values are beside: `noc.stations`.
+What never came is not hidden: `delivery.holes`; what comes after all is in `delivery.late`.
+Live values are beside: `noc.stations`.
 Limits: those of follower.py; deliveries of about `RECORDS_MAX` records; a user who is slow holds
 READY_RECORDS_MAX records of each station (reading.py), and what comes meanwhile is asked for later.
 """
@@ -34,7 +35,7 @@ from shorewatch.mqtt import said, topics
 from shorewatch.mqtt.ask import Key
 from shorewatch.mqtt.follower import Follower
 from shorewatch.mqtt.ledger import JOURNALS_MAX
-from shorewatch.mqtt.order import Gone, Run
+from shorewatch.mqtt.order import Gone, Late, Out, Run
 from shorewatch.mqtt.station import FollowedStation, Seen
 from shorewatch.mqtt.tls import Tls
 from shorewatch.mqtt.watch import Access
@@ -65,7 +66,8 @@ class Record:
 class Delivery:
     """What came next of one station (`<cable>/<station>`), all of it up to sequence `last`.
 
-    `records` ascend; `holes` are the sequences among them that never came, and why.
+    `records` ascend; `holes` are the sequences among them that never came, and why. `late` are
+    records whose holes were told, here or in an earlier delivery, before they came.
     """
 
     station: str
@@ -73,6 +75,7 @@ class Delivery:
     last: int
     records: tuple[Record, ...]
     holes: tuple[Gone, ...]
+    late: tuple[Record, ...]
     _done: Callable[["Delivery"], Awaitable[None]] = field(repr=False, compare=False)
 
     async def done(self) -> None:
@@ -130,12 +133,14 @@ class Noc:
         """Something may be ready."""
         self._changed.set()
 
-    def _delivery(self, station: FollowedStation, journal: str, outs: list[Run | Gone]) -> Delivery:
-        runs = [out for out in outs if isinstance(out, Run)]
+    def _delivery(self, station: FollowedStation, journal: str, outs: list[Out]) -> Delivery:
         holes = tuple(out for out in outs if isinstance(out, Gone))
-        records = tuple(record for run in runs for record in _records(run))
-        last = max([hole.last for hole in holes[-1:]] + [record.seq for record in records[-1:]])
-        return Delivery(_name(station.prefix), journal, last, records, holes, self._note_done)
+        records = tuple(one for out in outs if isinstance(out, Run) for one in _records(out))
+        late = tuple(one for out in outs if isinstance(out, Late) for one in _records(out))
+        return Delivery(
+            _name(station.prefix), journal, max(map(_end, outs)), records, holes, late,
+            self._note_done,
+        )  # fmt: skip
 
     async def _note_done(self, delivery: Delivery) -> None:
         """Whoever waits for it may be cancelled; two writers of one file there must not be."""
@@ -230,11 +235,23 @@ def check_broker(url: str, consumer: str | None) -> None:
         raise ConfigError(problems) from error
 
 
-def _records(run: Run) -> Iterator[Record]:
+def _end(out: Out) -> int:
+    """The sequence up to which all is out after it."""
+    match out:
+        case Gone():
+            return out.last
+        case Late():
+            return out.to
+        case Run():
+            return said.whole(out.records[-1]["seq"])
+
+
+def _records(run: Run | Late) -> Iterator[Record]:
+    is_history = isinstance(run, Late) or run.is_history
     for body in run.records:
         seq, kind = body["seq"], said.text(body.get("kind"))
         assert isinstance(seq, int), "checked when it came"
-        yield Record(seq, kind or "none", said.time(body.get("at")), body, run.is_history)
+        yield Record(seq, kind or "none", said.time(body.get("at")), body, is_history)
 
 
 def _load_marks(path: Path) -> dict[str, dict[str, int]]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
+from shorewatch.cable.file import CableFile
 from shorewatch.config import BoardFile, StationFile
 from shorewatch.mqtt.asyncapi import asyncapi
 from shorewatch.mqtt.payload import payload_schemas
@@ -21,6 +22,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _FILES: Final[Mapping[str, tuple[type[Table], str]]] = {
     "station": (StationFile, "A station of Shorewatch: station.toml"),
     "profile": (Profile, "A device type of Shorewatch: profiles/<id>.toml"),
+    "cable": (CableFile, "A cable of Shorewatch: what fault location knows of it"),
     "board": (BoardFile, "A board type of Shorewatch: boards/<type>/board.toml"),
 }
 

@@ -1,7 +1,16 @@
 """order.py: batches in any order in, records in order out."""
 
 from shorewatch.mqtt.account import BEFORE, GONE
-from shorewatch.mqtt.order import HELD_BYTES_MAX, HELD_MAX, HOLE_S_MAX, Chunk, Gone, Order, Run
+from shorewatch.mqtt.order import (
+    HELD_BYTES_MAX,
+    HELD_MAX,
+    HOLE_S_MAX,
+    Chunk,
+    Gone,
+    Late,
+    Order,
+    Run,
+)
 
 
 def chunk(after: int, *seqs: int, last: int | None = None, size_bytes: int = 100) -> Chunk:
@@ -10,13 +19,15 @@ def chunk(after: int, *seqs: int, last: int | None = None, size_bytes: int = 100
 
 
 def out(order: Order, *chunks: Chunk) -> list[object]:
-    """What comes out: sequences, and (first, last) of holes."""
+    """What comes out: sequences, (first, last, why) of holes, lists of late ones."""
     for one in chunks:
         order.hold(one)
     found: list[object] = []
     for piece in order.put_out():
         if isinstance(piece, Run):
             found += [record["seq"] for record in piece.records]
+        elif isinstance(piece, Late):
+            found.append([record["seq"] for record in piece.records])
         else:
             found.append((piece.first, piece.last, piece.why))
     return found
@@ -94,3 +105,31 @@ def test_records_that_come_again_are_counted_once() -> None:
     order = Order(0)
     out(order, chunk(0, 1, 2), chunk(0, 1, 2), chunk(3, 4), chunk(3, 4))
     assert order.duplicates == 3
+
+
+def test_what_comes_after_its_hole_was_told_is_put_out_as_late_once() -> None:
+    """A record that a hole was told for is given after all, before what follows, and no more."""
+    order = Order(0)
+    assert out(order, chunk(0, 1, 5)) == [1, (2, 4, GONE), 5]
+
+    assert out(order, chunk(0, 1, 3, 5, 6)) == [[3], 6]
+    assert out(order, chunk(0, 1, 3, 5, 6), chunk(1, 2)) == [[2]]
+    assert order.duplicates == 6
+
+
+def test_a_late_record_says_how_far_all_was_out() -> None:
+    """Who stores what is late knows that everything up to `to` was given before it."""
+    order = Order(0)
+    out(order, chunk(0, 1, 5))
+    order.hold(chunk(1, 2))
+
+    assert order.put_out() == [Late([{"seq": 2}], 100, 5)]
+
+
+def test_nothing_is_late_after_beginning_again() -> None:
+    """Where the order goes back, what it told as holes comes in order."""
+    order = Order(0)
+    out(order, chunk(0, 1, 5))
+    order.back(1)
+
+    assert out(order, chunk(1, 2, 3, 4, 5)) == [2, 3, 4, 5]

@@ -24,9 +24,11 @@ class Stored:
         self.seqs: list[int] = []
         self.holes: list[tuple[int, int]] = []
         self.history: set[int] = set()
+        self.late: list[int] = []
 
     def add(self, delivery: Delivery) -> None:
         self.seqs += [record.seq for record in delivery.records]
+        self.late += [record.seq for record in delivery.late]
         self.holes += [(hole.first, hole.last) for hole in delivery.holes]
         self.history |= {record.seq for record in delivery.records if record.is_history}
 
@@ -155,6 +157,24 @@ async def test_a_gap_is_filled_by_a_replay(broker, coast, until) -> None:  # typ
     assert stored.holes == [(40, 49)]
     assert coast.asked == [(11, 90)]
     assert {11, 90} <= stored.history
+
+
+async def test_what_a_forged_batch_passed_over_is_had_after_all(broker, coast, until) -> None:  # type: ignore[no-untyped-def]
+    """Somebody who plays a station and skips its records hides none of them: they come as late."""
+    stored, journal = Stored(), coast.journal
+    async with storing(broker.url, stored, stations=["cable/coast"]) as noc:
+        await until(lambda: noc.broker[0] == "online", "the broker")
+        journal.write(20)
+        await coast.send("state", journal.state(), retained=True)
+        await coast.send("journal", journal.batch(0, 5))
+        forged = {"after": 5, "first": 15, "last": 15, "records": [journal.kept[15]]}
+        await coast.send("journal", json.dumps({"journal": journal.identity} | forged).encode())
+        await coast.send("journal", journal.batch(5))
+        await until(lambda: len(stored.seqs + stored.late) == 20, "all that was written")
+
+    assert stored.holes == [(6, 14)]
+    assert stored.seqs == [*range(1, 6), *range(15, 21)]
+    assert stored.late == list(range(6, 15))
 
 
 async def test_a_consumer_may_begin_with_the_first_kept_record(broker, coast, until) -> None:  # type: ignore[no-untyped-def]

@@ -2,8 +2,9 @@
 
 It is kept of what comes *out* of the consumer, so it judges the consumer as well as the station: a
 record counts once in its order; one that comes again is `doubled`; one that comes after its hole
-was told is `late`; sequences that did not come are holes, until a loss record of the station
-explains them. `fault` says in a sentence what is wrong first; without one, nothing is.
+was told is `late`, a fault unless the consumer says so itself; sequences that did not come are
+holes, until a loss record of the station explains them. `fault` says in a sentence what is wrong
+first; without one, nothing is.
 
 What a station no longer had when its consumer began, since it had been acknowledged before, is
 `before`: nobody promised it. As JSON (`to_json`, `from_json`) an account survives a restart.
@@ -34,11 +35,18 @@ class Account:
         self.holes = Holes()
         self._fault: str | None = None
 
-    def take(self, record: JsonObject) -> None:
-        """A record was given; one that is out of order is a fault. A hole must be told before."""
+    def take(self, record: JsonObject, *, is_late: bool = False) -> None:
+        """A record was given; one that is out of order, and not as late, is a fault.
+
+        A hole must be told before.
+        """
         seq = record["seq"]
         assert isinstance(seq, int), "records come with their sequence"
-        if seq == self.to + 1:
+        if is_late and seq <= self.to:
+            self.late += 1
+            self.records += 1
+            self.lost -= self.holes.remove(seq, seq)
+        elif seq == self.to + 1:
             self.to = seq
             self.records += 1
         elif seq > self.to:
@@ -105,7 +113,7 @@ class Account:
             "explained by loss records": self.explained,
             "gone before we began": self.before,
             "doubled": self.doubled,
-            "out of order": self.late,
+            "late, after their hole": self.late,
         }
         parts += [f"{count:,} {what}" for what, count in counts.items() if count]
         return "; ".join(parts)

@@ -13,10 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +22,7 @@ from typing import Final, Literal
 from shorewatch.errors import DemoError, UplinkError
 from shorewatch.mqtt.client import connected
 from shorewatch.process import die_with
+from shorewatch.stop import stop_signals
 
 PACKET_BYTES_MAX: Final = 1_048_576
 START_S_MAX: Final = 10.0
@@ -114,7 +112,7 @@ def _run_mosquitto(port: int, folder: Path) -> None:
     conf = folder / "mosquitto.conf"
     conf.write_text(_MOSQUITTO_CONF.format(port=port, packet_bytes_max=PACKET_BYTES_MAX))
     log = folder / "mosquitto.log"
-    with _stop_signal() as stop, log.open("wb") as out:
+    with stop_signals() as stop, log.open("wb") as out:
         child = subprocess.Popen(
             [program, "-c", str(conf)],
             stdin=subprocess.DEVNULL,
@@ -127,7 +125,7 @@ def _run_mosquitto(port: int, folder: Path) -> None:
                 pass
         finally:
             _end(child)
-    if not stop.is_set():
+    if not stop.is_set:
         last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise DemoError(f"mosquitto ended by itself (code {child.returncode}): {last[0]}")
 
@@ -138,7 +136,7 @@ def _run_rumqttd(port: int, folder: Path) -> None:
     conf = folder / "rumqttd.toml"
     conf.write_text(_RUMQTTD_TOML.format(port=port, packet_bytes_max=PACKET_BYTES_MAX))
     broker = Broker(config_path=str(conf))
-    with _stop_signal() as stop:
+    with stop_signals() as stop:
         try:
             broker.start(timeout=START_S_MAX)
             while broker.is_running and not stop.wait(0.1):
@@ -147,7 +145,7 @@ def _run_rumqttd(port: int, folder: Path) -> None:
             raise DemoError(f"rumqttd does not start: {error}") from error
         finally:
             broker.stop(timeout=STOP_S_MAX)
-    if not stop.is_set():
+    if not stop.is_set:
         raise DemoError("rumqttd ended by itself")
 
 
@@ -164,19 +162,6 @@ def _check_port(port: int) -> None:
         except OSError as error:
             text = f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; choose another"
             raise DemoError(text) from error
-
-
-@contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set while inside."""
-    stop = threading.Event()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

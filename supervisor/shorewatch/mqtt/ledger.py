@@ -26,11 +26,13 @@ class Ledger:
             for account in accounts.values():
                 yield station, account
 
-    def take(self, station: str, journal: str, record: JsonObject) -> None:
-        """A record was given."""
+    def take(
+        self, station: str, journal: str, record: JsonObject, *, is_late: bool = False
+    ) -> None:
+        """A record was given; `is_late` if its hole was told before."""
         seq = record["seq"]
         assert isinstance(seq, int), "records come with their sequence"
-        self._account(station, journal, seq).take(record)
+        self._account(station, journal, seq).take(record, is_late=is_late)
 
     def skip(self, station: str, journal: str, first: int, last: int, why: str) -> None:
         """first..last do not come."""

@@ -1,18 +1,19 @@
 """One journal put in order: batches in as they come, records out once and ascending. Pure.
 
-    live batches, repeated batches, replays -> hold -> put_out -> runs of records, and holes
+    live batches, repeated batches, replays -> hold -> put_out -> runs of records, holes, late ones
 
 A batch says of (after, last] that the station keeps the records in it and no others. So a sequence
 that it passes over is gone at the station: a hole, told at once. What lies between two batches
 was never delivered: the records behind it wait, held, until it is. They wait for `HOLE_S_MAX` at
 most, while a station is there that could be asked; then the hole is told as given up, since a
 consumer that waits forever shows nothing at all. An acknowledging consumer asks all that time.
+A record that comes after its hole was told is not kept back: it is put out as late, once.
 
 The station's state bounds what is believed: a hole that ends after its last record is forged or
 too new, and waits for the next state. Records beyond it that nothing leads to are dropped then.
 
 Limits: `HELD_BYTES_MAX` and `HELD_MAX` batches held, of which the highest are let go first: what
-was not acknowledged comes again.
+was not acknowledged comes again. Holes are remembered as in holes.py, for what comes late.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -22,6 +23,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from shorewatch.mqtt.account import BEFORE, GONE
+from shorewatch.mqtt.holes import Hole, Holes
 
 HELD_MAX: Final = 256
 HELD_BYTES_MAX: Final = 8_000_000
@@ -57,6 +59,17 @@ class Gone(NamedTuple):
     why: str
 
 
+class Late(NamedTuple):
+    """Records whose holes were told before they came; everything up to `to` was put out by then."""
+
+    records: Sequence[JsonObject]
+    size_bytes: int
+    to: int
+
+
+Out = Run | Gone | Late
+
+
 class Order:
     """The order of one journal; everything up to `to` has been put out.
 
@@ -76,10 +89,12 @@ class Order:
         self._came = 0
         self._out = 0
         self._waiting: tuple[int, float] | None = None
+        self._holes = Holes()
+        self._late: list[Late] = []
 
     @property
     def duplicates(self) -> int:
-        """Records that came when they, or a hole in their place, had been put out before."""
+        """Records that came when they had been put out before."""
         waiting = sum(self._unread(chunk) for chunk in self._held)
         return self._came - self._out - self.discarded - waiting
 
@@ -105,6 +120,8 @@ class Order:
     def hold(self, chunk: Chunk) -> None:
         """Take a chunk; records that we hold already are dropped."""
         self._came += len(chunk.seqs)
+        if len(self._holes) and sum(late.size_bytes for late in self._late) < HELD_BYTES_MAX:
+            self._note_late(chunk)
         if chunk.last <= self.to:
             return
         if any(_says_as_much(old, chunk) for old in self._held):
@@ -118,9 +135,10 @@ class Order:
     def _is_within(self) -> bool:
         return len(self._held) <= HELD_MAX and self._held_bytes <= HELD_BYTES_MAX
 
-    def put_out(self) -> list[Run | Gone]:
-        """Everything that can go out now, in order."""
-        out: list[Run | Gone] = []
+    def put_out(self) -> list[Out]:
+        """Everything that can go out now: what is late, and then the rest in order."""
+        out: list[Out] = [*self._late]
+        self._late.clear()
         while self._held and self._held[0].after <= self.to:
             before, covering = self.to, [c for c in self._held if c.after <= self.to]
             for chunk in covering:
@@ -152,17 +170,28 @@ class Order:
         if end <= self.cursor:
             why = "it was acknowledged in this consumer's name before it came"
         gone = Gone(self.to + 1, end, why)
-        self.to = end
+        self._note_gone(gone)
         return gone
 
     def back(self, to: int) -> None:
         """Begin again after `to`; what is held is dropped."""
         while self._held:
             self._discard(-1)
+        self._holes.remove(to + 1, self.to)
         self.to = to
         self._waiting = None
 
-    def _walk(self, chunk: Chunk, out: list[Run | Gone]) -> None:
+    def _note_late(self, chunk: Chunk) -> None:
+        """Take out of a chunk what was told as a hole."""
+        read = bisect_right(chunk.seqs, self.to)
+        seqs = chunk.seqs[:read]
+        late = [chunk.records[i] for i, seq in enumerate(seqs) if self._holes.remove(seq, seq)]
+        if late:
+            size = chunk.size_bytes * len(late) // len(chunk.seqs)
+            self._late.append(Late(late, size, self.to))
+            self._out += len(late)
+
+    def _walk(self, chunk: Chunk, out: list[Out]) -> None:
         """Put out of `chunk` what follows; ends at a hole that another chunk may fill."""
         seqs = chunk.seqs
         while self.to < chunk.last:
@@ -183,14 +212,19 @@ class Order:
                 return
             self._tell_gone(following - 1, out)
 
-    def _tell_gone(self, last: int, out: list[Run | Gone]) -> None:
+    def _tell_gone(self, last: int, out: list[Out]) -> None:
         if self.to < self._promised_from:
             end = min(last, self._promised_from)
             out.append(Gone(self.to + 1, end, BEFORE))
             self.to = end
         if self.to < last:
-            out.append(Gone(self.to + 1, last, GONE))
-            self.to = last
+            gone = Gone(self.to + 1, last, GONE)
+            self._note_gone(gone)
+            out.append(gone)
+
+    def _note_gone(self, gone: Gone) -> None:
+        self._holes.add(Hole(gone.first, gone.last, gone.last - gone.first + 1, gone.why))
+        self.to = gone.last
 
     def _lowest_held(self) -> int:
         """The lowest sequence past `to` that any chunk has: it had it before it was gone."""

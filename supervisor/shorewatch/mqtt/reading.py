@@ -24,7 +24,7 @@ from shorewatch.mqtt.account import Account
 from shorewatch.mqtt.ask import Replay
 from shorewatch.mqtt.asking import REPLAY_SEQUENCES_MAX
 from shorewatch.mqtt.ledger import JOURNALS_MAX
-from shorewatch.mqtt.order import Chunk, Gone, Order, Run
+from shorewatch.mqtt.order import Chunk, Gone, Late, Order, Out, Run
 from shorewatch.mqtt.reservoir import Reservoir
 from shorewatch.mqtt.said import JsonObject, Nonsense, whole
 
@@ -46,7 +46,7 @@ class Ready(NamedTuple):
     """Something in order, of a journal."""
 
     journal: str
-    what: Run | Gone
+    what: Out
 
 
 class Reading:
@@ -222,16 +222,16 @@ class Reading:
             self._put(gone, None)
             self.advance(None)
 
-    def next_ready(self, records_max: int) -> tuple[str, list[Run | Gone]] | None:
+    def next_ready(self, records_max: int) -> tuple[str, list[Out]] | None:
         """Take up to about `records_max` records of one journal that are ready, and holes."""
         if not self._ready:
             return None
         journal, count = self._ready[0].journal, 0
-        taken: list[Run | Gone] = []
+        taken: list[Out] = []
         while self._ready and self._ready[0].journal == journal and count < records_max:
             out = self._ready.popleft().what
             taken.append(out)
-            if isinstance(out, Run):
+            if not isinstance(out, Gone):
                 count += len(out.records)
                 self._ready_records -= len(out.records)
                 self._ready_bytes -= out.size_bytes
@@ -317,33 +317,35 @@ class Reading:
         self.order.told = self._told
         self.account = Account(self.journal, to)
 
-    def _put(self, out: Run | Gone, at: datetime | None) -> None:
+    def _put(self, out: Out, at: datetime | None) -> None:
         assert self.account is not None and self.journal is not None, "begun"
         if isinstance(out, Gone):
             self.account.skip(*out)
         else:
+            is_late = isinstance(out, Late)
             for record in out.records:
-                self.account.take(record)
+                self.account.take(record, is_late=is_late)
             self._look(out, at)
         if not self._has_user:
             self.mark(self.journal, self.account.to)
             return
         self._ready.append(Ready(self.journal, out))
-        if isinstance(out, Run):
+        if not isinstance(out, Gone):
             self._ready_records += len(out.records)
             self._ready_bytes += out.size_bytes
 
-    def _look(self, run: Run, at: datetime | None) -> None:
+    def _look(self, run: Run | Late, at: datetime | None) -> None:
+        is_history = isinstance(run, Late) or run.is_history
         for record in run.records:
             kind = record.get("kind")
             name = kind if isinstance(kind, str) else "none"
             if name in self.kinds or len(self.kinds) < KINDS_MAX:
                 self.kinds[name] += 1
             if name != "sample":
-                self.events.append(dict(record) | ({"history": True} if run.is_history else {}))
+                self.events.append(dict(record) | ({"history": True} if is_history else {}))
                 if name == "loss":
                     self.losses.append(dict(record))
-            if at is not None and not run.is_history:
+            if at is not None and not is_history:
                 happened = said.time(record.get("at"))
                 if happened is not None:
                     self.latency.add((at - happened).total_seconds())

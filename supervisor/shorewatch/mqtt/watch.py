@@ -4,7 +4,7 @@
     Follower.ack_due -> ack/<consumer>      Follower.replay_due -> request/<identity>
 
 It decides nothing: follower.py does. The demo, `shorewatch watch`, noc.py and the tests use it. At
-most one ack a station every `TEND_S`; a broker that goes away is tried again after 0.2 to 5 s. One
+most one ack a station every `TEND_S`; a broker that goes away is tried again as in backoff.py. One
 that only falls silent is noticed after twice `KEEPALIVE_S` and a second.
 """
 
@@ -22,6 +22,7 @@ from shorewatch.errors import UplinkError
 from shorewatch.model import utc_now
 from shorewatch.mqtt import topics
 from shorewatch.mqtt.ask import EXPIRES_S, Key
+from shorewatch.mqtt.backoff import Backoff
 from shorewatch.mqtt.client import Connection, connected
 from shorewatch.mqtt.follower import PAYLOAD_BYTES_MAX, Follower
 from shorewatch.mqtt.tls import Tls
@@ -29,8 +30,6 @@ from shorewatch.mqtt.tls import Tls
 TEND_S: Final = 0.5
 KEEPALIVE_S: Final = 3
 WAITING_MAX: Final = 1024
-BACKOFF_S_MIN: Final = 0.2
-BACKOFF_S_MAX: Final = 5.0
 _REFUSED: Final = 0x80
 
 
@@ -64,7 +63,7 @@ async def follow(
     is_tls = parts.scheme == "mqtts"
     assert is_tls or parts.scheme == "mqtt", "the url looks like mqtt://host:1883"
     assert parts.hostname, "the url names a host"
-    wait_s = BACKOFF_S_MIN
+    backoff = Backoff(random.Random())
     follower.is_consumer = acknowledge is not None
     client_id = f"shorewatch-{acknowledge or 'watch'}-{secrets.token_hex(4)}"
     while True:
@@ -79,7 +78,7 @@ async def follow(
                 incoming_bytes_max=PAYLOAD_BYTES_MAX,
                 incoming_count_max=WAITING_MAX,
             ) as connection:
-                wait_s = BACKOFF_S_MIN
+                backoff.reset()
                 session = _Session(connection, follower, acknowledge, access.key, on_change)
                 await session.run(prefixes)
         except* UplinkError as group:
@@ -92,8 +91,7 @@ async def follow(
         if task is not None and task.cancelling():
             raise asyncio.CancelledError
         on_change()
-        await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))
-        wait_s = min(2 * wait_s, BACKOFF_S_MAX)
+        await asyncio.sleep(backoff.wait_s(follower.broker_state))
 
 
 class _Session:

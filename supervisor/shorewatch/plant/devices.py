@@ -107,7 +107,7 @@ def _pfe(device: Device, world: World) -> SimulatedDevice:
     end = cable.end_of(world.station_id)
     sign = -1 if end == "B" else 1
     bed_ohm = cable.CABLE.bed_ohm(end)
-    set_a = cable.FEED.set_b if end == "B" else cable.FEED.set_a
+    set_a = (cable.HEALTHY.b if end == "B" else cable.HEALTHY.a).set_a
 
     def values(utc_s: float) -> Mapping[str, Scalar]:
         state = cable.reading(end, world.seed, utc_s)

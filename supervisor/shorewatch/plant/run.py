@@ -17,7 +17,7 @@ from shorewatch.plant.devices import servers
 from shorewatch.plant.line import Line, Server
 from shorewatch.plant.port import Port, open_port
 from shorewatch.plant.record import Direction, recording
-from shorewatch.plant.stop import Stop, stop_signals
+from shorewatch.stop import Stop, stop_signals
 
 Note = Callable[[Direction, bytes, float], None]
 

@@ -47,8 +47,8 @@ from shorewatch.errors import DemoError
 from shorewatch.plan import compile_board
 from shorewatch.plant.port import Port, open_port
 from shorewatch.plant.run import line_path
-from shorewatch.plant.stop import Stop, stop_signals
 from shorewatch.process import die_with
+from shorewatch.stop import Stop, stop_signals
 
 _EXIT_MAINTENANCE = 72
 _EXITS_RESET = (70, _EXIT_MAINTENANCE)

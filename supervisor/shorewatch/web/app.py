@@ -75,7 +75,8 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
         return PlainTextResponse("ok\n")
 
     async def figures(_: Request) -> Response:
-        found = metrics.text(look(), lag.worst_s)
+        # Some 50 ms for thousands of points: not in the loop that reads them.
+        found = await asyncio.to_thread(metrics.text, look(), lag.worst_s)
         return Response(found, headers={"content-type": metrics.CONTENT_TYPE})
 
     handlers = {
@@ -111,7 +112,7 @@ async def serve(
 ) -> None:
     """Serve the page on an open socket, which is closed at the end, until `stop` is set.
 
-    Raises OSError (ssl.SSLError) for a certificate that cannot be used.
+    Raises OSError (ssl.SSLError) for a certificate that cannot be used, and what `look` raises.
     """
     place = place or Place()
     feed, lag = Feed(look), LoopLag()
@@ -135,10 +136,16 @@ async def serve(
         server.should_exit = True
 
     ending = asyncio.create_task(end(), name="page stop")
-    parts = [asyncio.create_task(feed.run(stop)), asyncio.create_task(lag.run())]
+    feeding = asyncio.create_task(feed.run(stop), name="page feed")
+    measuring = asyncio.create_task(lag.run(), name="loop lag")
+    # A feed that has ended by a bug takes the page with it: whoever runs us starts both again.
+    feeding.add_done_callback(lambda _: setattr(server, "should_exit", True))
     try:
         await server.serve(sockets=[listener])
     finally:
-        for task in (ending, *parts):
+        for task in (ending, feeding, measuring):
             task.cancel()
+        await asyncio.wait((ending, feeding, measuring))
         listener.close()
+    if not feeding.cancelled():
+        feeding.result()

@@ -1,10 +1,12 @@
-"""The signals a plant process lives by: told to end, or a child of its has ended.
+"""The signals a small process lives by: told to end, or a child of its has ended.
 
 SIGTERM and SIGINT set `is_set`; every signal, also SIGCHLD, makes `fd` readable, so that a select
-loop wakes at once. For the main thread of a process that does nothing else.
+loop wakes at once. For the main thread of a process that does nothing else. No lock is taken: a
+handler that sets a threading.Event on which its own thread waits can wait for itself for ever.
 """
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,12 @@ class Stop:
 
     fd: int
     is_set: bool = False
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until a signal comes, at most `timeout_s`; whether it is time to end."""
+        if not self.is_set and select.select([self.fd], [], [], timeout_s)[0]:
+            self.drain()
+        return self.is_set
 
     def drain(self) -> None:
         """Forget the wake-ups so far; `is_set` stays."""
