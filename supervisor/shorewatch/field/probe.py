@@ -76,7 +76,7 @@ class Prober:
         """
         client, tap = self._client, self._tap
         tap.is_sent = False
-        await exchange(tap, client, request, wait_s + self.line.delay_s + self._reply_s(request))
+        await exchange(tap, client, request, wait_s + self._reply_s(request))
         trial = Trial(
             request,
             client.outcome,

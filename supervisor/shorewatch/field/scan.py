@@ -19,7 +19,15 @@ from shorewatch.direct.frame import Identify, Outcome, Read
 from shorewatch.field.guess import Guess, guess, seen_in
 from shorewatch.field.probe import Prober, Trial, probing
 from shorewatch.field.sweep import LISTEN_S, Setting, line_of
-from shorewatch.field.symptom import Case, Symptom, cases, dissect, others_on, symptoms
+from shorewatch.field.symptom import (
+    DAMAGED_MIN,
+    Case,
+    Symptom,
+    cases,
+    dissect,
+    others_on,
+    symptoms,
+)
 from shorewatch.profile import Profile
 from shorewatch.sign import Ask, Seen
 
@@ -84,6 +92,8 @@ class Scan:
         profiles: Sequence[Profile],
         *,
         wait_s: float,
+        functions: Sequence[int] = (3, 4),
+        listen_s: float = LISTEN_S,
         tell: Tell = lambda text, done, total: None,
     ) -> None:
         self.port = port
@@ -94,6 +104,8 @@ class Scan:
         self._settings: Sequence[Setting | None] = settings or [None]
         self._profiles = profiles
         self._wait_s = wait_s
+        self._functions = functions
+        self._listen_s = listen_s
         self.tell = tell
         self._trials: list[Trial] = []
         self._damaged_trials: list[Trial] = []  # of the first setting with damaged answers alone
@@ -118,13 +130,11 @@ class Scan:
 
     async def run(self) -> None:
         """Scan; raises LinkError if the port does not open or is lost."""
-        for function in (3, 4):
+        if self.is_serial and await self._is_in_use():
+            return
+        for function in self._functions:
             for at, setting in enumerate(self._settings):
                 async with probing(line_of(self.port, setting)) as prober:
-                    if self.is_serial and not self._silence_s:
-                        await self._listen(prober)
-                        if self.is_busy:
-                            return
                     await self._try(prober, setting, function, at)
                 if self.setting_is_known:
                     break
@@ -146,15 +156,27 @@ class Scan:
             self._damaged_trials = self._trials
         if any(found.is_clear for found in self.found.values()):
             self.setting, self.setting_is_known = setting, True
-            if function == 3:
-                await self._ask_all(prober, setting, 4, f"{setting or self.port} again", at)
+            for more in self._functions[self._functions.index(function) + 1 :]:
+                await self._ask_all(prober, setting, more, f"{setting or self.port} again", at)
             await self._check_all(prober)
 
-    async def _listen(self, prober: Prober) -> None:
-        self.tell("listening: is somebody else on this line?", 0, 0)
-        self._silence = await prober.listen(LISTEN_S)
-        self._silence_s = LISTEN_S
-        self.is_busy = bool(others_on(self._silence))
+    async def _is_in_use(self) -> bool:
+        """Whether another client is heard; where there are bytes, at any of the baud rates."""
+        heard_at: set[int] = set()
+        for setting in self._settings:
+            assert setting is not None, "a serial line has settings"
+            if setting.baud in heard_at:
+                continue
+            heard_at.add(setting.baud)
+            self.tell(f"listening at {setting.baud}: is somebody else on this line?", 0, 0)
+            async with probing(line_of(self.port, setting)) as prober:
+                heard = await prober.listen(self._listen_s)
+            self.is_busy = bool(others_on(heard))
+            if self.is_busy or not self._silence_s:
+                self._silence, self._silence_s = heard, self._listen_s
+            if self.is_busy or len(heard) < DAMAGED_MIN:
+                break
+        return self.is_busy
 
     async def _ask_all(
         self, prober: Prober, setting: Setting | None, function: int, text: str, at: int

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 EXIT_BAD, EXIT_UNREACHABLE = 1, 2
 WAIT_MS = range(20, 5001)
+WAIT_MS_SERIAL, WAIT_MS_TCP = 150, 1000
 
 
 def scan(
@@ -26,7 +28,8 @@ def scan(
     baud: str = "auto",
     format_: Annotated[str, Parameter(name="--format")] = "auto",
     units: str = "1-247",
-    wait_ms: int = 150,
+    wait_ms: int | None = None,
+    quick: bool = False,
     profiles: Path | None = None,
     toml: Path | None = None,
     as_json: Annotated[Path | None, Parameter(name="--json")] = None,
@@ -55,7 +58,11 @@ def scan(
     units
         Unit ids, such as 1-32 or 1,3,10-12; fewer are sooner done.
     wait_ms
-        How long an answer may take; slow devices need 500.
+        How long an answer may take, the adapter's own time included: 150 on a serial line, 1000
+        over TCP; slow devices need 500.
+    quick
+        Ask each unit once, with function 03; without it, those that are silent are asked again with
+        04, since some devices do not answer a function that they do not know.
     profiles
         A folder with more profiles, beside the shipped ones.
     toml
@@ -72,6 +79,8 @@ def scan(
 
     if (port is None) == (tcp is None):
         raise UsageError("name one line: --port /dev/ttyUSB0, or --tcp 192.0.2.7:502")
+    if wait_ms is None:
+        wait_ms = WAIT_MS_SERIAL if tcp is None else WAIT_MS_TCP
     if wait_ms not in WAIT_MS:
         raise UsageError(f"--wait-ms {wait_ms} must be {WAIT_MS[0]} to {WAIT_MS[-1]}")
     if tcp is not None:
@@ -87,8 +96,9 @@ def scan(
         parse_units(units),
         list(load_profiles(profiles).values()),
         wait_s=wait_ms / 1000,
+        functions=(3,) if quick else (3, 4),
     )
-    console.print(_plan(work, settings, wait_ms / 1000))
+    console.print(_plan(work, settings, wait_ms / 1000, 1 if quick else 2))
     fault = _run(work, console)
     body = as_object(work, fault)
     for part in report(work, fault):
@@ -118,14 +128,15 @@ def _wrong(work: "Scan") -> bool:
     return any(symptom.name != "echo" for symptom in work.symptoms)
 
 
-def _plan(work: "Scan", settings: Any, wait_s: float) -> str:
+def _plan(work: "Scan", settings: Any, wait_s: float, rounds: int) -> str:
     from shorewatch.field.sweep import span_s
     from shorewatch.verdict import span
 
     count = len(work.units)
     if settings is None:
-        return f"{work.port}: {count} unit ids, some {span(count * wait_s)} if none answers"
-    first, last = span_s(settings, work.units, wait_s)
+        last = rounds * count * wait_s
+        return f"{work.port}: {count} unit ids, some {span(last)} if none answers"
+    first, last = span_s(settings, work.units, wait_s, rounds)
     told = f"{work.port}: {count} unit ids, {len(settings)} settings: {span(first)} if the first"
     return f"{told} ({settings[0]}) is right, at most {span(last)}. Ctrl-C shows what was found."
 
@@ -151,6 +162,7 @@ def _run(work: "Scan", console: "Console") -> str | None:
         bar.update(task, description=f"{text}{found}", completed=done, total=total or None)
 
     work.tell = tell
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what was found is still to be told
     try:
         with bar:
             asyncio.run(work.run())

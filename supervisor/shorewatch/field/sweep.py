@@ -2,9 +2,10 @@
 
 A bus speaks one baud rate and one parity, so they are tried from the usual to the rare; the first
 at which anything answers is taken to be the bus'. `8N2` is not tried: a device cannot tell it from
-8N1, nor from 8E1 by its answers. Each unit is asked once with function 03; where one answered, or
-where there is but one setting, the silent ones are asked again with 04: some devices do not answer
-a function that they do not know.
+8N1, nor from 8E1 by its answers. Each unit is asked once with function 03, the silent ones again
+with 04: some devices do not answer a function that they do not know.
+
+A unit that is silent costs the request, the wait, and the time of the shortest reply on the wire.
 """
 
 import re
@@ -19,8 +20,8 @@ UNIT_ID_MAX = 247
 BAUDS: tuple[Baud, ...] = (9600, 19200, 115200, 38400, 57600, 4800, 2400, 14400, 1200)
 FORMATS: tuple[Format, ...] = ("8N1", "8E1", "8O1")
 LISTEN_S = 2.0
-# A request, and the exception that most devices answer: 8 and 5 bytes.
-_BYTES = 13
+# A request, and a reply with one register.
+_BYTES = 15
 
 T = TypeVar("T")
 
@@ -66,14 +67,15 @@ def wait_s_for(setting: Setting, wait_s: float) -> float:
     return _BYTES * setting.char_s + wait_s
 
 
-def span_s(settings: Sequence[Setting], units: Sequence[int], wait_s: float) -> tuple[float, float]:
+def span_s(
+    settings: Sequence[Setting], units: Sequence[int], wait_s: float, rounds: int
+) -> tuple[float, float]:
     """How long a scan takes if the first setting is right, and if nothing ever answers."""
-    each = [len(units) * wait_s_for(setting, wait_s) for setting in settings]
-    first = LISTEN_S + 2 * each[0]
-    return first, max(first, LISTEN_S + sum(each) * (2 if len(each) == 1 else 1))
+    each = [rounds * len(units) * wait_s_for(setting, wait_s) for setting in settings]
+    return LISTEN_S + each[0], LISTEN_S + sum(each)
 
 
-def line_of(port: str, setting: Setting | None, delay_ms: int | None = None) -> DirectConfig:
+def line_of(port: str, setting: Setting | None) -> DirectConfig:
     """A line as direct/ opens it: a serial port, or with no setting HOST:PORT of Modbus TCP."""
     how = (
         {"tcp": port}
@@ -81,8 +83,8 @@ def line_of(port: str, setting: Setting | None, delay_ms: int | None = None) -> 
         else {"port": port, "baud": setting.baud, "format": setting.format}
     )
     device = {"id": "device", "name": "Device", "profile": "profile", "unit_id": 1}
-    more = {} if delay_ms is None else {"delay_ms": delay_ms}
-    return DirectConfig.model_validate({"id": "scan", **how, **more, "device": [device]})
+    # How long is waited says the scan, the adapter's or the network's time included.
+    return DirectConfig.model_validate({"id": "scan", **how, "delay_ms": 0, "device": [device]})
 
 
 def _rarity(setting: Setting) -> tuple[bool, int, int]:
