@@ -33,6 +33,7 @@ IMPORTERS = {
         "alarmcli",
         "cablecli",
         "historycli",
+        "field/doctorcli",
         "field/scancli",
         "profilecli",
         "sparkplugcheck/command",

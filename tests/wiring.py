@@ -68,17 +68,43 @@ class Wiring:
     asked: list[bytes] = field(default_factory=list)
     rng: random.Random = field(default_factory=lambda: random.Random(7))
 
-    @asynccontextmanager
-    async def at(self, path: Path) -> AsyncIterator[Path]:
-        """The line, to be opened at `path`."""
+    def __post_init__(self) -> None:
         char_s = 10 / self.baud
         t35_s = 0.00175 if self.baud > 19200 else 3.5 * char_s
-        lines = [
+        self._lines = [
             Line({unit_id: cabinet}, char_s=char_s, t35_s=t35_s, utc=lambda now_s: now_s)
             for unit_id, cabinet in self.devices
         ]
+        self._heard_s = self._said_s = self._stray_s = 0.0
+        self._is_lost = False
+
+    def step(self, now_s: float, data: bytes, baud: int) -> bytes:
+        """What the client hears at `now_s`, when it has said `data` at its baud rate."""
+        if data:
+            self._heard_s = now_s
+            self.asked.append(data)
+        echo = data if self.is_echoing else b""
+        if baud != self.baud or data[1:2] in map(bytes, zip(self.deaf, strict=True)):
+            data = b""
+        for line in self._lines:
+            line.hear(now_s, data)
+        reply = _mixed([line.take(now_s) for line in self._lines])
+        if reply:
+            is_new = now_s - self._said_s > SILENCE_S or self._heard_s > self._said_s
+            self._is_lost = self.rng.random() < self.lost if is_new else self._is_lost
+            self._said_s = now_s
+            return echo + (b"" if self._is_lost else self._spoiled(reply, is_new=is_new))
+        if self.strays and now_s - max(self._stray_s, self._said_s) > self.strays_s:
+            self._stray_s = now_s
+            is_clear = self.strays_baud in (None, baud)
+            return echo + (self.strays if is_clear else bytes(b ^ 0x5A for b in self.strays[:5]))
+        return echo
+
+    @asynccontextmanager
+    async def at(self, path: Path) -> AsyncIterator[Path]:
+        """The line, to be opened at `path`."""
         with open_port(path) as port:
-            task = asyncio.create_task(self._pump(lines, port))
+            task = asyncio.create_task(self._pump(port))
             try:
                 yield path
             finally:
@@ -86,32 +112,10 @@ class Wiring:
                 with suppress(asyncio.CancelledError):
                     await task
 
-    async def _pump(self, lines: Sequence[Line], port: Port) -> None:
-        heard_s = said_s = stray_s = time.monotonic()
-        is_lost = False
+    async def _pump(self, port: Port) -> None:
         while True:
             await asyncio.sleep(0.001)
-            now_s = time.monotonic()
-            data = port.receive()
-            if data:
-                heard_s = now_s
-                self.asked.append(data)
-                if self.is_echoing:
-                    port.send(data)
-            if _baud(port) != self.baud or data[1:2] in map(bytes, zip(self.deaf, strict=True)):
-                data = b""
-            for line in lines:
-                line.hear(now_s, data)
-            reply = _mixed([line.take(now_s) for line in lines])
-            if reply:
-                is_new = now_s - said_s > SILENCE_S or heard_s > said_s
-                is_lost = self.rng.random() < self.lost if is_new else is_lost
-                said_s = now_s
-                port.send(b"" if is_lost else self._spoiled(reply, is_new=is_new))
-            elif self.strays and now_s - max(stray_s, said_s) > self.strays_s:
-                stray_s = now_s
-                is_clear = self.strays_baud in (None, _baud(port))
-                port.send(self.strays if is_clear else bytes(b ^ 0x5A for b in self.strays[:5]))
+            port.send(self.step(time.monotonic(), port.receive(), _baud(port)))
 
     def _spoiled(self, reply: bytes, *, is_new: bool) -> bytes:
         said = bytearray(reply)
