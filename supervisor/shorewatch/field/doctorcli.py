@@ -1,7 +1,6 @@
 """`shorewatch bus doctor`: a station's field buses judged by what their boards count."""
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from shorewatch.errors import UsageError
+from shorewatch.field.report import write_json
 
 if TYPE_CHECKING:
     from shorewatch.compiled import Compiled
@@ -69,7 +69,7 @@ def doctor(
     if as_json is not None:
         body = {"source": source, "seconds": seconds or None, "not_reached": away,
                 "buses": [as_row(each, advice) for each, advice in found]}  # fmt: skip
-        _write(as_json, body)
+        write_json(as_json, body)
     if away:
         sys.exit(EXIT_UNREACHABLE)
     sys.exit(EXIT_BAD if any(advice for _, advice in found) else 0)
@@ -127,10 +127,3 @@ def _show(source: str, found: Any, away: dict[str, str], seconds: float) -> None
 
 def _progress(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _write(path: Path, body: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(body, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; choose another file") from error

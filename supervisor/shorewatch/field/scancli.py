@@ -1,7 +1,6 @@
 """`shorewatch scan`: who is on an RS-485 line, how it is set, and what is wrong with it."""
 
 import asyncio
-import json
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from shorewatch.errors import LinkError, UsageError
+from shorewatch.field.report import write_json, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -108,10 +108,10 @@ def scan(
         console.print("\nFor the station file:\n")
         console.print(piece, soft_wrap=True)
     elif piece and toml is not None:
-        _write(toml, piece)
+        write_text(toml, piece)
         console.print(f"\nThe piece for the station file is in {toml}.")
     if as_json is not None:
-        _write(as_json, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+        write_json(as_json, body)
     sys.exit(exit_code(work, fault))
 
 
@@ -268,10 +268,3 @@ def _device(work: "Scan", found: "Found") -> dict[str, Any]:
 def _plain(text: str) -> str:
     """What a device says, without what would steer the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; choose another file") from error

@@ -87,14 +87,11 @@ async def seen(
         yield through
         return
     own = _Own(compiled, state_dir, board_ids)
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(link.run()) for link in own.links.values()]
-        running += [tasks.create_task(line.run()) for line in own.directs.values()]
-        try:
-            yield own
-        finally:
-            for task in running:
-                task.cancel()
+    own.start()
+    try:
+        yield own
+    finally:
+        await own.stop()
 
 
 @asynccontextmanager
@@ -144,6 +141,7 @@ class _Own:
         self, compiled: Compiled, state_dir: Path, board_ids: Iterable[str] | None
     ) -> None:
         self._station = compiled.station
+        self._tasks: list[asyncio.Task[None]] = []
         self._image = Image(compiled.station)
         reporter, clock, records = (
             Reporter(compiled.station),
@@ -164,8 +162,21 @@ class _Own:
             if board_ids is None
         }
 
+    def start(self) -> None:
+        """Begin to read."""
+        parts = [*self.links.values()], [*self.directs.values()]
+        self._tasks = [asyncio.create_task(part.run()) for each in parts for part in each]
+
+    async def stop(self) -> None:
+        """End reading."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def look(self, board_id: str | None = None) -> Row:
-        await asyncio.sleep(0)
+        for task in self._tasks:
+            if task.done():
+                task.result()  # it ends by a fault of ours alone
         now_s, station = time.monotonic(), self._station
         links = {id_: link for id_, link in self.links.items() if board_id in (None, id_)}
         directs = {} if board_id is not None else self.directs
