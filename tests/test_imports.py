@@ -33,6 +33,7 @@ IMPORTERS = {
         "alarmcli",
         "cablecli",
         "historycli",
+        "field/commissioncli",
         "field/consolecli",
         "field/doctorcli",
         "field/scancli",

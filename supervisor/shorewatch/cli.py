@@ -28,6 +28,7 @@ from shorewatch.alarmcli import alarm
 from shorewatch.cablecli import cable
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
 from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
+from shorewatch.field.commissioncli import commission
 from shorewatch.field.consolecli import console
 from shorewatch.field.doctorcli import bus_app
 from shorewatch.field.scancli import scan
@@ -68,6 +69,7 @@ app.command(history)
 app.command(profile)
 app.command(scan)
 app.command(bus_app)
+app.command(commission)
 app.command(console)
 app.command(sparkplug_check)
 app.command(status)
