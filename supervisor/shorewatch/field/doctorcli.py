@@ -100,29 +100,34 @@ def _known(compiled: "Compiled | None", board: str | None) -> None:
 
 def _show(source: str, found: Any, away: dict[str, str], seconds: float) -> None:
     from rich.console import Console
+    from rich.padding import Padding
     from rich.text import Text
 
     console = Console(highlight=False, markup=False, emoji=False)
+
+    def say(text: str, style: str = "", indent: int = 0) -> None:
+        console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+
     span = f"in {seconds:g} s" if seconds else "since its board began"
-    console.print(Text(f"by {source}, {span}", style="dim"))
+    say(f"by {source}, {span}", "dim")
     for where, why in away.items():
-        console.print(Text(f"\n{where} is not reached: {why}", style="bold red"))
+        say(f"\n{where} is not reached: {why}", "bold red")
     for each, advice in found:
-        counts = each.counts
+        counts, many = each.counts, len(each.units)
         style = "bold red" if advice else "bold"
-        console.print(Text(f"\n{each.where}: {'' if advice else 'nothing is wrong'}", style=style))
-        console.print(
-            Text(
-                f"  {counts.requests} requests to {len(each.units)} devices: {counts.good} good, "
-                f"{counts.timeouts} unanswered, {counts.crc_errors} damaged, "
-                f"{counts.rejected} foreign, {counts.exceptions} refused; "
-                f"{counts.stray_bytes} stray bytes, {counts.busy_share:.0%} busy",
-            )
+        say(f"\n{each.where}: {'' if advice else 'nothing is wrong'}", style)
+        to = f"{many} device" if many == 1 else f"{many} devices"
+        say(
+            f"{counts.requests} requests to {to}: {counts.good} good, {counts.timeouts} "
+            f"unanswered, {counts.crc_errors} damaged, {counts.rejected} foreign, "
+            f"{counts.exceptions} refused; {counts.stray_bytes} stray bytes, "
+            f"{counts.busy_share:.0%} busy",
+            indent=2,
         )
         for one in advice:
-            console.print(Text(f"  {one.said}", style="bold red"))
-            console.print(Text(f"    seen: {one.evidence}"))
-            console.print(Text(f"    check: {one.check}"))
+            say(one.said, "bold red", 2)
+            say(f"seen: {one.evidence}", indent=4)
+            say(f"check: {one.check}", indent=4)
 
 
 def _progress(text: str) -> None:
