@@ -132,7 +132,7 @@ async def _run(
             await work.begin()
             await work.walk()
             facts = _facts(compiled, board, await sight.look(board), head)
-            facts |= {"source": sight.source, "by": who, "how": talk.how, "begun_at": kept.begun_at}
+            facts |= {"source": sight.source, "begun_at": kept.begun_at}
             body = await work.end(facts | {"ended_at": str(to_text(utc_now()))}, path)
     talk.tell("")
     for noun, ids in (("failed", body["failed"]), ("open", body["open"])):

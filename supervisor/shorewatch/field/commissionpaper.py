@@ -30,7 +30,7 @@ _SIGNS = {Outcome.PASS: "✓ pass", Outcome.FAIL: "✕ FAIL", Outcome.NOTE: "not
 def record(
     facts: Mapping[str, Any], plan: Sequence[Step], results: Sequence[Result], buses: Sequence[Any]
 ) -> dict[str, Any]:
-    """The record; `facts` are who, when, versions and identities, `buses` statistics and advice."""
+    """The record; `facts` are times, versions and identities, `buses` statistics and advice."""
     last = newest(results)
     rows = [_row(step, last.get(step.id)) for step in plan]
     failed = [row["id"] for row in rows if row["outcome"] == Outcome.FAIL]
@@ -38,6 +38,8 @@ def record(
     return {
         "format": FORMAT,
         **facts,
+        "by": sorted({result.by for result in results}),
+        "how": sorted({result.how for result in last.values()}),
         "is_complete": not left,
         "is_passed": not left and not failed,
         "failed": failed,
@@ -108,7 +110,7 @@ def _facts(main: Element, body: Mapping[str, Any]) -> None:
         ("Board", f"{body['board']}, type {body['board_type']}, unique id {body['unique_id']}"),
         ("Firmware, plan", f"{body['firmware']}, plan {body['plan']}"),
         ("Gateway", f"Shorewatch {body['version']}, configuration {body['config']}"),
-        ("By", f"{body['by']}; answers: {body['how']}"),
+        ("By", f"{', '.join(body['by'])} ({', '.join(body['how'])})"),
         ("From, to", f"{body['begun_at']}, {body['ended_at']}"),
         ("Read through", body["source"]),
         ("Clock", body["clock"]),
@@ -126,7 +128,7 @@ def _steps(main: Element, heading: str, rows: Sequence[Mapping[str, Any]]) -> No
         value = f"{seen.get('text', '')} {seen.get('unit', '')}".strip()
         quality = " ".join(filter(None, (seen.get("quality"), seen.get("reason"))))
         at = seen.get("acquired_at") or row.get("at", "")
-        told = _SIGNS[Outcome(row["outcome"])]
+        told = f"{_SIGNS[Outcome(row['outcome'])]} ({row.get('how', 'nobody')})"
         cells.append((row["name"], row["id"], value, quality, row["range"], at, told, row["why"]))
         marks.append(str(row["outcome"]))
     heads = ("what", "id", "value", "quality", "range", "when (UTC)", "result", "remark")

@@ -2,7 +2,7 @@
 
 Both are a `Talk` (commissionrun.py). A person types a line an answer, also from a pipe; the end of
 the input means: another time. Keys: Enter or p pass, f WHY fail, n TEXT note, r read again, l
-later, q quit. A key that makes no sense is said, and asked for again.
+later, q quit. A line that makes no sense is said, and asked for again.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Written:
 class Terminal:
     """A person who types."""
 
-    how = "asked at a terminal"
+    how = "asked"
 
     def __init__(self) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
@@ -66,9 +66,9 @@ class Terminal:
         why = why_not(seen)
         self._head(step, place)
         self.tell(f"  {seen}", is_bad=why is not None)
-        keys = "Enter or p pass" if why is None else f"{why}: it cannot pass"
+        keys = "Enter pass" if why is None else f"it cannot pass: {why}"
         while True:
-            self._ask(f"  {keys}; f WHY fail, n TEXT note, r read again, l later, q quit: ")
+            self._ask(f"  {keys}, f WHY, n NOTE, r read again, l later, q quit: ")
             found = self._meant(await self._line())
             if found is None or (found == "pass" and why is not None):
                 continue
@@ -77,7 +77,7 @@ class Terminal:
     async def wanted(self, step: Step, seen: Reading | None, place: str) -> str | None:
         self._head(step, place)
         self.tell(f"  {seen}", is_bad=why_not(seen) is not None)
-        self.tell("  change it now (open, press, lift); f WHY fail, l later, q quit")
+        self.tell("  change it now (open, press, lift); or f WHY, l later, q quit")
         return None
 
     def heard(self) -> str | None:
@@ -88,14 +88,15 @@ class Terminal:
     async def given_up(self, step: Step, why: str) -> str:
         self.tell(f"  {why}", is_bad=True)
         while True:
-            self._ask("  r wait again, f WHY fail, l later, q quit: ")
+            self._ask("  r wait again, f WHY, l later, q quit: ")
             found = self._meant(await self._line())
             if found is not None and found != "pass":
                 return found
 
     def _head(self, step: Step, place: str) -> None:
-        limits = f"   range {step.limits}" if step.limits else ""
-        self.tell(f"\n[{place}] {step.name} ({step.id}){limits}")
+        self.tell(f"\n[{place}] {step.name} ({step.id})")
+        if step.limits:
+            self.tell(f"  range {step.limits}")
 
     def _ask(self, text: str) -> None:
         self._console.print(text, end="", soft_wrap=True)
@@ -106,11 +107,14 @@ class Terminal:
         if key == "q":
             raise QuitError
         found = _KEYS.get(key.lower())
+        if found is None:
+            self.tell(f"  {line.strip()!r} is none of the keys", is_bad=True)
+            return None
         answer = f"{found}: {more}" if found in ("fail", "note", "later") and more else found
         if answer == AGAIN:
             return AGAIN
         try:
-            answered(answer or line.strip(), None)
+            answered(answer, None)
         except ValueError as error:
             self.tell(f"  {error}", is_bad=True)
             return None

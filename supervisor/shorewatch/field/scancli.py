@@ -137,8 +137,10 @@ def _plan(work: "Scan", settings: Any, wait_s: float, rounds: int) -> str:
         last = rounds * count * wait_s
         return f"{work.port}: {count} unit ids, some {span(last)} if none answers"
     first, last = span_s(settings, work.units, wait_s, rounds)
-    told = f"{work.port}: {count} unit ids, {len(settings)} settings: {span(first)} if the first"
-    return f"{told} ({settings[0]}) is right, at most {span(last)}. Ctrl-C shows what was found."
+    told = f"{work.port}: {count} unit ids at {settings[0]}: some {span(first)}"
+    if len(settings) > 1:
+        told += f", if nobody answers there {span(last)} for all {len(settings)} settings"
+    return f"{told}. Ctrl-C shows what was found."
 
 
 def _run(work: "Scan", console: "Console") -> str | None:
