@@ -127,7 +127,7 @@ def _steps(main: Element, heading: str, rows: Sequence[Mapping[str, Any]]) -> No
         seen = row["reading"] or {}
         value = f"{seen.get('text', '')} {seen.get('unit', '')}".strip()
         quality = " ".join(filter(None, (seen.get("quality"), seen.get("reason"))))
-        at = seen.get("acquired_at") or row.get("at", "")
+        at = str(seen.get("acquired_at") or row.get("at", ""))[:19].replace("T", " ")
         told = f"{_SIGNS[Outcome(row['outcome'])]} ({row.get('how', 'nobody')})"
         cells.append((row["name"], row["id"], value, quality, row["range"], at, told, row["why"]))
         marks.append(str(row["outcome"]))
