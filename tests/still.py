@@ -24,7 +24,10 @@ def device(name: str, board: str, *points: Any) -> Any:
 
 
 def alarm(text: str, priority: str = "major", state: str = "unacknowledged") -> Any:
-    return {"id": "a", "text": text, "priority": priority, "state": state, "since": BEFORE}
+    return {
+        "id": "a", "text": text, "priority": priority, "state": state, "since": BEFORE,
+        "source": "room.temperature",
+    }  # fmt: skip
 
 
 def still() -> Any:
@@ -38,6 +41,7 @@ def still() -> Any:
         "boards": {"inland": line, "beach": dict(line)}, "directs": {},
         "devices": {"room": device("Room", "inland"), "lid": device("Lid", "beach")},
         "uplinks": {"noc": uplink}, "outbox": {"first": 1, "last": 4711, "health": None},
+        "cable_watch": None,
         "history": {"health": None}, "config_trouble": None,
         "points": {"good": 4, "uncertain": 0, "bad": 0},
     }  # fmt: skip

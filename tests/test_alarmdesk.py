@@ -68,7 +68,7 @@ class Bench:
     def __init__(self, compiled: Compiled, outbox: Outbox) -> None:
         self.outbox = outbox
         self.is_beach_up = True
-        self.there: dict[str, bool] = {}
+        self.there: dict[str, bool | str | None] = {}
         self.image = Image(compiled.station)
         self.desk = AlarmDesk(
             compiled.station, compiled.rules, self.image, outbox,
@@ -488,3 +488,47 @@ async def test_an_alarm_removed_while_it_stood_does_not_come_back_with_its_id(
         assert (await records(bench.outbox))[-1] == ("room-warm", "removed")
     async with running(compiled, path) as bench:
         assert bench.states() == {}
+
+
+CABLE = """
+[[alarm]]
+id = "cable-fault"
+text = "Cable"
+action = "Call the NOC."
+priority = "critical"
+gateway = "cable"
+"""
+
+
+async def test_a_fault_of_the_cable_says_where(write, station_text, tmp_path) -> None:
+    """Its place is in the alarm's text, as it stands; what is not known changes nothing."""
+    text = station_text.partition("\n[[alarm]]")[0] + CABLE
+    compiled = load_compiled(write("s.toml", text))
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        heard = bench.desk.watch()
+        bench.there = {"gateway/cable": "shunt fault 143.9 km from Sumqayit"}
+        await bench.until(cable_fault="unacknowledged")
+        (row,) = bench.desk.listed()
+        assert row["text"] == "Cable: shunt fault 143.9 km from Sumqayit"
+        await heard.take()
+
+        bench.there = {"gateway/cable": "shunt fault 143.2 km from Sumqayit"}
+        assert await heard.take() == {"cable-fault"}
+        assert bench.desk.listed()[0]["text"].endswith("143.2 km from Sumqayit")
+        bench.there = {"gateway/cable": None}
+        await asyncio.sleep(1.2)
+        assert bench.states() == {"cable-fault": "unacknowledged"}
+
+        bench.there = {"gateway/cable": ""}
+        await bench.until(cable_fault="returned")
+        await bench.outbox.settled()
+        raised, returned = await bench.outbox.read(0, 10)
+    assert raised.body["text"] == "Cable: shunt fault 143.9 km from Sumqayit"
+    assert returned.body["text"] == "Cable" and "value" in raised.body
+
+
+def test_an_alarm_of_the_cable_needs_its_file(write, station_text) -> None:
+    """Without a cable file nobody would ever raise it."""
+    text = station_text.replace("[cable]\nfile", "# file", 1)
+    with pytest.raises(ConfigError, match="names no cable file"):
+        load_compiled(write("s.toml", text))

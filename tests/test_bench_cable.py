@@ -1,14 +1,17 @@
 """bench/cable.py and its sea: what is drawn is what the figures say."""
 
 import random
+from collections import deque
 from dataclasses import replace
 
 import pytest
 
-from shorewatch.bench.cable import Extent, run_cable
+from shorewatch.bench.cable import FEED, Extent, run_cable
 from shorewatch.bench.sea import Sea, draw, shifts, weather
 from shorewatch.cable.budget import Budget
-from shorewatch.plant.cable import HEALTHY, solve
+from shorewatch.cable.finding import Finding
+from shorewatch.cable.watcher import Watcher
+from shorewatch.plant.cable import CABLE, HEALTHY, solve
 
 
 def test_the_sea_is_the_plant_under_an_earth() -> None:
@@ -54,10 +57,29 @@ def test_a_sound_cable_goes_through_much() -> None:
 
 def test_the_figures_have_the_designs_names() -> None:
     """A short run gives each figure that the design names, and intervals are no caricature."""
-    found = run_cable(Extent(faults=40, weeks=0, detections=4), lambda text: None).figures
+    extent = Extent(faults=40, quiet_weeks=0, storm_weeks=0, detections=8)
+    found = run_cable(extent, lambda text: None).figures
     assert set(found) >= {
-        "two_ended_rms_km", "two_ended_coverage", "single_ended_rms_km", "single_ended_coverage",
-        "lumped_coverage", "false_faults", "detection_s",
+        "two_ended_rms_km", "two_ended_coverage_off", "single_ended_rms_km", "lumped_coverage",
+        "doubled_two_ended_rms_km", "doubled_single_ended_rms_km", "false_faults", "detection_s",
     }  # fmt: skip
-    assert found["false_faults"].value == 0
-    assert found["two_ended_rms_km"].value < min(found["two_ended_rms_km"].peers.values())
+    assert found["detection_s"].is_kept
+    for name in ("two_ended_rms_km", "cautious_two_ended_rms_km"):
+        assert found[name].value < found[name].peers["plain ratio"]
+
+
+def test_ten_days_of_a_sound_cable_hold_no_fault() -> None:
+    """Quiet days and days of storm, the feed moved about three times an hour: nothing is told."""
+    days = 10
+    found: dict[str, Finding] = {}
+    sea = Sea(5, weather(5, storms=lambda second: int(second // 86_400) in (2, 6)))
+    plan = shifts(5, days)
+    watcher = Watcher(CABLE, Budget(), FEED)
+    current, rest = plan[0], deque(plan[1:])
+    for second in range(days * 86_400):
+        while rest and rest[0].since_s <= second:
+            current = rest.popleft()
+        pair = sea.pair(second, current.circuit, silent=current.silent)
+        found |= {finding.kind: finding for finding in watcher.take(pair)}
+    assert {"source", "storm", "calm"} <= set(found)
+    assert not any(finding.is_fault for finding in found.values())

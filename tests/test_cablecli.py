@@ -50,7 +50,7 @@ def test_two_readings_give_a_place_and_exit_code_1(tmp_path: Path) -> None:
     there = ("--a", "147.048,1.00045", "--b", "416.868,0.99955")
     done = run("locate", "--cable", str(SHIPPED), *there, *BEFORE, "--json", str(out))
     assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("shunt fault 100.0 km from Sumqayit (95 %: 98.3 to 101.8)")
+    assert done.stdout.startswith("shunt fault 100.1 km from Sumqayit (95 %: 98.3 to 101.7)")
     for word in ("because", "assumed", "method", "disagrees"):
         assert f"\n  {word}" in done.stdout
     body = json.loads(out.read_text())

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shorewatch.assets import asset_folder
 from shorewatch.compiled import load_compiled
 from shorewatch.config import load_station, parse_override
 from shorewatch.errors import ConfigError
@@ -158,7 +159,7 @@ def test_an_override_without_equals_is_refused():
 
 def test_a_station_may_have_only_direct_lines(write, station_text):
     """Without a board, two direct lines make a station, and its devices say where they hang."""
-    station = load_station(write("s.toml", station_text.split("[[board]]")[0] + DIRECTS))
+    station = load_station(write("s.toml", station_text.split("[cable]")[0] + DIRECTS))
 
     assert not station.boards
     assert station.directs["ups"].address == ("192.0.2.7", 502)
@@ -305,3 +306,30 @@ def test_the_port_follows_from_the_url(write, station_text):
         text = station_text.replace("mqtt://127.0.0.1:18830", url)
         (uplink,) = load_station(write("good.toml", text)).file.uplink
         assert (uplink.port, uplink.is_tls) == (port, url.startswith("mqtts"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('cable = "trans-caspian"', 'cable = "other"', "is the file of cable trans-caspian"),
+        ('id = "sumqayit"', 'id = "baku"', "has the ends sumqayit and aktau, and not baku"),
+        ('id = "pfe"', 'id = "feed"', "says that pfe.line_voltage is this end"),
+        ("trans-caspian.toml", "no.toml", "no.toml: file: cannot be read"),
+        ("[cable]", '[cable]\nuplink = "x"', "cable.uplink: is no uplink of the JSON plane"),
+    ],
+)
+def test_a_cable_file_that_does_not_fit_is_told(write, station_text, old, new, said):
+    """Another cable's, one without this end, an end that is not there, no file, no uplink."""
+    assert said in "\n".join(problems(write("bad.toml", station_text.replace(old, new, 1))))
+
+
+def test_a_cable_file_beside_the_station_goes_before_the_shipped_one(write, station_text, tmp_path):
+    """Its facts are part of the configuration: with others the hash is another."""
+    shipped = load_station(write("s.toml", station_text))
+    text = (asset_folder("stations") / "cables" / "trans-caspian.toml").read_text()
+    (tmp_path / "cables").mkdir()
+    (tmp_path / "cables" / "trans-caspian.toml").write_text(text.replace("380.0", "381.0"))
+    own = load_station(write("s.toml", station_text))
+
+    assert own.cable_file.cable.length_km == 381.0
+    assert own.config_hash != shipped.config_hash

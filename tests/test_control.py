@@ -42,6 +42,20 @@ async def test_a_folder_with_a_long_path_serves_too(tmp_path: Path) -> None:
         assert (await asyncio.to_thread(ask, folder, {"do": "x"}))["ok"]
 
 
+async def test_a_socket_that_could_not_be_made_is_made_later(tmp_path: Path) -> None:
+    """What stood in the way at the start costs the tools no longer than it stands there."""
+    (tmp_path / control.NAME).mkdir()
+    async with serving(tmp_path, echo, again_s=0.01):
+        with pytest.raises(ControlError):
+            await asyncio.to_thread(ask, tmp_path, {"do": "x"})
+        (tmp_path / control.NAME).rmdir()
+        async with asyncio.timeout(30):
+            while not (tmp_path / control.NAME).is_socket():
+                await asyncio.sleep(0.01)
+        assert (await asyncio.to_thread(ask, tmp_path, {"do": "x"}))["ok"]
+    assert not (tmp_path / control.NAME).exists()
+
+
 @pytest.mark.parametrize(
     "line", [b"\n", b"nonsense\n", b"[1]\n", b"\xff\n", b"x" * 9000 + b"\n", b""]
 )

@@ -5,9 +5,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from shorewatch.assets import asset_folder
 from shorewatch.compiled import Compiled, load_compiled
 from shorewatch.diff import Change, Diff, compare, kept_points
 
@@ -16,6 +18,15 @@ from shorewatch.diff import Change, Diff, compare, kept_points
 def old(write, station_text) -> Compiled:
     """Sumqayit as shipped."""
     return load_compiled(write("old.toml", station_text))
+
+
+@pytest.fixture
+def cable_file(tmp_path) -> Path:
+    """The shipped cable file beside the station file, to be changed."""
+    (tmp_path / "cables").mkdir()
+    path = tmp_path / "cables" / "trans-caspian.toml"
+    path.write_text((asset_folder("stations") / "cables" / path.name).read_text())
+    return path
 
 
 @pytest.fixture
@@ -71,8 +82,11 @@ def test_each_change_is_one_line(change, before, after, said):
         ("baud = 9600", "baud = 4800", True),
     ],
 )
-def test_what_a_reload_cannot_take_needs_a_restart(change, before, after, is_enough):
+def test_what_a_reload_cannot_take_needs_a_restart(change, cable_file, before, after, is_enough):
     """Identity, page and outbox are opened once; boards, alarms and uplinks come and go."""
+    if '"other"' in after:
+        value = before.partition(" = ")[2]
+        cable_file.write_text(cable_file.read_text().replace(value, '"other"'))
     assert (not change(before, after).restarts) is is_enough
 
 
@@ -233,3 +247,11 @@ def test_a_file_that_is_wrong_is_exit_code_78(write, station_text):
     bad = write("bad.toml", station_text.replace("unit_id = 10", "unit_id = 1000"))
     done = run(str(old), str(bad))
     assert done.returncode == 78 and "found 1000" in done.stderr
+
+
+def test_another_cable_file_needs_a_restart(old, write, station_text, cable_file):
+    """What it says differs, and the gateway judges by the one it began with."""
+    cable_file.write_text(cable_file.read_text().replace("earth_v = 2.0", "earth_v = 3.0"))
+
+    (change,) = compare(old, load_compiled(write("new.toml", station_text))).restarts
+    assert str(change) == "cable file: budget.earth_v 2.0 → 3.0"

@@ -97,3 +97,26 @@ def test_lengths_of_time_read_like_people_say_them() -> None:
     assert (
         since("2026-11-20T06:00:00Z", "2026-11-23T06:00:00Z") == "since 2026-11-20 06:00:00 (3 d)"
     )
+
+
+def test_a_fault_of_the_cable_is_said_once() -> None:
+    """It is a fault of the station, also of one that has no alarm for it, and never twice."""
+    s = still()
+    found = {"text": "shunt fault 143.2 km from Sumqayit", "since": BEFORE}
+    s["cable_watch"] = {"standing": [found], "trouble": None, "since": BEFORE}
+    assert [fault.what for fault in judge(s).faults] == [f"Cable: {found['text']}"]
+
+    s["alarms"] = [alarm("Cable") | {"source": "gateway/cable"}]
+    assert [fault.what for fault in judge(s).faults] == ["Cable"]
+
+
+def test_a_cable_that_is_not_judged_for_a_minute_is_a_warning() -> None:
+    """A gateway at the other end that starts again is none."""
+    s = still()
+    s["cable_watch"] = {"standing": [], "trouble": "Aktau is not heard of", "since": s["at"]}
+    assert judge(s).is_good
+
+    s["cable_watch"]["since"] = "2026-11-23T00:00:00.000Z"
+    s["at"] = "2026-11-23T00:01:00.000Z"
+    assert judge(s).level is Level.WARNING
+    assert "not judged: Aktau is not heard of" in judge(s).faults[0].what

@@ -13,6 +13,8 @@ import pytest
 from browser import opened
 from programs import need
 
+from shorewatch.cable.budget import Shown
+from shorewatch.cable.picture import picture
 from shorewatch.clock import StationClock
 from shorewatch.config import load_station
 from shorewatch.describe import describe
@@ -32,12 +34,14 @@ STATIC = Path(app.__file__).parent / "static"
 
 @asynccontextmanager
 async def page(
-    look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None, about=None
-):
+    look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None, about=None,
+    draw=None,
+):  # fmt: skip
     async def audit(body):
         pass
 
-    place = Place(names=names, actions=Actions(state, do, audit), describe=lambda: about)
+    actions = Actions(state, do, audit)
+    place = Place(names=names, actions=actions, describe=lambda: about, draw=draw)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]
@@ -183,7 +187,7 @@ async def test_a_direct_line_stands_beside_boards(tmp_path, write, station_text,
     chromium = need("chromium")
     device = '[[direct.device]]\nid = "ups"\nname = "UPS"\nprofile = "xy-md02"\nunit_id = 255\n'
     line = f'[[direct]]\nid = "ups-line"\ntcp = "192.0.2.7:502"\n{device}'
-    station = load_station(write("s.toml", station_text.split("[[board]]")[0] + line))
+    station = load_station(write("s.toml", station_text.split("[cable]")[0] + line))
     async with (
         page(_snapshot(station)) as (_, port),
         opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path, width=width) as browser,
@@ -499,7 +503,39 @@ def _good(number, minutes_ago=0):
     return Value(Quality.GOOD, None, number, at, time.monotonic() - span_s)
 
 
-def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=(), trouble=None):
+@pytest.mark.parametrize("width", [1440, 390])
+async def test_the_cable_is_on_the_overview_with_its_fault(tmp_path, sumqayit, width):
+    """Both ends, the fault in words and as a picture that loads; one end not known is said."""
+    chromium = need("chromium")
+    text = "shunt fault 143.2 km from Sumqayit (95 %: 141.9 to 144.6), between repeaters 1 and 2"
+    file = sumqayit.cable_file
+    watch = {
+        "name": file.cable.name, "length_km": 380.0, "at": to_text(utc_now()),
+        "ends": {
+            "sumqayit": {"name": "Sumqayit", "volts": 147.0, "amps": 1.0005},
+            "aktau": {"name": "Aktau", "volts": None, "amps": None},
+        },
+        "trouble": "Aktau: pfe is not heard of", "since": to_text(utc_now()), "heard_at": None,
+        "standing": [{"what": "shunt", "text": text, "since": to_text(utc_now()), "place": None}],
+    }  # fmt: skip
+    look = _snapshot(sumqayit, cable=watch)
+    async with (
+        page(look, draw=lambda: picture(file, Shown(147.0, 1.00045), None)) as (_, port),
+        opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
+    ):
+        await browser.until("document.querySelector('img.cable')?.naturalWidth === 960")
+        shown = await browser.value("document.getElementById('line').innerText")
+
+        assert "147.0 V" in shown and "1.0005 A" in shown
+        assert text in shown and "? not known" in shown and "Aktau: pfe is not heard of" in shown
+        assert await browser.value("document.querySelector('img.cable').alt") == text
+        assert await browser.value("document.documentElement.scrollWidth") <= width
+        assert browser.errors == []
+
+
+def _snapshot(
+    station, image=None, uplinks=None, *, is_up=False, alarms=(), trouble=None, cable=None
+):
     class NoOutbox:
         journal, first, last, written, health = "0" * 32, 0, 0, 0, None
 
@@ -509,7 +545,7 @@ def _snapshot(station, image=None, uplinks=None, *, is_up=False, alarms=(), trou
     directs = {name: DirectStatus(is_up, why, utc_now()) for name in station.directs}
     known = {"boards": boards, "directs": directs, "uplinks": uplinks or {}}
     known |= {"alarms": alarms, "started_at": utc_now(), "clock": StationClock()}
-    known["config_trouble"] = trouble
+    known |= {"config_trouble": trouble, "cable_watch": cable}
 
     def look():
         return snapshot(station, image, NoOutbox(), **known)

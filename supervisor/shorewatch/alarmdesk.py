@@ -29,12 +29,20 @@ _SWITCHES = ("maintenance-begin", "maintenance-end", "test")
 _PRIORITIES = ("critical", "major", "minor", "warning")
 _THERE = Value(Quality.GOOD, value=True)
 _LOST = Value(Quality.BAD, Reason.LINK_DOWN)
+# What a source that says what is wrong with it says: of these the alarm's text ends with it.
+_TELLING = "gateway/cable"
+
+There = Callable[[], Mapping[str, bool | str | None]]
 
 _log = logging.getLogger("shorewatch.alarms")
 
 
 class AlarmDesk:
-    """The alarms of one station. `there` says of boards and uplinks (`board/beach`) if they are."""
+    """The alarms of one station.
+
+    `there` says of boards and uplinks (`board/beach`) if they are, of the cable (`gateway/cable`)
+    what is wrong with it: "" for nothing, None where that is not known.
+    """
 
     def __init__(
         self,
@@ -42,7 +50,7 @@ class AlarmDesk:
         rules: Sequence[Rule],
         image: Image,
         outbox: Outbox,
-        there: Callable[[], dict[str, bool]],
+        there: There,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,6 +71,7 @@ class AlarmDesk:
         self._is_mode_unkept = False
         self._alarms.set_maintenance(self._modes.maintenance is not None)
         self._watchers: list[Changes] = []
+        self._words: object = ""
         # Held while alarms are judged or answered, and by whoever changes what there is to judge.
         self.turn = asyncio.Lock()
         self._watch(station, rules)
@@ -240,9 +249,20 @@ class AlarmDesk:
         values = list(self._values(devices))
         for said in self._alarms.take(values, self._clock(), utc_now()):
             await self._record(said, self._configs[said.alarm])
+        self._tell_other_words(dict(values).get(_TELLING))
         if self._alarms[TEST].state is State.RETURNED:  # nobody has to answer what is over
             said = self._alarms.acknowledge(TEST, "shorewatch", utc_now())
             await self._record(said, BUILT_IN[TEST])
+
+    def _tell_other_words(self, value: Value | None) -> None:
+        """An alarm that stands says something else: that is a change, and no transition."""
+        if value is None or value.value in (None, self._words):
+            return
+        self._words = value.value
+        for config in self._configs.values():
+            if config.source == _TELLING:
+                for changes in self._watchers:
+                    changes.add(config.id)
 
     def _values(self, devices: Iterable[str]) -> Iterator[tuple[str, Value]]:
         for device in devices:
@@ -252,14 +272,18 @@ class AlarmDesk:
             if device in self._lost_devices:
                 is_lost = all(value.quality is Quality.BAD for value in found.values())
                 yield f"device/{device}", _LOST if is_lost else _THERE
-        for source, is_there in (self._there() | self._modes.well).items():
-            yield source, _THERE if is_there else _LOST
+        for source, is_well in {**self._there(), **self._modes.well}.items():
+            if isinstance(is_well, str):
+                yield source, Value(Quality.GOOD, value=is_well)
+            else:
+                yield source, _THERE if is_well else _LOST
 
     async def _record(self, said: Transition, config: AlarmConfig) -> None:
         level = logging.WARNING if said.what == "raised" else logging.INFO
         _log.log(level, "alarm %s (%s) %s: %s", config.id, config.priority, said.what, config.text)
         body: dict[str, object] = {
-            "alarm": config.id, "what": said.what, "state": str(said.state), "text": config.text,
+            "alarm": config.id, "what": said.what, "state": str(said.state),
+            "text": _text(config, said.value),
             "priority": config.priority, "source": config.source,
             "event_type": config.event_type, "probable_cause": config.probable_cause,
             "perceived_severity": config.priority if said.facts.get("on") else "cleared",
@@ -300,7 +324,7 @@ class AlarmDesk:
         shelf_s = alarm.shelf_due_s and max(0.0, alarm.shelf_due_s - now_s)
         return {
             "id": config.id,
-            "text": config.text,
+            "text": _text(config, alarm.last_value),
             "action": config.action,
             "priority": config.priority,
             "state": str(alarm.state),
@@ -316,6 +340,12 @@ class AlarmDesk:
             "note": f"{mode['by']}: {mode['note']}" if mode else None,
             "left_s": mode.get("left_s"),
         }
+
+
+def _text(config: AlarmConfig, value: object) -> str:
+    """What people read; of a source that says what is wrong, with that."""
+    tells = config.source == _TELLING and isinstance(value, str) and value
+    return f"{config.text}: {value}" if tells else config.text
 
 
 def _is_listed(alarm: Alarm) -> bool:

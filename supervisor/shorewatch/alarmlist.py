@@ -21,6 +21,10 @@ _WHEN = {
 }  # fmt: skip
 
 
+# What gateway/cable says of a cable without a fault; of another it says the fault.
+NO_FAULT = ""
+
+
 class _Wrong(Exception):
     """One thing wrong with the alarm at hand: key, value, rule."""
 
@@ -59,6 +63,10 @@ def _compile(station: Station, config: AlarmConfig) -> Rule:
         table = "uplink" if noun == "consumers" else noun
         if noun != "gateway" and not station.has_raw(table, name):
             raise _Wrong(noun, name, f"the station has no {table} of this id")
+        if config.gateway == "cable":
+            if "cable" not in station.source.data:
+                raise _Wrong(noun, name, "the station names no cable file: [cable] file = ...")
+            when, found = When.IS_NOT, NO_FAULT
     else:
         (key, given), *_ = config.conditions.items()
         when = _WHEN[key]

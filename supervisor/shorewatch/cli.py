@@ -552,14 +552,14 @@ def bench_cable(*, json: Path | None = None, quick: bool = False) -> None:
 
     Example: shorewatch bench cable --json cable.json
 
-    About five minutes. Everything is seeded: the figures are the same on every machine.
+    About half an hour on two cores. Everything is seeded: the figures are the same everywhere.
 
     Parameters
     ----------
     json
         Write the figures as one JSON object to this file.
     quick
-        Fewer faults and one day: a look, not a measurement.
+        Fewer faults and two weeks: a look, not a measurement.
     """
     from shorewatch.bench.cable import QUICK, Extent, run_cable
 

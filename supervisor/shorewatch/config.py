@@ -7,7 +7,8 @@ returns it validated, or raises one ConfigError that lists everything wrong with
 with one address on a bus, boards with too many buses). The second is looked for in the tables as
 read, so that a mistake of the first kind hides none of it.
 
-Relative paths (link ports, the outbox) are taken from the state directory of the running station.
+Relative paths (link ports, the outbox) are taken from the state directory of the running station;
+that of the cable file from the folder of the station file, and else from that of the shipped ones.
 """
 
 import difflib
@@ -25,12 +26,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from shorewatch.assets import asset_folder
+from shorewatch.cable.file import CableFile, load_cable
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.point import Id, Point
 from shorewatch.profile import Profile, load_profiles
-from shorewatch.toml import Key, Table, TomlFile, load_toml, printable, read_toml
+from shorewatch.toml import Key, Table, Text, TomlFile, load_toml, printable, read_toml
 
-Text = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(printable)]
 # The contacts of board `beach` are the device `beach-contacts`; how often their states are due.
 CONTACTS = "-contacts"
 CONTACTS_PERIOD_S = 1.0
@@ -385,8 +386,11 @@ class AlarmConfig(Table):
     # The uplink whose consumers acknowledge nothing.
     consumers: Id | None = None
     gateway: (
-        Literal["outbox", "history", "clock", "disk", "certificate", "maintenance", "test"] | None
-    ) = None
+        Literal[
+            "outbox", "history", "clock", "disk", "certificate", "cable", "maintenance", "test"
+        ]
+        | None
+    ) = None  # fmt: skip
     above: float | None = None
     below: float | None = None
     is_: Annotated[bool | int | str | None, Field(alias="is")] = None
@@ -437,10 +441,22 @@ class AlarmConfig(Table):
         return self
 
 
+class CableTable(Table):
+    """What the station watches its cable by; see cable/file.py.
+
+    The other end's volts and amperes come from the broker of `uplink`, by default the first with
+    the JSON plane.
+    """
+
+    file: FilePath
+    uplink: Id | None = None
+
+
 class StationFile(Table):
     """The whole of a station.toml."""
 
     station: StationTable
+    cable: CableTable | None = None
     outbox: OutboxConfig = OutboxConfig()
     history: HistoryConfig = HistoryConfig()
     page: PageConfig | None = None
@@ -569,6 +585,7 @@ class Station:
     file: StationFile
     devices: Mapping[str, Device]
     source: TomlFile
+    cable_file: CableFile | None = None
 
     @property
     def id(self) -> str:
@@ -584,6 +601,14 @@ class Station:
     def prefix(self) -> str:
         """The root of its MQTT topics."""
         return f"shorewatch/v1/{self.cable}/{self.id}"
+
+    @property
+    def cable_uplink(self) -> str | None:
+        """The uplink by which the other end's values come; None if there is none."""
+        if self.file.cable is None:
+            return None
+        uplinks = [uplink.id for uplink in self.file.uplink if uplink.plane == "json"]
+        return self.file.cable.uplink or next(iter(uplinks), None)
 
     @cached_property
     def boards(self) -> Mapping[str, BoardConfig]:
@@ -603,8 +628,10 @@ class Station:
 
     @cached_property
     def config_hash(self) -> str:
-        """What the file and the profiles it uses say, in 16 hexadecimal digits."""
+        """What the file, its profiles and its cable file say, in 16 hexadecimal digits."""
         digest = hashlib.sha256(self.file.model_dump_json().encode())
+        if self.cable_file is not None:
+            digest.update(self.cable_file.model_dump_json().encode())
         used = {device.profile.id: device.profile for device in self.devices.values()}
         for name in sorted(used):
             digest.update(used[name].model_dump_json().encode())
@@ -706,8 +733,45 @@ def read_station(
         if board.input and len(board.id) <= _CONTACTS_BOARD_MAX:
             contacts = contacts_of(board)
             devices.setdefault(contacts.id, contacts)
+    cable_file = None
+    try:
+        cable_file = _cable(source, file, devices)
+    except ConfigError as error:
+        problems += error.problems
     problems.sort(key=lambda problem: (problem.file, problem.line or 0))
-    return Station(file, devices, source), problems
+    return Station(file, devices, source, cable_file), problems
+
+
+def _cable(source: TomlFile, file: StationFile, devices: Mapping[str, Device]) -> CableFile | None:
+    """The cable file, if the sound station `file` names one; ConfigError for what does not fit."""
+    table: CableTable | None = getattr(file, "cable", None)
+    if table is None:
+        return None
+    station = file.station
+    path, shipped = source.path.parent / table.file, asset_folder("stations") / table.file
+    found = load_cable(path if path.exists() or not shipped.exists() else shipped)
+    end = found.end_of(station.id)
+    flaws: list[tuple[str, str, str]] = []
+    if found.cable.id != station.cable:
+        rule = f"is the file of cable {found.cable.id}; the station is of {station.cable}"
+        flaws.append(("file", table.file, rule))
+    elif end is None:
+        ends = " and ".join(config.station for config in found.end)
+        flaws.append(("file", table.file, f"has the ends {ends}, and not {station.id}"))
+    else:
+        config = found.named(end)
+        points = devices[config.device].points if config.device in devices else {}
+        for point in (config.voltage, config.current):
+            if point not in points or not points[point].is_numeric:
+                rule = f"says that {config.device}.{point} is this end: there is no such number"
+                flaws.append(("file", table.file, rule))
+    uplinks = [uplink.id for uplink in file.uplink if uplink.plane == "json"]
+    if table.uplink is not None and table.uplink not in uplinks:
+        rule = f"is no uplink of the JSON plane; there is {', '.join(uplinks) or 'none'}"
+        flaws.append(("uplink", table.uplink, rule))
+    if flaws:
+        raise ConfigError([source.problem(("cable", key), *flaw) for key, *flaw in flaws])
+    return found
 
 
 def contacts_of(board: BoardConfig) -> Device:

@@ -36,6 +36,7 @@ ANSWER_S_MAX = 60.0
 HANG_UP_S = 1.0
 CLIENTS_MAX = 16
 CONNECTIONS_MAX = 64
+AGAIN_S = 10.0
 
 Request = Mapping[str, object]
 Reply = Mapping[str, object]
@@ -74,32 +75,55 @@ Answer = Callable[[Request, Caller], Awaitable[Reply | AsyncGenerator[Reply, Non
 
 
 @asynccontextmanager
-async def serving(state_dir: Path, answer: Answer) -> AsyncIterator[None]:
+async def serving(
+    state_dir: Path, answer: Answer, *, again_s: float = AGAIN_S
+) -> AsyncIterator[None]:
     """Answer requests while the `with` block lasts. `answer` raises ValueError to refuse one.
 
-    A socket that cannot be made costs the tools, not the station: it is logged. At the end every
-    connection is closed, and what hung on it is released.
+    A socket that cannot be made, as on a disk that is read-only, costs the tools, not the station:
+    it is logged, and tried again each `again_s`. At the end every connection is closed, and what
+    hung on it is released.
     """
     server = _Server(answer)
+    listening = await _listen(state_dir, server)
+    opening = None if listening else asyncio.create_task(_listen_later(state_dir, server, again_s))
+    try:
+        yield
+    finally:
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
+            listening = None if opening.cancelled() else opening.result()
+        if listening is not None:
+            listening.close()
+        await server.close()
+        with suppress(OSError):
+            (state_dir / NAME).unlink(missing_ok=True)
+
+
+async def _listen_later(state_dir: Path, server: "_Server", again_s: float) -> asyncio.Server:
+    while True:
+        await asyncio.sleep(again_s)
+        if (listening := await _listen(state_dir, server, logging.DEBUG)) is not None:
+            _log.info("control socket %s: tools can be used again", state_dir / NAME)
+            return listening
+
+
+async def _listen(
+    state_dir: Path, server: "_Server", level: int = logging.ERROR
+) -> asyncio.Server | None:
+    """Listen at the socket; None, logged at `level`, if it cannot be made."""
     try:
         # Whoever is left there is dead: the outbox beside it has one owner, and that is us.
         (state_dir / NAME).unlink(missing_ok=True)
         listener = _socket(state_dir, socket.socket.bind)
         (state_dir / NAME).chmod(0o600)
-        listening = await asyncio.start_unix_server(
+        return await asyncio.start_unix_server(
             server.accept, sock=listener, limit=REQUEST_BYTES_MAX
         )
     except OSError as error:
-        _log.error("no control socket: %s: %s", state_dir / NAME, error)
-        yield
-        return
-    try:
-        yield
-    finally:
-        listening.close()
-        await server.close()
-        with suppress(OSError):
-            (state_dir / NAME).unlink(missing_ok=True)
+        _log.log(level, "no control socket: %s: %s", state_dir / NAME, error)
+        return None
 
 
 class _Server:

@@ -129,6 +129,7 @@ def _place(page: PageConfig, actions: Actions, gateway: Gateway) -> web.Place:
         actions=actions,
         history=gateway.history.answer,
         describe=lambda: describe(gateway.station),
+        draw=None if gateway.locator is None else gateway.locator.draw,
     )
 
 

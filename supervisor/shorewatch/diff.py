@@ -183,6 +183,8 @@ def _things(station: Station) -> Iterator[tuple[tuple[str, str], Fields]]:
                 yield ("bus", f"{entry['id']}.{bus['uart']}"), _own("bus", bus)
             for contact in entry.get("input", ()):
                 yield ("input", f"{entry['id']}.{contact['id']}"), contact
+    if station.cable_file is not None:
+        yield ("cable", "file"), station.cable_file.model_dump(mode="json")
     for device in station.devices.values():
         profile = _own("profile", device.profile.model_dump(mode="json"))
         yield (

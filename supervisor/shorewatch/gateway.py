@@ -29,6 +29,7 @@ from shorewatch.history import History
 from shorewatch.image import Image
 from shorewatch.kernel import read_kernel
 from shorewatch.link import BoardLink
+from shorewatch.locator import Locator
 from shorewatch.model import utc_now
 from shorewatch.mqtt.tls import LOOK_S
 from shorewatch.mqtt.uplink import Uplink
@@ -71,6 +72,8 @@ class Gateway:
         self.links = {board_id: self._linked(plan) for board_id, plan in compiled.plans.items()}
         self.directs = {id_: self._direct(plan) for id_, plan in compiled.directs.items()}
         self.desk = AlarmDesk(station, compiled.rules, self.image, outbox, self._there)
+        is_located = station.cable_file is not None
+        self.locator = Locator(station, self.image, outbox, state_dir) if is_located else None
         self.uplinks = {config.id: self._uplinked(config) for config in station.file.uplink}
 
     @property
@@ -89,6 +92,8 @@ class Gateway:
         self._start("stale", self._record_stale())
         self._start("clock", self._watch_clock())
         self._start("certificates", self._watch_certificates())
+        if self.locator is not None:
+            self._start("cable", self.locator.run())
         for uplink_id, uplink in self.uplinks.items():
             self._start(f"uplink {uplink_id}", uplink.run())
 
@@ -143,6 +148,7 @@ class Gateway:
             alarms=self.desk.listed(),
             alarm_mode=self.desk.mode,
             history=self.history.status,
+            cable_watch=None if self.locator is None else self.locator.snapshot(),
             clock=self.clock,
             started_at=self.started_at,
             config_trouble=self.trouble,
@@ -241,8 +247,11 @@ class Gateway:
             self._start_link(board_id)
 
     def _uplinked(self, config: UplinkConfig) -> Uplink | EdgeNode:
-        kind = EdgeNode if config.plane == "sparkplug" else Uplink
-        return kind(self.station, config, self.image, self.outbox, self._states, self.desk)
+        station, image, outbox, desk = self.station, self.image, self.outbox, self.desk
+        if config.plane == "sparkplug":
+            return EdgeNode(station, config, image, outbox, self._states, desk)
+        far = self.locator if config.id == station.cable_uplink else None
+        return Uplink(station, config, image, outbox, self._states, desk, far=far)
 
     async def _remove_uplinks(self, ids: Set[str]) -> None:
         await asyncio.gather(*(self.uplinks[uplink_id].stop() for uplink_id in ids))
@@ -264,9 +273,12 @@ class Gateway:
             for source, line in self._lines().items()
         }
 
-    def _there(self) -> dict[str, bool]:
+    def _there(self) -> dict[str, bool | str | None]:
         """Which boards, direct lines, uplinks and parts of the gateway are well, for alarms."""
-        found = {source: line.status.up for source, line in self._lines().items()}
+        found: dict[str, bool | str | None] = {}
+        found |= {source: line.status.up for source, line in self._lines().items()}
+        if self.locator is not None:
+            found["gateway/cable"] = self.locator.text
         for uplink_id, uplink in self.uplinks.items():
             found[f"uplink/{uplink_id}"] = uplink.status.state == "online"
             found[f"consumers/{uplink_id}"] = not uplink.status.silent

@@ -85,6 +85,7 @@ def snapshot(
     config_trouble: Snapshot | None = None,
     alarm_mode: Snapshot | None = None,
     history: Snapshot | None = None,
+    cable_watch: Snapshot | None = None,
 ) -> Snapshot:
     """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
     now_s = time.monotonic()
@@ -118,6 +119,7 @@ def snapshot(
             "health": outbox.health,
         },
         "history": history,
+        "cable_watch": cable_watch,
     }
     verdict = judge(found)
     told = {"level": verdict.level.name.lower(), "faults": [asdict(f) for f in verdict.faults]}

@@ -14,9 +14,9 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from shorewatch.disk import open_at_once
@@ -50,6 +50,9 @@ def printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must not contain control characters")
     return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=80), AfterValidator(printable)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from shorewatch.model import from_text
 
 Row = Mapping[str, Any]
 OPEN = ("unacknowledged", "acknowledged")
+# For so long the other end may be away, as when its gateway starts again, and nobody is told.
+UNJUDGED_S = 60.0
 
 
 class Level(IntEnum):
@@ -79,9 +81,13 @@ def span(seconds: float | None) -> str:
 
 def since(at: str, now: str) -> str:
     """When something began, and how long ago that is; both are RFC 3339 UTC."""
-    ago_s = (from_text(now) - from_text(at)).total_seconds()
+    ago_s = _lasts_s(at, now)
     day = "" if at[:10] == now[:10] else f"{at[:10]} "
     return f"since {day}{at[11:19]} ({span(max(0.0, ago_s))})"
+
+
+def _lasts_s(at: str, now: str) -> float:
+    return (from_text(now) - from_text(at)).total_seconds()
 
 
 def _faults(snapshot: Row) -> Iterator[Fault]:
@@ -90,6 +96,9 @@ def _faults(snapshot: Row) -> Iterator[Fault]:
     for row in snapshot["alarms"]:
         if row["state"] in OPEN and row["priority"] != "warning":
             yield _alarm(row)
+    if not any(row["source"] == "gateway/cable" for row in snapshot["alarms"]):
+        for standing in (snapshot["cable_watch"] or {}).get("standing", ()):
+            yield Fault(f"Cable: {standing['text']}", standing["since"])
     for key, noun in (("boards", "Board"), ("directs", "Direct line")):
         for name, line in snapshot[key].items():
             if not line["up"]:
@@ -117,6 +126,9 @@ def _warnings(snapshot: Row) -> Iterator[Fault]:
         yield Fault(f"Station file: {trouble['text']}")
     if (snapshot["history"] or {}).get("health"):
         yield Fault(f"History: {snapshot['history']['health']}")
+    watch = snapshot["cable_watch"] or {}
+    if watch.get("trouble") and _lasts_s(watch["since"], snapshot["at"]) >= UNJUDGED_S:
+        yield Fault(f"The cable is not judged: {watch['trouble']}", watch["since"])
     if uncertain := snapshot["points"].get("uncertain"):
         yield Fault(f"{uncertain} point{'s are' if uncertain > 1 else ' is'} uncertain")
 

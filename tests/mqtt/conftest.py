@@ -25,6 +25,7 @@ from shorewatch.image import Image
 from shorewatch.model import Quality, Value, utc_now
 from shorewatch.mqtt.broker import run_broker, wait_for_broker
 from shorewatch.mqtt.client import Message, connected
+from shorewatch.mqtt.source import Far
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
 
@@ -214,6 +215,7 @@ class Bench:
         *,
         chance: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
+        far: Far | None = None,
         **login: str,
     ) -> None:
         self.station = station
@@ -231,6 +233,7 @@ class Bench:
             outbox,
             lambda: dict(self.boards),
             self.alarms,
+            far=far,
             chance=chance,
             clock=clock,
         )
@@ -264,12 +267,13 @@ def bench(station: Station, tmp_path: Path):  # type: ignore[no-untyped-def]
         *,
         chance: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
+        far: Far | None = None,
         **login: str,
     ) -> AsyncIterator[Bench]:
         path = tmp_path / "outbox.sqlite"
         async with Outbox.opened(path, size_bytes_max=64_000_000) as outbox:
             noc = ["noc"] if consumers is None else consumers
-            made = Bench(station, outbox, url, noc, chance=chance, clock=clock, **login)
+            made = Bench(station, outbox, url, noc, chance=chance, clock=clock, far=far, **login)
             running = asyncio.create_task(made.uplink.run())
             try:
                 yield made

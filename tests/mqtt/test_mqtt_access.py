@@ -207,7 +207,8 @@ def test_rules_of_two_stations_stand_in_one_file(write, guarded_station, station
     assert rules.count("user noc\n") == 2
     _, _, of_gateway = rules.partition("user gateway-aktau\n")
     assert f"topic write {ELSEWHERE}/state\n" in of_gateway.partition("user ")[0]
-    assert HERE not in of_gateway.partition("user ")[0]
+    of_gateway = of_gateway.partition("user ")[0]
+    assert f"topic read {HERE}/now/pfe\n" in of_gateway and of_gateway.count(HERE) == 1
     assert broker_users(uplinks, []) == ["gateway", "gateway-aktau", "noc", "owner", "shift"]
 
 

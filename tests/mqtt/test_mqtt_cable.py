@@ -12,7 +12,9 @@ from fake_journal import FakeJournal
 from shorewatch import cablecli
 from shorewatch.assets import asset_folder
 from shorewatch.cable.file import load_cable
+from shorewatch.config import load_station
 from shorewatch.model import to_text
+from shorewatch.mqtt import topics
 from shorewatch.mqtt.client import connected
 from shorewatch.noc import Access
 from shorewatch.plant.cable import HEALTHY
@@ -59,5 +61,34 @@ async def test_a_fault_is_told_live(  # type: ignore[no-untyped-def]
         code = await locating
     assert code == 1, "".join(told) + capsys.readouterr().out + capsys.readouterr().err
     first = json.loads(out.read_text())[0]
-    assert first["finding"] == "shunt"
+    assert first["what"] == "shunt"
     assert first["place"]["low_km"] < 100 < first["place"]["high_km"]
+
+
+class Ear:
+    """What came of the far end."""
+
+    def __init__(self, topic: str) -> None:
+        self.far_topic = topic
+        self.heard: list[tuple[bytes, bool]] = []
+
+    def hear(self, payload: bytes, *, is_retained: bool) -> None:
+        self.heard.append((payload, is_retained))
+
+
+async def test_an_uplink_brings_the_far_ends_values(broker, bench, until) -> None:  # type: ignore[no-untyped-def]
+    """What the other station says of its PFE comes, retained or live, and nothing else does."""
+    stations = asset_folder("stations")
+    ear = Ear(topics.far_topic(load_station(stations / "sumqayit.toml")))
+    assert ear.far_topic == topics.now_topic(load_station(stations / "aktau.toml").prefix, "pfe")
+    async with connected(
+        "127.0.0.1", broker.port, client_id="aktau", incoming_bytes_max=10_000
+    ) as aktau:
+        await aktau.publish(ear.far_topic, b"1", qos=1, is_retained=True)
+        async with bench(broker.url, far=ear) as b:
+            await b.until_state("online")
+            await until(lambda: ear.heard, "what stands there")
+            await aktau.publish(ear.far_topic.replace("pfe", "room"), b"2", qos=1)
+            await aktau.publish(ear.far_topic, b"3", qos=1, is_retained=True)
+            await until(lambda: len(ear.heard) == 2, "the next")
+        assert ear.heard == [(b"1", True), (b"3", False)]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from shorewatch.cable.line import Cable
 
+_APART = 5.0
 Vector = tuple[float, float, float]  # on V_A, V_B and the tracked healthy sum
 
 
@@ -23,7 +24,8 @@ class Budget:
 
     `earth_v` is the emf along the whole cable, `coast_v` each end's own potential, which is
     `coast_storm_v` in a `storm_share` of all cases. A contact to the sea has a voltage of its own
-    and ohms that the leak's current meets.
+    and ohms that the leak's current meets. `leak_a` is half of what sources with droops drive into
+    one: so far both ends carry the same current, whatever their ammeters say.
     """
 
     ohm_per_km_share: float = 0.01
@@ -38,6 +40,7 @@ class Budget:
     storm_share: float = 0.05
     contact_v: float = 0.3
     contact_ohm: float = 100.0
+    leak_a: float = 0.0006
 
     def __post_init__(self) -> None:
         assert 0 < self.storm_share < 1, "both quiet and disturbed coasts exist"
@@ -102,18 +105,49 @@ class Evidence:
         return abs(self.amps_a - self.amps_b)
 
 
-def residual(cable: Cable, evidence: Evidence, km: float) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class Currents:
+    """What flows on both sides of a fault, in A; one sigma of what is wrong with it.
+
+    `share` is wrong with both alike, `half_a` is too much on one side and too little on the other.
+    """
+
+    a: float
+    b: float
+    share: float
+    half_a: float
+
+
+def currents(budget: Budget, evidence: Evidence) -> Currents:
+    """Both ammeters together: they measure the same current but for what the fault takes.
+
+    Unless they are so far apart that the fault takes a great part, as on a cable fed from one end.
+    """
+    a, b, gain = evidence.amps_a, evidence.amps_b, budget.meter_amp_share
+    mean, half = (a + b) / 2, (a - b) / 2
+    if evidence.a is None or evidence.b is None:
+        return Currents(a, b, gain, 0.0)
+    meters_a = gain * mean / math.sqrt(2)
+    if meters_a <= 0 or budget.leak_a <= 0:
+        return Currents(a, b, meters_a / mean, meters_a)
+    share = gain / math.sqrt(2)
+    if abs(half) > _APART * math.hypot(meters_a, budget.leak_a):
+        return Currents(a, b, share, meters_a)
+    trust = 1 / (1 + (meters_a / budget.leak_a) ** 2)
+    return Currents(mean + trust * half, mean - trust * half, share, meters_a * math.sqrt(trust))
+
+
+def residual(cable: Cable, budget: Budget, evidence: Evidence, km: float) -> list[float]:
     """Volts shown less volts expected for a fault at `km`, of what is there."""
     found = []
+    flows = currents(budget, evidence)
     length = cable.length_km
     fault_v = evidence.fault_v[0] if evidence.fault_v else 0.0
     if evidence.a is not None:
-        amps = evidence.a.amps
-        line_v = cable.drop_v(0, km, amps) + amps * cable.bed_a_ohm
+        line_v = cable.drop_v(0, km, flows.a) + flows.a * cable.bed_a_ohm
         found.append(evidence.a.volts - line_v - fault_v)
     if evidence.b is not None:
-        amps = evidence.b.amps
-        line_v = cable.drop_v(km, length, amps) + amps * cable.bed_b_ohm
+        line_v = cable.drop_v(km, length, flows.b) + flows.b * cable.bed_b_ohm
         found.append(evidence.b.volts - line_v + fault_v)
     if evidence.baseline is not None:
         found.append(evidence.baseline.sum_v - healthy_sum_v(cable, evidence.baseline.amps))
@@ -127,7 +161,7 @@ def healthy_sum_v(cable: Cable, amps: float) -> float:
 
 def log_likelihood(cable: Cable, budget: Budget, evidence: Evidence, km: float) -> float:
     """How well a fault at `km` explains the evidence; a constant is left out."""
-    rest = residual(cable, evidence, km)
+    rest = residual(cable, budget, evidence, km)
     kept = [
         i for i, part in enumerate((evidence.a, evidence.b, evidence.baseline)) if part is not None
     ]
@@ -154,7 +188,8 @@ def log_likelihood(cable: Cable, budget: Budget, evidence: Evidence, km: float) 
 def _sources(cable: Cable, budget: Budget, evidence: Evidence, km: float) -> Iterator[Vector]:
     """One sigma of each source of error, as volts on V_A, V_B and the sum."""
     length, ohm = cable.length_km, cable.warm_ohm_per_km
-    a, b, base = evidence.amps_a, evidence.amps_b, evidence.baseline
+    flows = currents(budget, evidence)
+    a, b, base = flows.a, flows.b, evidence.baseline
     before, total = cable.repeaters_before(km), len(cable.repeaters_km)
     mean = base.amps if base else 0.0
     share = budget.ohm_per_km_share * ohm
@@ -166,12 +201,11 @@ def _sources(cable: Cable, budget: Budget, evidence: Evidence, km: float) -> Ite
     yield 0.0, held * root_b, held * root_b * is_sum
     yield budget.bed_ohm * a, 0.0, budget.bed_ohm * mean
     yield 0.0, budget.bed_ohm * b, budget.bed_ohm * mean
-    # Each ammeter's gain; the tracked sum was read with the mean of both.
+    # The ammeters' gains; the tracked sum was read with the mean of both.
     per_a = ohm * km + cable.bed_a_ohm + before * cable.repeater_ohm
     per_b = ohm * (length - km) + cable.bed_b_ohm + (total - before) * cable.repeater_ohm
-    gain = budget.meter_amp_share
-    yield gain * per_a * a, 0.0, gain * (per_a + per_b) * mean / 2
-    yield 0.0, gain * per_b * b, gain * (per_a + per_b) * mean / 2
+    yield flows.share * per_a * a, flows.share * per_b * b, flows.share * (per_a + per_b) * mean
+    yield flows.half_a * per_a, -flows.half_a * per_b, 0.0
     # Each voltmeter's offset and gain, in the sum as at its time: half of the volts each.
     yield budget.meter_v, 0.0, budget.meter_v * is_sum
     yield 0.0, budget.meter_v, budget.meter_v * is_sum

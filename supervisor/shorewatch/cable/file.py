@@ -15,10 +15,9 @@ from pydantic import Field, model_validator
 from shorewatch.cable.budget import Budget
 from shorewatch.cable.line import Cable, End
 from shorewatch.cable.watcher import Feed
-from shorewatch.config import Text
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.point import Id
-from shorewatch.toml import Key, Table, TomlFile, read_toml
+from shorewatch.toml import Key, Table, Text, TomlFile, read_toml
 
 Kilometre = Annotated[float, Field(ge=0, le=30_000)]
 Volts = Annotated[float, Field(gt=0, le=20_000)]
@@ -95,6 +94,7 @@ class BudgetConfig(Table):
     storm_share: Annotated[float, Field(gt=0, lt=1)] = Budget().storm_share
     contact_v: Sigma = Budget().contact_v
     contact_ohm: Annotated[float, Field(ge=0, le=1e5)] = Budget().contact_ohm
+    leak_a: Annotated[float, Field(ge=0, le=1)] = Budget().leak_a
 
 
 class CableFile(Table):

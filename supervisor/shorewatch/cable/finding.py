@@ -5,7 +5,9 @@ from typing import Final, Literal
 
 from shorewatch.cable.locate import Place
 
-Kind = Literal["shunt", "leak", "cut", "lost", "over", "source", "unclear", "off", "storm", "calm"]
+Kind = Literal[
+    "shunt", "leak", "cut", "lost", "over", "fed", "source", "unclear", "off", "storm", "calm"
+]
 FAULTS: Final[tuple[Kind, ...]] = ("shunt", "leak", "cut", "lost")
 
 

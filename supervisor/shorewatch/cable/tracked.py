@@ -10,8 +10,9 @@ the currents' difference drifts with it, in the proportion that both sources' dr
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from shorewatch.cable.budget import Baseline, Budget, Evidence
 from shorewatch.cable.finding import Finding
@@ -34,6 +35,7 @@ _ENDS = 6  # spans whose mean is compared: the newest hour with the oldest
 _LEAK_V_MIN = 15.0
 _LEAK_SIGMAS = 5.0
 _TOLD_AGAIN = 1.3
+_SAVED = ("seconds", "sum_v", "square", "spread", "shifted_v", "told_v")
 
 
 def suited(budget: Budget, strays_v: float, *, is_hour: bool) -> Budget:
@@ -54,8 +56,19 @@ def suited(budget: Budget, strays_v: float, *, is_hour: bool) -> Budget:
 class Tracked:
     """Takes the seconds in which nothing stepped."""
 
-    def __init__(self, cable: Cable, budget: Budget, droops: float, amp_drift_a: float) -> None:
-        """`droops` is leak current a volt of balance, `amp_drift_a` a week's drift of meters."""
+    def __init__(
+        self,
+        cable: Cable,
+        budget: Budget,
+        droops: float,
+        amp_drift_a: float,
+        known: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`droops` is leak current a volt of balance, `amp_drift_a` a week's drift of meters.
+
+        `known` is what `saved` gave before a restart; LookupError, TypeError or ValueError for
+        anything else.
+        """
         self._cable = cable
         self._budget = budget
         self._droops = droops
@@ -70,6 +83,18 @@ class Tracked:
         self._span = Window(_SPAN)
         self._spans: deque[Row] = deque(maxlen=_SPANS)
         self._told_v = _LEAK_V_MIN
+        if known is not None:
+            for name in _SAVED:
+                setattr(self, f"_{name}", float(known[name]))
+            self._is_storm, self._near_s = bool(known["is_storm"]), int(known["near_s"])
+            self._spans.extend(Row(*map(float, row)) for row in known["spans"])
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """All of it but the span that has begun, as JSON."""
+        found: dict[str, Any] = {name: getattr(self, f"_{name}") for name in _SAVED}
+        found |= {"is_storm": self._is_storm, "near_s": self._near_s}
+        return found | {"spans": [list(row) for row in self._spans]}
 
     @property
     def baseline(self) -> Baseline | None:

@@ -24,9 +24,9 @@ to days; a set current that drifts moves the balance alone, earth and temperatur
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from shorewatch.cable.budget import Baseline, Budget, Evidence
 from shorewatch.cable.contact import Contact, measured
@@ -86,9 +86,15 @@ class _Step:
 
 
 class Watcher:
-    """Takes pairs, one a second in order of time; gives findings."""
+    """Takes pairs, one a second in order of time; gives findings.
 
-    def __init__(self, cable: Cable, budget: Budget, feed: Feed) -> None:
+    What it has learned survives a restart as JSON: `saved`, given again as `known`.
+    """
+
+    def __init__(
+        self, cable: Cable, budget: Budget, feed: Feed, known: Mapping[str, Any] | None = None
+    ) -> None:
+        """Raises LookupError, TypeError or ValueError for `known` that `saved` never gave."""
         self._cable = cable
         self._budget = budget
         self._feed = feed
@@ -102,7 +108,21 @@ class Watcher:
         self._is_begun = False
         self._last_s = -math.inf
         self._moved_s = -math.inf
-        self._tracked = Tracked(cable, budget, feed.both, feed.amp_drift_a)
+        known = known or {}
+        self._tracked = Tracked(cable, budget, feed.both, feed.amp_drift_a, known.get("tracked"))
+        if known.get("fault") is not None:
+            since_s, *rows = known["fault"]
+            before, after = (Window(_REFERENCE), Window(int(JUDGE_S) + _TRIGGER))
+            before.add(Row(*map(float, rows[0])))
+            after.add(Row(*map(float, rows[1])))
+            self._fault, self._is_told = _Step(float(since_s), before, after), True
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """The healthy sum, what drifts, and the fault that stands, as JSON."""
+        fault = self._fault
+        found = fault and [fault.since_s, list(fault.before.mean), list(fault.after.mean)]
+        return {"tracked": self._tracked.saved, "fault": found}
 
     @property
     def baseline(self) -> Baseline | None:
@@ -147,8 +167,13 @@ class Watcher:
         """A fault from before steps no more: a balance far from nominal is told once."""
         self._is_begun = True
         off_v = self._reference.mean.balance_v - self._feed.balance_v
-        if abs(off_v) > _OFF_V and self._fault is None:
-            yield Finding("off", self._reference.rows[0].at_s, at_s, step_v=off_v)
+        since_s = self._reference.rows[0].at_s
+        fault = self._fault
+        if fault is not None and _is_back(fault, fault.after, self._reference):
+            self._fault = None
+            yield Finding("over", since_s, at_s)
+        elif abs(off_v) > _OFF_V and self._fault is None:
+            yield Finding("off", since_s, at_s, step_v=off_v)
 
     def _moved_feed(self, row: Row) -> Iterator[Finding]:
         """Both currents moved together; a ramp is told once, however long."""
@@ -228,17 +253,12 @@ class Watcher:
         return math.hypot(hidden_a, spread * math.sqrt(1 / len(step.before) + 1 / len(step.after)))
 
     def _shunt(self, step: _Step, at_s: float) -> Finding:
-        if self._fault is not None and self._is_back(self._fault, step):
+        if self._fault is not None and _is_back(self._fault, step.before, step.after):
             self._fault = None
             return Finding("over", step.since_s, at_s)
         self._fault = self._fault or step
         self._is_told = self._is_measured = False
         return self._finding(step, at_s, is_final=False)
-
-    def _is_back(self, fault: _Step, step: _Step) -> bool:
-        left_v = step.after.mean.balance_v - fault.before.mean.balance_v
-        moved_v = step.before.mean.balance_v - fault.before.mean.balance_v
-        return abs(left_v) < 0.3 * abs(moved_v)
 
     def _tell_final(self, fault: _Step, row: Row) -> Iterator[Finding]:
         fault.after.add(row)
@@ -300,3 +320,9 @@ class Watcher:
         self._new.clear()
         self._step = None
         self._tracked.pause()
+
+
+def _is_back(fault: _Step, was: Window, now: Window) -> bool:
+    """Whether the balance has gone from where it `was` to what it had been before the fault."""
+    healthy_v = fault.before.mean.balance_v
+    return abs(now.mean.balance_v - healthy_v) < 0.3 * abs(was.mean.balance_v - healthy_v)

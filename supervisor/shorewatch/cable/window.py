@@ -57,6 +57,7 @@ class Window:
         self._totals = [0.0] * 9
         self._squares = [0.0] * 9
         self._origin: Row | tuple[()] = ()
+        self._mean: Row | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,6 +66,7 @@ class Window:
         """Put one in; the oldest goes out when the window is full."""
         if not self._origin:
             self._origin = row
+        self._mean = None
         self.rows.append(row)
         self._count(row, 1)
         if len(self.rows) > self._count_max:
@@ -73,9 +75,11 @@ class Window:
     @property
     def mean(self) -> Row:
         """The mean of each quantity."""
-        count = len(self.rows)
-        pairs = zip(self._origin, self._totals, strict=True)
-        return Row(*(origin + total / count for origin, total in pairs))
+        if self._mean is None:
+            count = len(self.rows)
+            pairs = zip(self._origin, self._totals, strict=True)
+            self._mean = Row(*(origin + total / count for origin, total in pairs))
+        return self._mean
 
     @property
     def sigma(self) -> Row:

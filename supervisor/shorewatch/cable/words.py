@@ -31,6 +31,7 @@ def sentence(file: CableFile, finding: Finding) -> str:
         "cut": "no current and both ends at high voltage: the cable is cut, its ends are sealed",
         "lost": "the feed was lost at once: a cut, or a trip that took the other end along",
         "over": "the shunt fault is over: balance and currents are as before it",
+        "fed": "the cable is fed again",
         "source": f"balance moved by {volts}: a set current, a converter or a meter, no leak"
         if finding.step_v
         else "the feed was changed: both currents moved together, no leak",
@@ -121,7 +122,7 @@ def record(file: CableFile, finding: Finding) -> dict[str, Any]:
     """The finding as the body of a record; kilometres count from the cable's first end."""
     body: dict[str, Any] = {
         "cable": file.cable.id,
-        "finding": finding.kind,
+        "what": finding.kind,
         "since": time_text(finding.since_s),
         "at": time_text(finding.at_s),
         "text": sentence(file, finding),

@@ -1,6 +1,7 @@
 """Who may say and hear what at a broker: mosquitto's access rules, made from station files. Pure.
 
-    gateway     writes its own topics; reads ack/+, request/+ and its own state
+    gateway     writes its own topics; reads ack/+, request/+ and its own state, and of its cable's
+                other station the values of that end's power feed equipment
     consumer    reads what the station publishes; writes (and reads) ack/<its id>
     requester   reads the same, and reply/<its id>; writes request/<its id>
     dashboard   reads what the station publishes
@@ -112,6 +113,8 @@ def access_rules(uplinks: Uplinks, dashboards: Sequence[str] = ()) -> str:
         lines += [f"topic write {topic}" for topic in [*_published(prefix), f"{prefix}/reply/#"]]
         heard = topics.ack_topic(prefix, "+"), topics.request_topic(prefix, "+")
         lines += [f"topic read {topic}" for topic in (*heard, topics.state_topic(prefix))]
+        if station.cable_file is not None and uplink.id == station.cable_uplink:
+            lines.append(f"topic read {topics.far_topic(station)}")
         for name in [*_outside(uplink), *dashboards]:
             lines += ["", f"# {name} at {station.id}", f"user {name}"]
             lines += [f"topic read {topic}" for topic in _published(prefix)]

@@ -129,6 +129,51 @@ class Reloaded(_GatewayEvent):
     count: Seq
 
 
+Kilometre = Annotated[float, Field(ge=0, le=30_000)]
+
+
+class Place(Shape):
+    """Where a fault of the cable is; kilometres from the first end of the cable file."""
+
+    from_: Annotated[Id, Field(alias="from")]
+    km: Annotated[Kilometre | None, Field(description="null where only an interval is honest")]
+    low_km: Kilometre
+    high_km: Kilometre
+    confidence: Annotated[float, Field(gt=0, le=1)]
+    method: str
+    after_repeater: Annotated[int, Field(ge=0)]
+    before_repeater: Annotated[int, Field(ge=0)]
+    latitude: float | None
+    longitude: float | None
+    walk_km: dict[Id, float | None]
+    fault_ohm: float | None
+    fault_ohm_sigma: float | None
+    if_leak_km: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    sum_off_v: float | None
+    sum_sigma_v: float | None
+    is_consistent: bool
+    assumed: list[str]
+    disagrees: list[str]
+
+
+class CableFinding(_Event):
+    """What happened to the cable, told from the voltages and currents of both ends."""
+
+    source: Literal["cable"]
+    cable: Id
+    what: Literal[
+        "shunt", "leak", "cut", "lost", "over", "fed", "source", "unclear", "off", "storm", "calm",
+    ]  # fmt: skip
+    since: Time
+    text: str
+    is_fault: bool
+    is_final: Annotated[bool, Field(description="told again, from more readings")]
+    balance_step_v: float
+    leak_a: float
+    sum_off_v: float
+    place: Place | None = None
+
+
 class AlarmRecord(_Record):
     """What happened to an alarm."""
 
@@ -278,6 +323,6 @@ class NoteRecord(_Record):
 
 Record = (
     Sample | BitChanged | WordChanged | ContactChanged | LineEvent | Started | Stopped
-    | ClockStepped | Reloaded | AlarmRecord | Evicted | Dropped | EventsLost | Maintenance
-    | AckRefused | RequestRefused | Requested | RequestFailed | AtPage | NoteRecord
+    | ClockStepped | Reloaded | CableFinding | AlarmRecord | Evicted | Dropped | EventsLost
+    | Maintenance | AckRefused | RequestRefused | Requested | RequestFailed | AtPage | NoteRecord
 )  # fmt: skip

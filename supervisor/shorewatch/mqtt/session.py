@@ -2,7 +2,7 @@
 
     state, birth, now, alarms   each by a task of its own, live, never behind the journal
     journal                     what delivery.py sends, while the rest goes on
-    ack, request, state         what comes in, handed to who judges it
+    ack, request, state         what comes in, handed to who judges it; also a far end's values
 
 It ends by an exception group only: UplinkErrors, or `Stopped` after an orderly goodbye.
 Limits: `DRAIN_S_MAX` for the journal's tail and `STOP_S_MAX` for the goodbye at a stop.
@@ -108,6 +108,9 @@ class Session:
             asked = topics.request_topic(prefix, "+")
             (code,) = await post.connection.subscribe(asked, is_as_published=True)
             self._hears_acks &= post.judge(asked, code, "a subscription to")
+        if (far := self._source.far) is not None:
+            (code,) = await post.connection.subscribe(far.far_topic)
+            self._hears_acks &= post.judge(far.far_topic, code, "a subscription to")
 
     async def _keep_state(self) -> None:
         """Repeat the state every `STATE_S`, and when lines or the outbox's health change."""
@@ -133,6 +136,10 @@ class Session:
         prefix = self._source.station.prefix
         async with aclosing(self._post.connection.messages()) as messages:
             async for message in messages:
+                far = self._source.far
+                if far is not None and message.topic == far.far_topic:
+                    far.hear(message.payload, is_retained=message.is_retained)
+                    continue
                 address = topics.parse_topic(message.topic)
                 if address is None or address.prefix != prefix:
                     continue

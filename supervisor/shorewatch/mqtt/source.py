@@ -21,11 +21,19 @@ class AlarmList(Protocol):
     async def answer(self, request: Mapping[str, object]) -> Mapping[str, object]: ...
 
 
+class Far(Protocol):
+    """Who hears another station's topic: the locator."""
+
+    @property
+    def far_topic(self) -> str: ...
+    def hear(self, payload: bytes, *, is_retained: bool) -> None: ...
+
+
 @dataclass(slots=True)
 class Source:
     """The station as one uplink sees it; `station` is replaced when a configuration is taken.
 
-    `clock` is monotonic.
+    `clock` is monotonic. `far` hears a topic of another station, if this uplink is to bring it.
     """
 
     station: Station
@@ -35,3 +43,4 @@ class Source:
     lines: Lines
     alarms: AlarmList
     clock: Callable[[], float]
+    far: Far | None = None

@@ -118,6 +118,13 @@ def parse_topic(topic: str) -> Address | None:
     return Address("/".join(parts[:4]), kind, name)
 
 
+def far_topic(station: Station) -> str:
+    """Where the values of its cable's other end are, of a station that has a cable file."""
+    assert station.cable_file is not None, "whoever asks has looked"
+    far = next(end for end in station.cable_file.end if end.station != station.id)
+    return now_topic(f"{ROOT}/{station.cable}/{far.station}", far.device)
+
+
 def parse_object(payload: bytes) -> dict[str, object] | None:
     """A payload as a JSON object, or None if it is none (also: too deep, no UTF-8, NaN)."""
     try:

@@ -40,7 +40,7 @@ from shorewatch.mqtt.login import client_id_of, login_of
 from shorewatch.mqtt.post import Post
 from shorewatch.mqtt.rival import Rival
 from shorewatch.mqtt.session import Session, Stopped
-from shorewatch.mqtt.source import AlarmList, Lines, Source
+from shorewatch.mqtt.source import AlarmList, Far, Lines, Source
 from shorewatch.mqtt.state import State
 from shorewatch.mqtt.tls import Expiries, tls_of
 from shorewatch.mqtt.waiting import either_or, heeding
@@ -48,8 +48,8 @@ from shorewatch.outbox import Outbox
 
 SHORT_LIVED_MAX: Final = 3
 OWED_S: Final = 2.0
-# A request that is too long for us is to be seen and told, so somewhat more may come.
-INCOMING_BYTES_MAX: Final = 16_384
+# A request that is too long for us is to be seen and told, and another station's values are to fit.
+INCOMING_BYTES_MAX: Final = 65_536
 # Which process this is, for whoever finds two of them.
 IDENTITY: Final = f"{socket.gethostname()[:64]}/{secrets.token_hex(3)}"
 
@@ -68,6 +68,7 @@ class Uplink:
         lines: Lines,
         alarms: AlarmList,
         *,
+        far: Far | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
         identity: str = IDENTITY,
@@ -75,7 +76,7 @@ class Uplink:
         self.expiries = Expiries(config)
         self._config = config
         self._identity = identity
-        self._source = Source(station, config, image, outbox, lines, alarms, clock)
+        self._source = Source(station, config, image, outbox, lines, alarms, clock, far)
         self._backoff = Backoff(chance or random.Random())
         self._acks = AckDesk(self._source)
         self._requests = RequestDesk(station.prefix, config, outbox, alarms, clock=clock)

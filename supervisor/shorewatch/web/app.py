@@ -4,6 +4,7 @@ It shows without a login and changes something for a named user only (action.py)
 reaches a board. It works with the network down: everything it needs comes from here.
 
     / and its views     the page          /static/        its parts
+    /cable.svg          the cable's potentials, and a fault that stands
     /api/v1/station     what the station is, as its file says (describe.py)
     /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
     /healthz            whether the gateway's loop turns
@@ -17,6 +18,7 @@ At most 128 viewers, 256 connections.
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -50,6 +52,7 @@ class Place:
     actions: Actions | None = None  # without them it only shows
     history: trend.Ask | None = None
     describe: Look | None = None  # what the station is (describe.py)
+    draw: Callable[[], str] | None = None  # the cable as SVG
 
 
 def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
@@ -64,6 +67,10 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
     async def station(_: Request) -> Response:
         assert place.describe is not None, "only then there is a route"
         return Response(encode(place.describe()), media_type="application/json")
+
+    async def cable(_: Request) -> Response:
+        assert place.draw is not None, "only then there is a route"
+        return Response(await asyncio.to_thread(place.draw), media_type="image/svg+xml")
 
     async def stream(_: Request) -> Response:
         if feed.viewers >= VIEWERS_MAX:
@@ -88,6 +95,8 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
     }
     if place.describe is not None:
         handlers["/api/v1/station"] = station
+    if place.draw is not None:
+        handlers["/cable.svg"] = cable
     return Starlette(
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),

@@ -2,6 +2,7 @@
 import { start } from "./act.js";
 import { alarmCard } from "./alarm.js";
 import { areas, deviceCard, deviceView } from "./device.js";
+import { cable } from "./cable.js";
 import { diagnostics } from "./diagnostics.js";
 import { $, fill, make } from "./dom.js";
 import { agoS, look, since, span } from "./part.js";
@@ -68,6 +69,8 @@ function show(s) {
 const DRAW = {
   overview(s) {
     alarms(s.alarms.filter((alarm) => !HIDDEN.includes(alarm.state)));
+    fill($("line"), ...(s.cable_watch ? cable(s.cable_watch) : []));
+    $("line").parentElement.hidden = !s.cable_watch;
     if (station) fill($("areas"), ...areas(s, station));
     fill($("health"), ...ways(s));
   },

@@ -1,0 +1,32 @@
+// The cable: both ends as they feed it, what stands, and the picture of its potentials.
+import { make } from "./dom.js";
+import { card, since } from "./part.js";
+
+const PICTURE_S = 30;
+
+// A new picture when something else stands, and now and then for the voltages.
+const version = (watch) =>
+  encodeURIComponent(`${Math.floor(Date.parse(watch.at ?? watch.since) / 1000 / PICTURE_S)} ${watch.standing.map(({ text }) => text)}`);
+
+function endCard({ name, volts, amps }) {
+  if (volts === null) return card(name, "? not known", "is-warn", "No good value of its power feed equipment.");
+  return card(name, `${volts.toFixed(1)} V`, "", `${amps.toFixed(4)} A`);
+}
+
+function lineCard(watch) {
+  const facts = `${watch.length_km} km`;
+  const faults = watch.standing.map(({ text, since: at }) => `${text}, ${since(at)}`);
+  if (faults.length) return card(watch.name, "✕ fault", "is-bad", ...faults, ...(watch.trouble ? [`? ${watch.trouble}`] : []), facts);
+  if (watch.trouble) return card(watch.name, "? not judged", "is-warn", `${watch.trouble}, ${since(watch.since)}`, facts);
+  return card(watch.name, "no fault", "", `No fault is to be seen, ${since(watch.since)}`, facts);
+}
+
+export function cable(watch) {
+  const picture = make("img", "cable");
+  picture.src = `/cable.svg?${version(watch)}`;
+  picture.alt = watch.standing.map(({ text }) => text).join("; ") || "The potential along the cable, as both ends see it";
+  picture.width = 960;
+  picture.height = 440;
+  const ends = Object.values(watch.ends).map(endCard);
+  return [make("div", "ends", ends[0], lineCard(watch), ends[1]), make("div", "scroll", picture)];
+}
