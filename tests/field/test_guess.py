@@ -1,6 +1,9 @@
 """field/guess.py and sign.py: device types recognised by what their registers hold."""
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
 from wiring import climate
 
 from shorewatch.direct.frame import Outcome, Read
@@ -9,6 +12,7 @@ from shorewatch.field.probe import Trial
 from shorewatch.model import Scalar
 from shorewatch.point import FUNCTIONS, Point
 from shorewatch.profile import Profile, load_profiles
+from shorewatch.profilecheck import summary
 from shorewatch.sign import Ask, Seen, Sign
 
 PROFILES = load_profiles()
@@ -156,3 +160,16 @@ def test_a_sign_that_makes_no_sense_is_refused(sign: dict[str, object], rule: st
     points = dict(PROFILES["xy-md02"].points)
 
     assert [text for _, text in Sign.model_validate(sign).flaws(points) if rule in text]
+
+
+def test_a_profile_says_by_what_it_is_recognised() -> None:
+    """`profile check` names the signs of a type, and says so where it has none."""
+    with_signs = PROFILES["xy-md02"]
+    without = with_signs.model_copy(update={"signature": []})
+    out = Console(file=StringIO(), width=200)
+    for profile in (with_signs, without):
+        out.print(summary(profile))
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+
+    assert "recognised by: holding 0x0101, holding 0x0102, temperature, humidity" in text
+    assert "a scan does not find it" in text

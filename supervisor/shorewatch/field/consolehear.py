@@ -54,15 +54,15 @@ def summed(counts: Heard, names: Names, span_s: float) -> Iterator[tuple[str, bo
     units = ", ".join(f"{unit}{_name(unit, names)}" for unit in sorted(counts.units))
     yield f"{counts.frames} frames in {span_s:.0f} s, units {units or 'none'}", False
     if counts.unanswered:
-        yield f"{counts.unanswered} requests without an answer", True
+        yield f"requests without an answer: {counts.unanswered}", True
     if counts.exceptions:
-        yield f"{counts.exceptions} refusals", False
+        yield f"refusals: {counts.exceptions}", False
     if counts.damaged:
-        text = f"{counts.noise_bytes} bytes in {counts.damaged} places make no frame"
-        yield f"{text}: baud rate, parity, bias, termination", True
+        text = f"bytes that make no frame: {counts.noise_bytes}"
+        yield f"{text}; check baud rate, parity, bias, termination", True
     if counts.writes:
-        text = f"{counts.writes} frames WRITE to a device"
-        yield f"{text}: none is Shorewatch's; find out whose they are", True
+        text = f"frames that WRITE: {counts.writes}"
+        yield f"{text}; none is Shorewatch's: find out whose they are", True
 
 
 def _name(unit_id: int, names: Names) -> str:
@@ -94,7 +94,8 @@ def _answered(talk: Talk, names: Names) -> str:
         return f"refused, exception {code}: {EXCEPTIONS.get(code, 'see its manual')}"
     words = talk.words
     if words is None or talk.request is None:
-        return f"{len(reply.data)} bytes" if talk.request else ""
+        told = "done" if reply.is_write else f"{len(reply.data)} bytes"
+        return told if talk.request else ""
     took = f", {talk.reply_s * 1000:.0f} ms" if talk.reply_s else ""
     device = names.get(reply.unit_id)
     points = [] if device is None else list(_values(talk.request, words, device.profile.point))

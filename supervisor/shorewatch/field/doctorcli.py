@@ -115,7 +115,8 @@ def _show(source: str, found: Any, away: dict[str, str], seconds: float) -> None
     for each, advice in found:
         counts, many = each.counts, len(each.units)
         style = "bold red" if advice else "bold"
-        say(f"\n{each.where}: {'' if advice else 'nothing is wrong'}", style)
+        told = f"{len(advice)} to look into" if advice else "nothing is wrong"
+        say(f"\n{each.where}: {told}", style)
         to = f"{many} device" if many == 1 else f"{many} devices"
         say(
             f"{counts.requests} requests to {to}: {counts.good} good, {counts.timeouts} "
