@@ -195,3 +195,15 @@ def test_a_board_that_began_anew_is_taken_as_it_is() -> None:
     """Where the later figures are smaller, the earlier ones are of another life."""
     (_, bus) = buses(snapshot(50, 3, 0), snapshot(70_000, 9, 0))
     assert (bus.counts.requests, bus.counts.crc_errors) == (50, 3)
+
+
+def test_a_direct_line_is_judged_like_a_bus() -> None:
+    """What the gateway reads itself is one bus with its devices, and nothing while it is away."""
+    now = snapshot(100, 50, 50)
+    (bus,) = now["boards"].pop("b")["buses"][1:]
+    now["devices"]["d"] |= {"board": None, "uart": None, "direct": "ups"}
+    now["directs"] = {"ups": {"bus": bus}, "away": {"bus": None}}
+
+    (found,) = buses(now)
+    assert (found.where, len(found.units)) == ("direct line ups", 1)
+    assert "noise" in names(found)

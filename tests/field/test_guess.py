@@ -173,3 +173,17 @@ def test_a_profile_says_by_what_it_is_recognised() -> None:
 
     assert "recognised by: holding 0x0101, holding 0x0102, temperature, humidity" in text
     assert "a scan does not find it" in text
+
+
+async def test_two_types_that_fit_alike_leave_it_open() -> None:
+    """Where another type fits as well, none is told for sure, and both are named."""
+    kind = PROFILES["xy-md02"]
+    twin = kind.model_copy(update={"id": "yz-md02"})
+    cells = climate(3).cells
+
+    async def read(ask: Ask) -> Seen:
+        words = [cells.get(ask.function, {}).get(ask.address + i) for i in range(ask.count)]
+        return 2 if None in words else [word for word in words if word is not None]
+
+    found = await guess([kind, twin], read, unit_id=3, baud=9600)
+    assert not found.is_sure and found.said == "maybe xy-md02, or yz-md02"

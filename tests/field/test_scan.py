@@ -127,6 +127,18 @@ async def test_what_is_wrong_with_a_line_is_told(tmp_path: Path, name: str, brok
     assert any(c.isdigit() for c in found[name].evidence) and found[name].check
 
 
+async def test_where_only_damage_comes_it_is_told_at_its_setting(tmp_path: Path) -> None:
+    """Other settings are tried, too; what was heard at the one where something came is told."""
+    wiring = Wiring([(2, full())], flips=0.5, baud=19200)
+    async with wiring.at(tmp_path / "tty"):
+        scan = scan_of(tmp_path / "tty", Setting(19200, "8N1"), Setting(9600, "8N1"))
+        await scan.run()
+
+    assert not scan.setting_is_known and scan.is_whole
+    assert not scan.found[2].is_clear and str(scan.found[2].setting) == "19200 8N1"
+    assert scan.symptoms and scan.damaged(2)[0] > 3
+
+
 async def test_a_sound_line_has_no_symptoms(tmp_path: Path) -> None:
     """Nothing is told of a line with nothing wrong, also where some refuse what they are asked."""
     scan = await scanned(tmp_path, Wiring([(1, full()), (2, climate(2)), (3, full(first=50))]))

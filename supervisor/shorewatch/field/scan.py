@@ -140,8 +140,8 @@ class Scan:
                     break
             if self.found:
                 break
-        else:
-            self._trials = self._damaged_trials or self._trials
+        if not self.setting_is_known and self._damaged_trials:
+            self._trials = self._damaged_trials
         self.is_whole = True
 
     async def _try(self, prober: Prober, setting: Setting | None, function: int, at: int) -> None:

@@ -212,7 +212,8 @@ def _row(work: "Scan", found: "Found") -> tuple[str, ...]:
     best = found.guess.best
     by = names or (_plain(best.said) if best else "")
     if not found.is_clear:
-        return str(found.unit_id), "? only damaged answers", "", f"{damaged} of {heard}", ""
+        at = f"at {found.setting}"
+        return str(found.unit_id), "? only damaged answers", "", f"{damaged} of {heard}", at
     kind = found.guess.said if found.is_checked else "not looked at yet"
     return str(found.unit_id), kind, f"{found.reply_ms:.0f} ms", f"{damaged} of {heard}", by
 
