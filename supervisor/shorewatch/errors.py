@@ -14,6 +14,7 @@
     ├── UsageError             an argument of the command line makes no sense: exit code 64
     ├── ControlError           a running station refuses what it was asked (control.py)
     │   └── UnreachableError   no station runs there: exit code 2
+    ├── QuitError              whoever answers a commissioning goes on another time: exit code 2
     └── DemoError              the demo lacks a program or a port, or a child will not start
 
 A wrong value from the field is no error: it is a `Value` with quality and reason (model.py).

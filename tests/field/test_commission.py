@@ -24,7 +24,7 @@ from shorewatch.field.commission import (
     still_open,
     why_not,
 )
-from shorewatch.field.commissionfile import LedgerError, ledger
+from shorewatch.field.commissionfile import ledger
 from shorewatch.field.commissionpaper import digest, page, record, written
 from shorewatch.plan import Block
 
@@ -132,7 +132,7 @@ def test_results_of_something_else_are_refused(tmp_path: Path, key: str) -> None
     path = tmp_path / "r.steps"
     with ledger(path, HEAD, AT):
         pass
-    with pytest.raises(LedgerError, match=key), ledger(path, HEAD | {key: "x"}, AT):
+    with pytest.raises(UsageError, match=key), ledger(path, HEAD | {key: "x"}, AT):
         pass
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_no_results_is_refused(tmp_path: Path, line: str) -> None
     with ledger(path, HEAD, AT):
         pass
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(LedgerError, match=":2: is no result"), ledger(path, HEAD, AT):
+    with pytest.raises(UsageError, match=":2: is no result"), ledger(path, HEAD, AT):
         pass
 
 
@@ -154,7 +154,7 @@ def test_one_commissioning_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "r.steps"
     with (
         ledger(path, HEAD, AT),
-        pytest.raises(LedgerError, match="already"),
+        pytest.raises(UsageError, match="already"),
         ledger(path, HEAD, AT),
     ):
         pass

@@ -1,8 +1,6 @@
 """`shorewatch console`: a board through the gateway, over its own port, and on a small screen."""
 
-import asyncio
 import json
-import sys
 from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
@@ -13,20 +11,10 @@ from fake_board import fake_board
 from rich.console import Console
 from running_station import running_station
 from still import AT, BEFORE, device, point
+from typed import typed
 
 from shorewatch.compiled import load_compiled
 from shorewatch.field.console import fitted, whole
-
-
-async def run(*arguments: object) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shorewatch", "console", *map(str, arguments)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, " ".join(out.decode().split()), " ".join(err.decode().split())
 
 
 async def test_a_board_is_seen_through_the_gateway(tmp_path, quiet_text):  # type: ignore[no-untyped-def]
@@ -34,7 +22,9 @@ async def test_a_board_is_seen_through_the_gateway(tmp_path, quiet_text):  # typ
     async with running_station(tmp_path, quiet_text) as station:
         await station.until_good()
         out_file = tmp_path / "c.json"
-        code, out, err = await run("beach", "--state-dir", station.state, "--json", out_file)
+        code, out, err = await typed(
+            "console", "beach", "--state-dir", station.state, "--json", out_file
+        )
         await station.until_read_on()
     look = json.loads(out_file.read_text())
 
@@ -53,8 +43,10 @@ async def test_without_a_gateway_the_port_is_read(tmp_path: Path, quiet_text: st
         link = state / compiled.station.boards["beach"].link.port
         board = stack.enter_context(fake_board(compiled.plans["beach"], link))
         board.words |= {0x12: 2, 0x13: 1, 0x40 + 1: 70, 0x100: 1, 0x104: 12, 0x107: 0x0105}
-        _, by_file, _ = await run("beach", "--station", path, "--state-dir", state, "--once")
-        code, by_port, _ = await run("--port", link, "--once")
+        _, by_file, _ = await typed(
+            "console", "beach", "--station", path, "--state-dir", state, "--once"
+        )
+        code, by_port, _ = await typed("console", "--port", link, "--once")
 
     assert "by its own ports" in by_file and "room.temperature" in by_file
     assert code == 0 and "bus-1-unit-5" in by_port and "bus 1" in by_port
@@ -64,7 +56,9 @@ async def test_a_board_that_is_away_gives_2(tmp_path: Path, quiet_text: str) -> 
     """Why it is not reached is said, and no value is shown."""
     path = tmp_path / "s.toml"
     path.write_text(quiet_text)
-    code, out, _ = await run("beach", "--station", path, "--state-dir", tmp_path, "--once")
+    code, out, _ = await typed(
+        "console", "beach", "--station", path, "--state-dir", tmp_path, "--once"
+    )
 
     assert code == 2 and "not up" in out and "room.temperature" not in out
 
@@ -81,7 +75,7 @@ async def test_a_board_that_is_away_gives_2(tmp_path: Path, quiet_text: str) -> 
 )
 async def test_what_makes_no_sense_is_usage(arguments: tuple[str, ...], told: str) -> None:
     """It is said what is wrong, and the exit code is 64."""
-    code, _, err = await run(*arguments)
+    code, _, err = await typed("console", *arguments)
     assert code == 64 and told in err
 
 

@@ -1,28 +1,16 @@
 """`shorewatch bus doctor` beside a running gateway, without one, and with nothing to ask."""
 
-import asyncio
 import json
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from fake_board import FakeBoard, fake_board
 from running_station import running_station
+from typed import typed
 
 from shorewatch.compiled import load_compiled
 
 BUS = 0x0040
-
-
-async def run(*arguments: object) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shorewatch", "bus", "doctor", *map(str, arguments)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, " ".join(out.decode().split()), " ".join(err.decode().split())
 
 
 def count(board: FakeBoard, bus: int, *, requests: int, crc_errors: int = 0) -> None:
@@ -34,7 +22,7 @@ def count(board: FakeBoard, bus: int, *, requests: int, crc_errors: int = 0) -> 
 
 async def test_help_has_an_example() -> None:
     """--help shows how the command is typed."""
-    code, out, _ = await run("--help")
+    code, out, _ = await typed("bus", "doctor", "--help")
     assert code == 0 and "shorewatch bus doctor --seconds 60" in out
 
 
@@ -47,7 +35,9 @@ async def test_a_running_gateway_is_asked(tmp_path, quiet_text):  # type: ignore
         await station.until(lambda live: live["boards"]["beach"]["buses"][1:] and
                             live["boards"]["beach"]["buses"][1]["crc_errors"] == 80)  # fmt: skip
         out_file = tmp_path / "doctor.json"
-        code, out, err = await run("--state-dir", station.state, "--json", out_file)
+        code, out, err = await typed(
+            "bus", "doctor", "--state-dir", station.state, "--json", out_file
+        )
         await station.until_read_on()
 
     assert code == 1, out + err
@@ -67,15 +57,18 @@ async def test_without_a_gateway_the_boards_are_read(tmp_path: Path, quiet_text:
             board := stack.enter_context(fake_board(compiled.plans["beach"], link)), 0, requests=9
         )
         count(board, 1, requests=9)
-        code, out, _ = await run(path, "--state-dir", state, "--board", "beach")
+        where = (path, "--state-dir", state)
+        code, out, _ = await typed("bus", "doctor", *where, "--board", "beach")
         assert (code, out.count("nothing is wrong")) == (0, 2)
-        code, out, _ = await run(path, "--state-dir", state, "--board", "pfe-room")
+        code, out, _ = await typed(
+            "bus", "doctor", path, "--state-dir", state, "--board", "pfe-room"
+        )
     assert code == 2 and "board pfe-room is not reached" in out
 
 
 async def test_where_nothing_runs_it_says_so(tmp_path: Path) -> None:
     """Without gateway and station file there is nothing to judge."""
-    code, _, err = await run("--state-dir", tmp_path)
+    code, _, err = await typed("bus", "doctor", "--state-dir", tmp_path)
     assert code == 2 and "no station runs" in err
 
 
@@ -83,5 +76,5 @@ async def test_a_board_that_is_not_there_is_usage(tmp_path: Path, quiet_text: st
     """The boards there are are named."""
     path = tmp_path / "s.toml"
     path.write_text(quiet_text)
-    code, _, err = await run(path, "--board", "attic")
+    code, _, err = await typed("bus", "doctor", path, "--board", "attic")
     assert code == 64 and "pfe-room" in err

@@ -7,25 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from typed import typed
 from wiring import Wiring, asking, climate, full
 
 COMMON = ("--baud", "115200", "--format", "8N1", "--wait-ms", "60")
 
 
-async def run(*arguments: object) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shorewatch", "scan", *map(str, arguments)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
-
-
 async def test_help_has_an_example() -> None:
     """--help shows how the command is typed."""
-    code, out, _ = await run("--help")
+    code, out, _ = await typed("scan", "--help")
     assert code == 0 and "shorewatch scan --port /dev/ttyUSB0" in out
 
 
@@ -33,8 +23,8 @@ async def test_a_sound_line_gives_a_table_a_piece_and_0(tmp_path: Path) -> None:
     """Devices, their types and the station file's piece are shown; the JSON has the same."""
     out_file = tmp_path / "scan.json"
     async with Wiring([(2, climate(2)), (3, full())]).at(tmp_path / "tty") as port:
-        code, out, err = await run(
-            "--port", port, *COMMON, "--units", "1-4", "--json", out_file, "--quick"
+        code, out, err = await typed(
+            "scan", "--port", port, *COMMON, "--units", "1-4", "--json", out_file, "--quick"
         )
     body = json.loads(out_file.read_text())
 
@@ -47,7 +37,7 @@ async def test_a_sound_line_gives_a_table_a_piece_and_0(tmp_path: Path) -> None:
 async def test_a_fault_of_the_line_gives_1(tmp_path: Path) -> None:
     """What is wrong is shown with its figures and what to check."""
     async with Wiring([(2, full())], lead=b"\x00").at(tmp_path / "tty") as port:
-        code, out, _ = await run("--port", port, *COMMON, "--units", "1-3", "--quick")
+        code, out, _ = await typed("scan", "--port", port, *COMMON, "--units", "1-3", "--quick")
 
     assert code == 1 and "check: the line floats" in " ".join(out.split())
 
@@ -55,7 +45,7 @@ async def test_a_fault_of_the_line_gives_1(tmp_path: Path) -> None:
 async def test_nobody_gives_1_and_what_to_check(tmp_path: Path) -> None:
     """An empty line is bad, and the first thing to check is power."""
     async with Wiring().at(tmp_path / "tty") as port:
-        code, out, _ = await run("--port", port, *COMMON, "--units", "1-3", "--quick")
+        code, out, _ = await typed("scan", "--port", port, *COMMON, "--units", "1-3", "--quick")
 
     assert code == 1 and "the devices have power" in " ".join(out.split())
 
@@ -64,7 +54,7 @@ async def test_a_line_in_use_gives_2(tmp_path: Path) -> None:
     """Where another client asks, nothing is asked, and that is said."""
     wiring = Wiring([(2, full())], strays=asking(9))
     async with wiring.at(tmp_path / "tty") as port:
-        code, out, _ = await run("--port", port, *COMMON)
+        code, out, _ = await typed("scan", "--port", port, *COMMON)
 
     assert code == 2 and "Nothing was asked" in out and not wiring.asked
 
@@ -101,11 +91,11 @@ async def test_an_argument_that_makes_no_sense_is_usage(
     arguments: tuple[str, ...], told: str
 ) -> None:
     """It is said what is wrong, and the exit code is 64."""
-    code, out, err = await run(*arguments)
+    code, out, err = await typed("scan", *arguments)
     assert code == 64 and told in " ".join((out + err).split())
 
 
 async def test_a_port_that_is_not_there_gives_2(tmp_path: Path) -> None:
     """The error says what to check; no device is made up."""
-    code, out, err = await run("--port", tmp_path / "none", *COMMON)
+    code, out, err = await typed("scan", "--port", tmp_path / "none", *COMMON)
     assert code == 2 and "plugged in" in " ".join((out + err).split())

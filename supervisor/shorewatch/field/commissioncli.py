@@ -16,6 +16,7 @@ from shorewatch.errors import LinkError, UsageError
 if TYPE_CHECKING:
     from shorewatch.compiled import Compiled
     from shorewatch.field.commission import Step
+    from shorewatch.field.commissionrun import Talk
 
 EXIT_BAD, EXIT_UNREACHABLE = 1, 2
 
@@ -85,10 +86,14 @@ def commission(
     path = record or Path(f"commission-{compiled.station.id}-{board}.json")
     if path.suffix != ".json":
         raise UsageError(f"--record {path} must end in .json: the page beside it ends in .html")
-    talk: Any = Terminal()
+    talk: Talk
     if yes or answers is not None:
         given = {} if answers is None else _answers(answers, steps(compiled, board))
         talk = Written(given, "pass" if yes else "later", "--yes" if yes else "a file of answers")
+    elif sys.stdin is None:
+        raise UsageError("there is no input to type answers into: give --answers FILE, or --yes")
+    else:
+        talk = Terminal(sys.stdin.fileno())
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what was answered is to be kept
     who = by or getpass.getuser()
     try:
@@ -105,7 +110,7 @@ def commission(
 async def _run(
     compiled: "Compiled",
     board: str,
-    talk: Any,
+    talk: "Talk",
     who: str,
     path: Path,
     state_dir: Path | None,

@@ -12,11 +12,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from shorewatch.errors import ShorewatchError, UsageError
+from shorewatch.errors import UsageError
 from shorewatch.field.commission import Outcome, Reading, Result
 
 SIZE_MAX = 10_000_000
@@ -24,37 +24,34 @@ SIZE_MAX = 10_000_000
 Head = dict[str, str]
 
 
-class LedgerError(ShorewatchError):
-    """The file is of something else, or no such file."""
-
-
 @dataclass
 class Ledger:
     """The results so far; `add` puts one more on disk."""
 
     begun_at: str
-    results: list[Result] = field(default_factory=list)
-    stream: BinaryIO | None = None
+    results: list[Result]
+    stream: BinaryIO
 
     def add(self, result: Result) -> None:
         """Durable when it returns; raises UsageError if the disk does not take it."""
-        assert self.stream is not None, "open"
         _append(self.stream, result.as_row())
         self.results.append(result)
 
 
 @contextmanager
 def ledger(path: Path, head: Head, at: str) -> Iterator[Ledger]:
-    """The results in a file, begun at `at` if there is none; raises LedgerError, UsageError."""
+    """The results in a file, begun at `at` if there is none; raises UsageError."""
     try:
-        with path.open("a+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = _opened(path, stream, head, at)
-            yield found
-    except BlockingIOError as error:
-        raise LedgerError(f"{path} is in use: this board is being commissioned already") from error
+        stream = path.open("a+b")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; choose another file") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            text = f"{path} is in use: this board is being commissioned already"
+            raise UsageError(text) from error
+        yield _opened(path, stream, head, at)
 
 
 def _opened(path: Path, stream: BinaryIO, head: Head, at: str) -> Ledger:
@@ -70,25 +67,29 @@ def _opened(path: Path, stream: BinaryIO, head: Head, at: str) -> Ledger:
     for key, value in head.items():
         if known.get(key) != value:
             text = f"{path} is of {key} {known.get(key)}, not {value}"
-            raise LedgerError(f"{text}; name another --record, or move this one away")
+            raise UsageError(f"{text}; name another --record, or move this one away")
     results = [_result(path, at, _parsed(path, at, line)) for at, line in enumerate(lines[1:], 2)]
     stream.truncate(len(whole))
     return Ledger(str(known.get("begun_at")), results, stream)
 
 
 def _append(stream: BinaryIO, row: dict[str, Any]) -> None:
-    stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-    stream.flush()
-    os.fsync(stream.fileno())
+    try:
+        stream.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    except OSError as error:
+        text = f"{stream.name}: {error.strerror}; make room, then go on with the same command"
+        raise UsageError(text) from error
 
 
 def _parsed(path: Path, line: int, text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise LedgerError(_no_ledger(path, line)) from error
+        raise UsageError(_no_ledger(path, line)) from error
     if not isinstance(found, dict):
-        raise LedgerError(_no_ledger(path, line))
+        raise UsageError(_no_ledger(path, line))
     return found
 
 
@@ -98,7 +99,7 @@ def _result(path: Path, line: int, row: dict[str, Any]) -> Result:
         outcome = Outcome(row.pop("outcome"))
         return Result(outcome=outcome, reading=None if seen is None else Reading(**seen), **row)
     except (KeyError, ValueError, TypeError) as error:
-        raise LedgerError(_no_ledger(path, line)) from error
+        raise UsageError(_no_ledger(path, line)) from error
 
 
 def _no_ledger(path: Path, line: int) -> str:

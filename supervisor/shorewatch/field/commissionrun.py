@@ -4,7 +4,8 @@ Who answers is a `Talk`: a person at a terminal, or a file of answers. Whoever i
 counts is the one of the moment of the answer, and commission.py says what it may come to. A contact
 is not answered but seen: it must change, and come back.
 
-Limits: a contact is waited for as long as `contact_s`; a value that was never read, `FIRST_S`.
+Limits: a contact is waited for as long as `contact_s`; a value that was never read, `FIRST_S`; the
+figures of a bus, `BUSES_S`.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 
 from shorewatch.compiled import Compiled
 from shorewatch.disk import write_durably
-from shorewatch.errors import LinkError, UsageError
+from shorewatch.errors import LinkError, ShorewatchError, UsageError
 from shorewatch.field.commission import (
     Kind,
     Outcome,
@@ -31,17 +32,18 @@ from shorewatch.field.commission import (
 )
 from shorewatch.field.commissionfile import Ledger
 from shorewatch.field.commissionpaper import page, record, written
-from shorewatch.field.doctor import Bus, advise, as_row, buses
+from shorewatch.field.doctor import COUNT_MIN, Bus, advise, as_row, buses
 from shorewatch.field.sight import Sight, settled
 from shorewatch.model import to_text, utc_now
 
 FIRST_S = 10.0
+BUSES_S = 15.0
 LOOK_S = 0.2
 
 AGAIN = "again"
 
 
-class QuitError(Exception):
+class QuitError(ShorewatchError):
     """Whoever answers wants to go on another time."""
 
 
@@ -117,8 +119,7 @@ class Commissioning:
 
     async def end(self, facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
         """Judge the buses, write the record and its page; returns the record."""
-        look = await settled(self._sight, self._board_id)
-        judged = [(bus, advise(bus)) for bus in buses(look, self._before)]
+        judged = [(bus, advise(bus)) for bus in await self._buses()]
         for step, (bus, advice) in zip(self._bus_steps, judged, strict=False):
             why = "; ".join(f"{each.said}: {each.evidence}" for each in advice)
             outcome = Outcome.FAIL if advice else Outcome.PASS
@@ -137,6 +138,15 @@ class Commissioning:
     @property
     def _bus_steps(self) -> list[Step]:
         return [step for step in self.plan if step.kind is Kind.BUS]
+
+    async def _buses(self) -> list[Bus]:
+        """What the buses have counted since the beginning, as soon as it says anything."""
+        until_s = time.monotonic() + BUSES_S
+        while True:
+            found = buses(await settled(self._sight, self._board_id), self._before)
+            if all(bus.counts.requests >= COUNT_MIN for bus in found) or time.monotonic() > until_s:
+                return found
+            await asyncio.sleep(LOOK_S)
 
     async def _point(self, step: Step, place: str) -> None:
         while True:

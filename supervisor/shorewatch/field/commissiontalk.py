@@ -8,7 +8,6 @@ later, q quit. A line that makes no sense is said, and asked for again.
 import asyncio
 import os
 import select
-import sys
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -53,11 +52,10 @@ class Terminal:
 
     how = "asked"
 
-    def __init__(self) -> None:
+    def __init__(self, fd: int) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)
-        self._fd = sys.stdin.fileno()
+        self._fd = fd
         self._heard = b""
-        self._is_over = False
 
     def tell(self, text: str, *, is_bad: bool = False) -> None:
         self._console.print(Text(text, style="bold red" if is_bad else ""))
