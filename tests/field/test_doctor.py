@@ -10,7 +10,8 @@ from shorewatch.decode import BusCounters, DeviceCounters
 from shorewatch.direct.frame import Outcome
 from shorewatch.direct.rtu import RtuClient
 from shorewatch.direct.turns import Turn, Turns
-from shorewatch.field.doctor import PATTERNS, Bus, Unit, advise, buses
+from shorewatch.field.doctor import PATTERNS, advise
+from shorewatch.field.doctorfigures import Bus, Unit, buses
 from shorewatch.plan import compile_blocks
 from shorewatch.profile import Profile
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
-from wiring import asking
+from wiring import Wiring, asking
 
 from shorewatch.direct.frame import Outcome, Read, with_crc
-from shorewatch.field.probe import Prober
+from shorewatch.field.probe import Prober, probing
 from shorewatch.field.sweep import Setting, line_of
 
 SETTING = Setting(9600, "8N1")
@@ -69,3 +70,11 @@ async def test_what_is_heard_while_listening_belongs_to_no_request() -> None:
 
     assert await line.listen(0.02) == b"\x01\x02"
     assert (await line.ask(Read(1, 3, 0, 1), 0.1)).before == b""
+
+
+async def test_a_port_with_parity_is_opened_again(tmp_path: Path) -> None:
+    """A simulated line that keeps no parity opens as often as one wants, at any setting."""
+    async with Wiring().at(tmp_path / "tty") as port:
+        for _ in range(3):
+            async with probing(line_of(str(port), Setting(19200, "8E1"))) as line:
+                assert await line.listen(0.01) == b""

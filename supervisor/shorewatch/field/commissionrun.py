@@ -32,7 +32,8 @@ from shorewatch.field.commission import (
 )
 from shorewatch.field.commissionfile import Ledger
 from shorewatch.field.commissionpaper import page, record, written
-from shorewatch.field.doctor import COUNT_MIN, Bus, advise, as_row, buses
+from shorewatch.field.doctor import advise, as_row
+from shorewatch.field.doctorfigures import COUNT_MIN, Bus, buses
 from shorewatch.field.sight import Sight, settled
 from shorewatch.model import to_text, utc_now
 

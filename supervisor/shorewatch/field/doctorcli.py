@@ -52,7 +52,8 @@ def doctor(
         Write everything as one JSON object to this file.
     """
     from shorewatch.compiled import load_compiled
-    from shorewatch.field.doctor import advise, as_row, buses
+    from shorewatch.field.doctor import advise, as_row
+    from shorewatch.field.doctorfigures import buses
 
     if not 0 <= seconds <= SECONDS_MAX:
         raise UsageError(f"--seconds {seconds:g} must be 0 to {SECONDS_MAX}")
