@@ -15,8 +15,8 @@ from shorewatch.field.doctorfigures import Bus, Unit, buses
 from shorewatch.plan import compile_blocks
 from shorewatch.profile import Profile
 
-STEP_S = 0.0005
-SPAN_S = 40.0
+STEP_S = 0.001
+SPAN_S = 30.0
 BAUD = 19200
 
 

@@ -143,11 +143,8 @@ class _Own:
         self._station = compiled.station
         self._tasks: list[asyncio.Task[None]] = []
         self._image = Image(compiled.station)
-        reporter, clock, records = (
-            Reporter(compiled.station),
-            StationClock(kernel=read_kernel),
-            _NoRecords(),
-        )
+        reporter, records = Reporter(compiled.station), _NoRecords()
+        clock = StationClock(kernel=read_kernel)
         wanted = set(compiled.plans if board_ids is None else board_ids)
         self.links = {
             board_id: BoardLink(
