@@ -73,7 +73,7 @@ def test_a_sparkplug_uplink_is_told_by_its_names(write, station_text):
     console.print(summary(load_compiled(write("s.toml", text))))
 
     said = console.file.getvalue()
-    assert "group trans-caspian, edge node sumqayit, 6 devices with" in said
+    assert "group trans-caspian, edge node sumqayit, 12 devices with" in said
     assert "waits for host IamHost" in said
     assert "Sparkplug only: delivery is not confirmed end to end" in said
 

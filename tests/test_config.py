@@ -17,7 +17,7 @@ DIRECTS = """
 id = "ups"
 tcp = "192.0.2.7:502"
 [[direct.device]]
-id = "ups"
+id = "rack"
 name = "UPS"
 profile = "xy-md02"
 unit_id = 255
@@ -49,7 +49,8 @@ def test_the_shipped_stations_are_valid(name):
 
     assert station.id == name
     assert list(station.devices) == [
-        "pfe", "mains", "manhole", "room", "pfe-room-contacts", "beach-contacts",
+        "pfe", "mains", "manhole", "room", "ups", "dc-plant", "genset", "hvac", "hydrogen",
+        "insulation", "pfe-room-contacts", "beach-contacts",
     ]  # fmt: skip
 
 
@@ -78,7 +79,10 @@ def test_two_devices_may_not_share_an_address(write, station_text):
     """One unit id twice on a bus is refused."""
     extra = '\n[[board.bus.device]]\nid = "x"\nname = "x"\nprofile = "xy-md02"\nunit_id = 1\n'
 
-    (found,) = problems(write("bad.toml", station_text + extra))
+    head, tail = station_text.split('[[board]]\nid = "power"')
+    text = head + extra + '[[board]]\nid = "power"' + tail
+
+    (found,) = problems(write("bad.toml", text))
 
     assert "unit id on this bus is used twice" in found
 
@@ -164,7 +168,7 @@ def test_a_station_may_have_only_direct_lines(write, station_text):
     assert not station.boards
     assert station.directs["ups"].address == ("192.0.2.7", 502)
     assert [device.id for device in station.of_direct("meters")] == ["meter"]
-    assert station.devices["ups"].place == {"board": None, "uart": None, "direct": "ups"}
+    assert station.devices["rack"].place == {"board": None, "uart": None, "direct": "ups"}
 
 
 def test_a_station_needs_something_to_read(write, station_text):

@@ -128,12 +128,65 @@ async def test_the_demo_runs_and_leaves_nothing_behind(tmp_path):
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["ok"]
     for station in report["stations"].values():
-        assert station["boards_up"] == station["boards"] == 2
-        assert station["devices_up"] == station["devices"] == 6
+        assert station["boards_up"] == station["boards"] == 3
+        assert station["devices_up"] == station["devices"] == 12
         assert station["not_good"] == {}
         assert station["sequence_gaps"] == 0
         assert station["records_written"] >= station["records_acknowledged"] > 0
     assert not list(tmp_path.rglob("*.tty")) and not list(tmp_path.rglob("*.link"))
+
+
+SCENARIO = """
+id = "door"
+name = "A door"
+story = "S"
+length_s = 60
+
+[[event]]
+at_s = 10
+say = "Somebody opens the manhole"
+station = "sumqayit"
+lid_open = true
+
+[[expect]]
+station = "sumqayit"
+alarms = ["manhole-lid-open"]
+hidden = ["manhole-lid-switch"]
+
+[[expect]]
+station = "aktau"
+never = ["manhole-*"]
+"""
+
+
+async def test_a_scenario_is_played_told_and_judged(tmp_path):
+    """Devices and contacts follow it, its events and alarms are said, and it ends by itself."""
+    path = tmp_path / "door.toml"
+    path.write_text(SCENARIO)
+    more = ("--scenario", str(path), "--speed", "3")
+    async with running_demo(tmp_path, *more, stdout=asyncio.subprocess.PIPE) as demo:
+        said, _ = await demo.process.communicate()
+        assert demo.process.returncode == 0, said.decode()
+
+    text = said.decode()
+    assert "scenario door: A door, 0:01:00 from" in text and "3 times as fast" in text
+    assert text.count("0:00:10  Somebody opens the manhole") == 2  # beforehand, and then
+    assert "sumqayit: ALARM" in text
+    assert "scenario door: all alarms came as they were to" in text
+    played = json.loads((tmp_path / "report.json").read_text())["scenario"]
+    assert played["ok"] and played["stations"]["sumqayit"]["hidden"] == ["manhole-lid-switch"]
+    assert played["stations"]["aktau"]["came"] == {}
+
+
+async def test_a_scenario_that_was_stopped_is_not_judged(tmp_path):
+    """Ended before its end, it is no pass: the last line says how far it came."""
+    path = tmp_path / "door.toml"
+    path.write_text(SCENARIO)
+    more = ("--scenario", str(path), "--for", "12")
+    async with running_demo(tmp_path, *more, stdout=asyncio.subprocess.PIPE) as demo:
+        said, _ = await demo.process.communicate()
+        assert demo.process.returncode == 1
+    assert "ended at 0:00:0" in said.decode() and "not judged" in said.decode()
 
 
 async def test_a_killed_demo_takes_its_children_with_it(tmp_path):

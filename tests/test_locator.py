@@ -104,6 +104,8 @@ async def test_a_fault_is_an_event_and_stands_until_it_is_over(tmp_path: Path) -
         text = sea.locator.text
         assert text is not None and text.startswith("shunt fault 100.")
         assert "between repeaters 1 and 2" in text
+        facts = sea.locator.snapshot()
+        assert facts["balance_v"] == pytest.approx(-135, abs=1) and 563 < facts["sum_v"] < 565
         await sea.run(HEALTHY, 40)
         assert sea.locator.text == ""
         found = await events(outbox)

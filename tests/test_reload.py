@@ -14,6 +14,7 @@ from shorewatch.compiled import load_compiled
 from shorewatch.control import ControlError
 from shorewatch.plant.devices import simulated
 from shorewatch.plant.direct import serving
+from shorewatch.plant.world import World
 from shorewatch.reload import LINE_MAX, LINES_MAX
 
 SHIPPED = Path(str(resources.files("shorewatch"))) / "profiles"
@@ -106,7 +107,8 @@ async def test_a_file_with_errors_changes_nothing_and_is_shown(tmp_path, quiet_t
     async with running_station(tmp_path, quiet_text) as station:
         await station.until_good()
         config = (await station.ask("live"))["config"]
-        station.path.write_text(quiet_text.replace("unit_id = 10", "unit_id = 1000") + "nonsense=1")
+        wrong = quiet_text.replace("unit_id = 10\n", "unit_id = 1000\n", 1) + "nonsense=1"
+        station.path.write_text(wrong)
         done = await asyncio.to_thread(reload, station.state)
         assert done.returncode == 78 and "found 1000" in done.stderr and "nonsense" in done.stderr
         live = await station.ask("live")
@@ -235,7 +237,7 @@ async def test_a_direct_line_can_come_stay_and_go(tmp_path, quiet_text):
     other = DIRECT.format(id="other", port=19152)
     (tmp_path / "devices.toml").write_text(quiet_text + one)
     there = load_compiled(tmp_path / "devices.toml").station
-    servers = {1: simulated(there.devices["one"], "sumqayit", 1)}
+    servers = {1: simulated(there.devices["one"], "sumqayit", World(1))}
 
     def is_read(device):
         def check(live):

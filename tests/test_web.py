@@ -515,6 +515,7 @@ async def test_the_cable_is_on_the_overview_with_its_fault(tmp_path, sumqayit, w
             "sumqayit": {"name": "Sumqayit", "volts": 147.0, "amps": 1.0005},
             "aktau": {"name": "Aktau", "volts": None, "amps": None},
         },
+        "balance_v": -135.2, "sum_v": 563.9, "leak_a": 0.0009,
         "trouble": "Aktau: pfe is not heard of", "since": to_text(utc_now()), "heard_at": None,
         "standing": [{"what": "shunt", "text": text, "since": to_text(utc_now()), "place": None}],
     }  # fmt: skip
@@ -527,6 +528,7 @@ async def test_the_cable_is_on_the_overview_with_its_fault(tmp_path, sumqayit, w
         shown = await browser.value("document.getElementById('line').innerText")
 
         assert "147.0 V" in shown and "1.0005 A" in shown
+        assert "balance -135.2 V, sum 563.9 V, currents differ by +0.9 mA" in shown
         assert text in shown and "? not known" in shown and "Aktau: pfe is not heard of" in shown
         assert await browser.value("document.querySelector('img.cable').alt") == text
         assert await browser.value("document.documentElement.scrollWidth") <= width

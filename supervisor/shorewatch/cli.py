@@ -15,7 +15,8 @@ import secrets
 import signal
 import sys
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,7 @@ from shorewatch.field.consolecli import console
 from shorewatch.field.doctorcli import bus_app
 from shorewatch.field.scancli import scan
 from shorewatch.historycli import history
+from shorewatch.model import to_text, utc_now
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
 from shorewatch.statuscli import status
@@ -100,14 +102,19 @@ def demo(
     restart_after: float = 5.0,
     seed: int = 1,
     keep: Path | None = None,
+    scenario: str | None = None,
+    speed: float = 1.0,
 ) -> None:
     """Show two landing stations, Sumqayit and Aktau, at work: everything real but the field.
 
     Example: shorewatch demo --headless --for 30 --report demo.json
 
-    Exit code 0: every device was read, no record was lost, both pages answered to the end. 1: not
-    so; the last lines and the report say why. 2: interrupted before every device had been read, or
-    it cannot start (a port in use, a missing program). 64: an option makes no sense.
+    shorewatch demo --scenario anchor-drag --speed 10
+
+    Exit code 0: every device was read, no record was lost, both pages answered to the end, and a
+    scenario's alarms came as they were to. 1: not so; the last lines and the report say why. 2:
+    interrupted before every device had been read, or it cannot start (a port in use, a missing
+    program). 64: an option makes no sense.
 
     Parameters
     ----------
@@ -127,6 +134,11 @@ def demo(
         Seed of the simulated field.
     keep
         Work in this folder and leave it there (default: a temporary one, removed at the end).
+    scenario
+        Play a scenario (`shorewatch plant scenarios` lists them, a path names one of yours), say
+        what happens, and judge the alarms. Then it ends with the scenario, unless --for says else.
+    speed
+        How many seconds of the scenario pass in one.
     """
     from shorewatch.demo import Options, run_demo
 
@@ -139,6 +151,8 @@ def demo(
         restart_after_s=restart_after,
         seed=seed,
         keep=keep,
+        scenario=scenario,
+        speed=speed,
     )
     sys.exit(0 if asyncio.run(run_demo(options)) else EXIT_BAD)
 
@@ -614,6 +628,29 @@ def chaos(
         sys.exit(EXIT_BAD)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """What happens in the simulated field.
+
+    Parameters
+    ----------
+    scenario
+        One of the shipped scenarios (`shorewatch plant scenarios`), or a path to one of yours.
+    start
+        When it begins, in UTC: the same for all that play it together (default: now).
+    speed
+        How many of its seconds pass in one.
+    """
+
+    scenario: str | None = None
+    start: str | None = None
+    speed: float = 1.0
+
+
+QUIET_DAY = Playing()
+
+
 @plant.command
 def line(
     station: Path,
@@ -622,6 +659,7 @@ def line(
     *,
     state_dir: Path,
     seed: int = 1,
+    playing: Playing = QUIET_DAY,
     record: Annotated[Path | None, Parameter(env_var="SHOREWATCH_RECORD")] = None,
     set_: Set = [],  # noqa: B006
 ) -> None:
@@ -650,14 +688,16 @@ def line(
     """
     from shorewatch.config import load_station
     from shorewatch.plant.run import run_line
+    from shorewatch.plant.scenario import play_of
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
     loaded = load_station(station, _overrides(set_))
     uarts = [bus.uart for bus in loaded.boards[_known_board(loaded, board)].bus]
     if uart not in uarts:
         known = ", ".join(map(str, uarts))
         raise UsageError(f"board {board} has no bus on UART {uart}; it has {known}")
-    run_line(loaded, board, uart, _made(state_dir), seed=seed, record=record)
+    run_line(loaded, board, uart, _made(state_dir), seed=seed, play=play, record=record)
 
 
 @plant.command
@@ -667,6 +707,7 @@ def direct(
     *,
     state_dir: Path,
     seed: int = 1,
+    playing: Playing = QUIET_DAY,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one direct line with its devices: its TCP address, or its port as a pty.
@@ -686,13 +727,15 @@ def direct(
     """
     from shorewatch.config import load_station
     from shorewatch.plant.direct import run_direct
+    from shorewatch.plant.scenario import play_of
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
     loaded = load_station(station, _overrides(set_))
     if direct not in loaded.directs:
         known = ", ".join(loaded.directs) or "none"
         raise UsageError(f"station {loaded.id} has no direct line {direct!r}; it has {known}")
-    run_direct(loaded, direct, _made(state_dir), seed=seed)
+    run_direct(loaded, direct, _made(state_dir), seed=seed, play=play)
 
 
 @plant.command
@@ -703,6 +746,8 @@ def board(
     state_dir: Path,
     bus: list[str] = [],  # noqa: B006
     link: Path | None = None,
+    seed: int = 1,
+    playing: Playing = QUIET_DAY,
     set_: Set = [],  # noqa: B006
 ) -> None:
     """Play one board, its link at STATE_DIR/boards/<board>.link: the real firmware on a VM.
@@ -725,14 +770,79 @@ def board(
         UART=PATH: the tty that this bus is, instead of the simulated line. Can be repeated.
     link
         The tty that the link is (115200 baud), or a new path at which to make it.
+    seed
+        Seed of the simulated world, in which its contacts are moved.
     """
     from shorewatch.config import load_station
+    from shorewatch.plant.scenario import play_of
     from shorewatch.plant.virtual_board import Wiring, run_board
+    from shorewatch.plant.world import World
 
     _log_to_stderr()
+    play = play_of(playing.scenario, playing.start, playing.speed)
+    world = None if play is None else World(seed, play)
     loaded = load_station(station, _overrides(set_))
     wiring = Wiring(dict(_parse_bus(text) for text in bus), link)
-    run_board(loaded, _known_board(loaded, board), _made(state_dir), wiring=wiring)
+    board = _known_board(loaded, board)
+    run_board(loaded, board, _made(state_dir), wiring=wiring, world=world)
+
+
+@plant.command(name="run")
+def plant_run(
+    station: Path,
+    *,
+    state_dir: Path | None = None,
+    tcp: int | None = None,
+    seed: int = 1,
+    playing: Playing = QUIET_DAY,
+    set_: Set = [],  # noqa: B006
+) -> None:
+    """Offer all simulated devices of a station to any software: on ptys, or by Modbus TCP.
+
+    Example: shorewatch plant run sumqayit.toml --scenario mains-failure --speed 10
+
+    shorewatch plant run sumqayit.toml --tcp 15020
+
+    It prints where each line is and who answers there, and says what happens. Ctrl-C ends it.
+
+    Parameters
+    ----------
+    station
+        The station file.
+    state_dir
+        Where the ptys' links are made (default: a temporary folder).
+    tcp
+        No ptys: each line is a port of Modbus TCP on 127.0.0.1, from this one on.
+    seed
+        Seed of the simulated world.
+    """
+    from shorewatch.plant.scenario import play_of
+    from shorewatch.plantcli import run_plant
+
+    _log_to_stderr()
+    overrides = _overrides(set_)
+    # One moment for all of them, a little ahead: they start within a second or so.
+    start = playing.start or to_text(utc_now() + timedelta(seconds=3))
+    play = play_of(playing.scenario, start if playing.scenario else None, playing.speed)
+    words = ["--seed", str(seed)]
+    if play is not None:
+        words += ["--scenario", str(play.scenario.source.path), "--start", str(start)]
+        words += ["--speed", f"{playing.speed:g}"]
+    for text in set_:
+        words += ["--set", text]
+    folder = None if state_dir is None else _made(state_dir)
+    run_plant(station, overrides, words, state_dir=folder, tcp=tcp, seed=seed, play=play)
+
+
+@plant.command(name="scenarios")
+def plant_scenarios() -> None:
+    """List the shipped scenarios and what happens in them.
+
+    Example: shorewatch plant scenarios
+    """
+    from shorewatch.plantcli import print_scenarios
+
+    print_scenarios()
 
 
 @plant.command

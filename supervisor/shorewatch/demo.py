@@ -3,6 +3,9 @@
     broker · for each station: a plant process a line, a virtual board a board, `shorewatch run`
     and, in this process, a NOC consumer that follows both stations and acknowledges their journals
 
+With a scenario (demoplay.py) all parts of the field play it, from one moment on; what happens is
+said, and at the end whether the alarms came that were to come.
+
 A part that dies is started again after a while, so that one can watch what the others say about it.
 Everything lives in one temporary folder and listens on 127.0.0.1; at the end nothing is left, at
 the latest 3 s after it was told to end.
@@ -34,6 +37,7 @@ from rich.text import Text
 
 from shorewatch.assets import asset_folder
 from shorewatch.config import Station, load_station
+from shorewatch.demoplay import Stage
 from shorewatch.errors import DemoError, UsageError
 from shorewatch.model import utc_now
 from shorewatch.mqtt.broker import find_broker, wait_for_broker
@@ -69,6 +73,8 @@ class Options:
     restart_after_s: float
     seed: int
     keep: Path | None
+    scenario: str | None = None
+    speed: float = 1.0
 
 
 @dataclass(slots=True)
@@ -153,6 +159,7 @@ class Demo:
     last_pages: dict[str, dict[str, Any]] = field(default_factory=dict)
     answered_s: dict[str, float] = field(default_factory=dict)
     read_devices: dict[str, set[str]] = field(default_factory=dict)
+    stage: Stage | None = None
 
     @property
     def broker_url(self) -> str:
@@ -207,9 +214,10 @@ async def run_demo(options: Options) -> bool:
             _check_writable(options.report)
         stations_folder = asset_folder("stations")
         stations = {name: load_station(stations_folder / f"{name}.toml") for name in STATIONS}
-        demo = Demo(options, folder, stations, say)
+        stage = Stage.opened(options.scenario, options.speed, list(stations.values()))
+        demo = Demo(options, folder, stations, say, stage=stage)
         if not is_live:
-            for text in _addresses(demo):
+            for text in (*_addresses(demo), *(stage.script() if stage else ())):
                 say(text)
         async with _running(demo, stop):
             await _show(demo, stop, console if is_live else None)
@@ -242,6 +250,8 @@ async def _running(demo: Demo, stop: asyncio.Event) -> AsyncIterator[None]:
             follower = follow(demo.broker_url, demo.follower, acknowledge=CONSUMER)
             following = [demo.go_on(follower)]
             reading = [demo.go_on(_read_pages(demo, name)) for name in STATIONS]
+            if demo.stage is not None:
+                reading.append(demo.go_on(demo.stage.run(demo.follower, demo.say)))
         yield
         await _cancel(reading)
         # Also one that did not answer before: its gateway may just have come back.
@@ -333,11 +343,16 @@ def _field_parts(demo: Demo, name: str) -> Iterator[Part]:
     for board in demo.stations[name].boards.values():
         for bus in board.bus:
             argv = _argv(demo, "plant", "line", file, board.id, str(bus.uart), *state)
-            argv += ["--seed", str(demo.options.seed)]
+            argv += _played(demo)
             log = demo.folder / f"{name}-{board.id}-line{bus.uart}.log"
             yield Part(f"{name}/{board.id}/line{bus.uart}", argv, log)
-        argv = _argv(demo, "plant", "board", file, board.id, *state)
+        argv = _argv(demo, "plant", "board", file, board.id, *state, *_played(demo))
         yield Part(f"{name}/{board.id}", argv, demo.folder / f"{name}-{board.id}.log")
+
+
+def _played(demo: Demo) -> list[str]:
+    """The world that all parts of the field play."""
+    return ["--seed", str(demo.options.seed), *(demo.stage.arguments() if demo.stage else ())]
 
 
 async def _read_pages(demo: Demo, name: str) -> None:
@@ -372,6 +387,8 @@ def _fetch(port: int, limit_s: float) -> dict[str, Any] | None:
 async def _show(demo: Demo, stop: asyncio.Event, console: Console | None) -> None:
     """Until the time is over or somebody stops it: a live table, or nothing without a `console`."""
     seconds = demo.options.seconds
+    if seconds is None and demo.stage is not None:
+        seconds = demo.stage.lasts_s
     end_s = math.inf if seconds is None else time.monotonic() + seconds
     live = None
     if console is not None:
@@ -491,7 +508,11 @@ def _report(demo: Demo) -> dict[str, Any]:
     restarts = {part.name: part.restarts for part in demo.parts if part.restarts}
     ok = all(station["ok"] for station in stations.values())
     broker = {"kind": find_broker(), "url": demo.broker_url}
-    return {"ok": ok, "stations": stations, "restarts": restarts, "broker": broker}
+    played = None if demo.stage is None else demo.stage.report()
+    ok = ok and (played is None or bool(played["ok"]))
+    return {
+        "ok": ok, "stations": stations, "restarts": restarts, "broker": broker, "scenario": played,
+    }  # fmt: skip
 
 
 def _station_report(demo: Demo, name: str) -> dict[str, Any]:
@@ -507,7 +528,12 @@ def _station_report(demo: Demo, name: str) -> dict[str, Any]:
     missing = _missing(followed, page["outbox"]["last"])
     faults = [] if answered else [f"its page does not answer; what it said is of {page['at']}"]
     faults += [f"never read: {', '.join(unread)}"] if unread else []
-    silent = [device for device in devices if device not in unread and not _is_up(page, device)]
+    # In a scenario a device may be without values at the end: the alarms tell of it.
+    silent = [
+        device
+        for device in devices
+        if demo.stage is None and device not in unread and not _is_up(page, device)
+    ]
     faults += [f"no values at the end: {', '.join(silent)}"] if silent else []
     faults += [f"{missing} records did not reach the NOC"] if missing else []
     faults += [f"{followed.lost} records lost"] if followed.lost else []
@@ -578,6 +604,8 @@ def _print_end(report: dict[str, Any]) -> None:
                 )
         else:
             text = f"{name}: {station['why']}"
+        print(text)
+    for text in (report["scenario"] or {}).get("lines", ()):
         print(text)
 
 

@@ -36,6 +36,7 @@ from shorewatch.cable.pairing import Pair, Pairing, Reading
 from shorewatch.cable.picture import picture
 from shorewatch.cable.standing import SETTLED, Standing
 from shorewatch.cable.watcher import Watcher
+from shorewatch.cable.window import row_of
 from shorewatch.cable.words import place_record, record, sentence
 from shorewatch.config import Station
 from shorewatch.disk import write_durably
@@ -189,11 +190,17 @@ class Locator:
                 "amps": one and round(one.amps, 5),
             }
         at_s = None if self._pair is None else self._pair.at_s
+        feed, row = self.file.feed, None
+        if self._pair is not None and self._pair.a is not None and self._pair.b is not None:
+            row = row_of(self.file.line, feed.droop_a, feed.droop_b, self._pair)
         return {
             "name": self.file.cable.name,
             "length_km": self.file.cable.length_km,
             "at": at_s and to_text(datetime.fromtimestamp(at_s, UTC)),
             "ends": ends,
+            "balance_v": row and round(row.balance_v, 1),
+            "sum_v": row and round(row.sum_v, 1),
+            "leak_a": row and round(row.leak_a, 5),
             "trouble": self._trouble,
             "since": to_text(self._since),
             "heard_at": to_text(self._heard_at),

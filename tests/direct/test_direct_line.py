@@ -20,6 +20,7 @@ from shorewatch.plant.devices import simulated
 from shorewatch.plant.direct import serving
 from shorewatch.plant.line import Line
 from shorewatch.plant.port import open_port
+from shorewatch.plant.world import World
 from shorewatch.profile import load_profiles
 from shorewatch.report import Reporter
 
@@ -254,7 +255,7 @@ async def test_the_statistics_are_those_of_a_board(peer, load, tmp_path):
 async def plugged(plan, path):
     """The simulated line of a plan at `path`: real frames at the pace of the baud rate."""
     devices = {d.config.unit_id: d for d in plan.station.of_direct("x")}
-    servers = {u: simulated(as_climate(d), "sumqayit", 1) for u, d in devices.items()}
+    servers = {u: simulated(as_climate(d), "sumqayit", World(1)) for u, d in devices.items()}
     char_s, t35_s = plan.direct.char_us / 1e6, plan.direct.t35_us / 1e6
     found = Line(servers, char_s=char_s, t35_s=t35_s, utc=lambda now_s: now_s)
     with open_port(path) as port:
@@ -307,7 +308,7 @@ async def test_a_dead_device_on_a_serial_line_is_bad_and_the_line_is_up(load, tm
 async def test_the_plants_devices_answer_over_tcp(load, tmp_path):
     """The simulated field serves Modbus TCP, and names a unit it does not have by exception 0B."""
     plan = load('tcp = "127.0.0.1:19158"', (1, 2))
-    found = {1: simulated(as_climate(plan.station.devices["r1"]), "sumqayit", 1)}
+    found = {1: simulated(as_climate(plan.station.devices["r1"]), "sumqayit", World(1))}
     async with serving(found, "127.0.0.1", 19158), running(plan, tmp_path) as (line, image, _):
         await until(lambda: celsius(image).quality is Quality.GOOD)
         await until(lambda: celsius(image, "r2").reason is Reason.DEVICE_TIMEOUT)

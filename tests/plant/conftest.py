@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shorewatch.assets import asset_folder
 from shorewatch.config import Station, load_station
+from shorewatch.profile import load_profiles
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +22,21 @@ def sumqayit() -> Station:
 @pytest.fixture(scope="session")
 def aktau() -> Station:
     return load_station(asset_folder("stations") / "aktau.toml")
+
+
+@pytest.fixture(scope="session")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Station:
+    """A station with a device of each shipped type, named as its profile, on one line."""
+    path: Path = tmp_path_factory.mktemp("every") / "every.toml"
+    text = (
+        '[station]\nid = "sumqayit"\nname = "S"\ncable = "c"\ncable_name = "C"\n[page]\nport = 1\n'
+    )
+    text += '[[direct]]\nid = "all"\ntcp = "127.0.0.1:1"\n'
+    for unit_id, profile in enumerate(sorted(load_profiles()), 1):
+        text += f'[[direct.device]]\nid = "{profile}"\nname = "{profile}"\n'
+        text += f'profile = "{profile}"\nunit_id = {unit_id}\n'
+    path.write_text(text, "utf-8")
+    return load_station(path)
 
 
 def wait_until(is_true: Callable[[], object], what: str, limit_s: float = 30.0) -> None:

@@ -19,9 +19,9 @@ from shorewatch.plant.cable import (
     earth_v,
     end_of,
     profile,
-    reading,
     solve,
 )
+from shorewatch.plant.world import World
 
 UTC_S = 1_795_000_000.0
 
@@ -235,12 +235,13 @@ def test_any_profile_runs_from_terminal_to_terminal(circuit: Circuit) -> None:
 def test_two_stations_read_one_cable(seed: int, offset_s: float) -> None:
     """At any moment the two ends' meters add up to the one line voltage, within meter noise."""
     at_s = UTC_S + offset_s
-    a, b = reading("A", seed, at_s), reading("B", seed, at_s)
+    world = World(seed)
+    a, b = world.seen("A", at_s), world.seen("B", at_s)
     ends = solve(replace(HEALTHY, earth_a_v=earth_v(seed, at_s)))
     total_v = ends["A"].voltage_v + ends["B"].voltage_v
     assert a.voltage_v + b.voltage_v == pytest.approx(total_v, abs=2 * 3.47 * 0.1)
     assert a.current_a == pytest.approx(b.current_a, abs=2 * 3.47 * 0.00005)
-    assert (a, b) == (reading("A", seed, at_s), reading("B", seed, at_s))
+    assert (a, b) == (World(seed).seen("A", at_s), World(seed).seen("B", at_s))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

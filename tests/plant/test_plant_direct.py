@@ -10,6 +10,7 @@ from shorewatch.config import Station, load_station
 from shorewatch.errors import UsageError
 from shorewatch.plant.devices import simulated
 from shorewatch.plant.direct import CONNECTIONS_MAX, run_direct, serving
+from shorewatch.plant.world import World
 
 HEAD = '[station]\nid = "sumqayit"\nname = "S"\ncable = "c"\ncable_name = "C"\n'
 LINE = '[[direct]]\nid = "x"\n'
@@ -42,7 +43,7 @@ def test_places_of_others_are_not_served(load, tmp_path, where, text):  # type: 
 async def test_a_unit_that_is_not_there_is_the_gateways_to_name(load) -> None:  # type: ignore[no-untyped-def]
     """Unit 1 answers with its registers, unit 2 is exception 0B, and nonsense ends the talk."""
     station = load('tcp = "127.0.0.1:502"')
-    found = {1: simulated(station.devices["room"], "sumqayit", 1)}
+    found = {1: simulated(station.devices["room"], "sumqayit", World(1))}
     async with serving(found, "127.0.0.1", 0) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for unit_id, size, function in ((1, 13, 4), (2, 9, 0x84)):
@@ -58,7 +59,7 @@ async def test_a_unit_that_is_not_there_is_the_gateways_to_name(load) -> None:  
 async def test_connections_are_limited(load) -> None:  # type: ignore[no-untyped-def]
     """One connection too many is closed at once."""
     station = load('tcp = "127.0.0.1:502"')
-    found = {1: simulated(station.devices["room"], "sumqayit", 1)}
+    found = {1: simulated(station.devices["room"], "sumqayit", World(1))}
     async with serving(found, "127.0.0.1", 0) as port:
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(CONNECTIONS_MAX)]
         await asyncio.sleep(0)

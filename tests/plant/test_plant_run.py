@@ -22,6 +22,7 @@ from shorewatch.plant.cable import HEALTHY, earth_v, solve
 from shorewatch.plant.devices import simulated
 from shorewatch.plant.port import SIZE_MAX
 from shorewatch.plant.run import line_path, run_line
+from shorewatch.plant.world import World
 
 SEED = 11
 Spawn = Callable[..., SpawnProcess]
@@ -63,7 +64,7 @@ def test_pymodbus_reads_the_pfe(
     start_line(spawn, wait, sumqayit, "pfe-room", 0, tmp_path)
     words = read_pfe(line_path(tmp_path, "pfe-room", 0))
     device_time_s = int.from_bytes(b"".join(word.to_bytes(2) for word in words[60:])) / 1000
-    device = simulated(sumqayit.devices["pfe"], "sumqayit", SEED)
+    device = simulated(sumqayit.devices["pfe"], "sumqayit", World(SEED))
     # The device time is rounded to the millisecond; noise and heartbeat step within it.
     near = [device.read(4, 0, 60, device_time_s + d) for d in (-0.0006, 0.0, 0.0006)]
     assert words[:60] in near

@@ -176,9 +176,8 @@ def earth_v(seed: int, utc_s: float) -> float:
     return _EARTH_RMS_V * Noise(seed, "cable/earth").drift(utc_s, _EARTH_PERIOD_S)
 
 
-def reading(end: End, seed: int, utc_s: float) -> EndState:
-    """What the meters of one end's PFE show: the cable of this moment, and metering noise."""
-    state = solve(replace(HEALTHY, earth_a_v=earth_v(seed, utc_s)))[end]
+def metered(state: EndState, end: End, seed: int, utc_s: float) -> EndState:
+    """What the meters of one end's PFE make of its state: metering noise."""
     meter = Noise(seed, f"cable/{end}/voltage"), Noise(seed, f"cable/{end}/current")
     return EndState(
         state.voltage_v + _METER_RMS_V * meter[0].grain(utc_s),

@@ -20,21 +20,26 @@ from shorewatch.direct.frame import LENGTH_MAX, MBAP_SIZE
 from shorewatch.errors import UsageError
 from shorewatch.plant.devices import simulated
 from shorewatch.plant.line import Server, answer
-from shorewatch.plant.run import play
+from shorewatch.plant.run import made_line, serve_line
+from shorewatch.plant.scenario import Play
+from shorewatch.plant.world import World
 
 CONNECTIONS_MAX = 16
 _NO_TARGET = 0x0B
 
 
-def run_direct(station: Station, direct_id: str, state_dir: Path, *, seed: int) -> None:
+def run_direct(
+    station: Station, direct_id: str, state_dir: Path, *, seed: int, play: Play | None = None
+) -> None:
     """Simulate one direct line until SIGTERM or SIGINT.
 
     Raises DemoError for a device that has no simulation, UsageError for a place that cannot be
     served: an address of others, or a port that may be a real one.
     """
     line = station.directs[direct_id]
+    world = World(seed, play)
     found: dict[int, Server] = {
-        device.config.unit_id: simulated(device, station.id, seed)
+        device.config.unit_id: simulated(device, station.id, world)
         for device in station.of_direct(direct_id)
     }
     if line.address is not None:
@@ -43,7 +48,7 @@ def run_direct(station: Station, direct_id: str, state_dir: Path, *, seed: int) 
     path = Path(str(line.port))
     if path.is_absolute():
         raise UsageError(f"{path} may be a real port; --set a relative path for the simulation")
-    play(found, line, state_dir / path)
+    serve_line(made_line(found, line, world, station.id, direct_id), state_dir / path)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ silence; a reply starts one turnaround later and leaves byte by byte. As on copp
 - a request that starts within t3.5 of the frame before it is not taken for a request;
 - what is sent while a reply is leaving spoils both, byte for byte;
 - wrong CRC, wrong length, unknown unit, broadcast: silence;
+- what is wrong with the line (trouble.py) spoils, delays, doubles and takes replies;
 - a server that is still busy with one request does not hear the next.
 
 t1.5 is not enforced (an operating system cannot keep it), parity is not carried by a pty. All
@@ -26,11 +27,13 @@ from enum import IntEnum
 from typing import Protocol
 
 from shorewatch.direct.frame import crc16, with_crc
+from shorewatch.plant.trouble import QUIET, Fates, Trouble
 
 FRAME_SIZE_MAX = 256
 _REGISTERS_MAX = 125
 _BITS_MAX = 2000
 _CHUNK_S = 0.001
+_NOBODY = -1  # strays and echoes are no device's
 
 
 class Refusal(IntEnum):
@@ -39,6 +42,7 @@ class Refusal(IntEnum):
     FUNCTION = 1
     ADDRESS = 2
     VALUE = 3
+    BUSY = 6
 
 
 class Server(Protocol):
@@ -70,16 +74,21 @@ class Counts:
     garbled: int = 0  # wrong CRC or length
     foreign: int = 0  # no such unit here, or broadcast
     busy: int = 0  # for a server with a reply still to give
+    strays: int = 0  # bytes that noise put on the line
 
 
 @dataclass(slots=True)
 class _Reply:
-    """One reply on its way: byte i is on the wire from start_s + i char_s, for char_s."""
+    """One reply on its way: byte i is on the wire from start_s + i char_s, for char_s.
+
+    An echo is what the client's own transceiver hears: it meets nothing on the wire.
+    """
 
     unit_id: int
     data: bytes
     start_s: float
     char_s: float
+    is_echo: bool = False
     sent: int = 0
     lost: set[int] = field(default_factory=set)
 
@@ -115,13 +124,21 @@ class Line:
         char_s: float,
         t35_s: float,
         utc: Callable[[float], float],
+        trouble: Callable[[float], Trouble] | None = None,
+        fates: Fates | None = None,
     ) -> None:
-        """`servers` by unit id; `utc` turns the caller's monotonic seconds into Unix seconds."""
+        """`servers` by unit id; `utc` turns the caller's monotonic seconds into Unix seconds.
+
+        `trouble` says what is wrong with the line at such a second, `fates` what comes of it.
+        """
         self.counts = Counts()
         self._servers = servers
         self._char_s = char_s
         self._t35_s = t35_s
         self._utc = utc
+        self._trouble = trouble
+        self._fates = fates or Fates(0, "line")
+        self._stray_s: float | None = None
         self._chunk = max(1, math.ceil(_CHUNK_S / char_s))
         self._frame = bytearray()
         self._frame_end_s = -math.inf
@@ -131,11 +148,14 @@ class Line:
     def hear(self, now_s: float, data: bytes) -> None:
         """Put the client's bytes on the wire, after those of its that are still leaving."""
         self._advance(now_s)
-        if not data:
+        trouble = self._now(now_s)
+        if not data or trouble.is_cut:
             return
         start_s = max(now_s, self._frame_end_s)
         end_s = start_s + len(data) * self._char_s
         for reply in self._replies:
+            if reply.is_echo:
+                continue
             if reply.start_s < end_s and start_s < reply.end_s:
                 reply.lose(start_s, end_s)
                 self.counts.collisions += 1
@@ -145,6 +165,8 @@ class Line:
                 self._is_spoiled = True
         self._frame += data[: FRAME_SIZE_MAX + 1 - len(self._frame)]
         self._frame_end_s = end_s
+        if trouble.is_echoing:
+            self._replies.append(_Reply(_NOBODY, data, start_s, self._char_s, is_echo=True))
 
     def take(self, now_s: float) -> bytes:
         """The reply bytes that have left the wire by `now_s`, each given once."""
@@ -164,6 +186,8 @@ class Line:
         ]
         if self._frame:
             times.append(self._frame_end_s + self._t35_s)
+        if self._stray_s is not None:
+            times.append(self._stray_s)
         return min(times, default=None)
 
     def _advance(self, now_s: float) -> None:
@@ -176,11 +200,27 @@ class Line:
             self.counts.frames += 1
             if not is_spoiled:
                 self._serve(frame, ended_s)
+        self._add_strays(now_s)
         self._replies = [
             reply
             for reply in self._replies
             if reply.sent < len(reply.data) or now_s < reply.end_s + self._t35_s
         ]
+
+    def _now(self, now_s: float) -> Trouble:
+        return QUIET if self._trouble is None else self._trouble(self._utc(now_s))
+
+    def _add_strays(self, now_s: float) -> None:
+        trouble = self._now(now_s)
+        if trouble.noise_per_s <= 0 or trouble.is_cut:
+            self._stray_s = None
+            return
+        if self._stray_s is None:
+            self._stray_s = now_s + self._fates.gap_s(trouble.noise_per_s)
+        while self._stray_s <= now_s:
+            self.counts.strays += 1
+            self._put(_Reply(_NOBODY, self._fates.stray(), self._stray_s, self._char_s))
+            self._stray_s += self._fates.gap_s(trouble.noise_per_s)
 
     def _is_one_frame(self, reply: _Reply, start_s: float, end_s: float) -> bool:
         return reply.start_s < end_s + self._t35_s and start_s < reply.end_s + self._t35_s
@@ -202,12 +242,19 @@ class Line:
                 self._reply(unit_id, pdu, ended_s + server.turnaround_s)
 
     def _reply(self, unit_id: int, pdu: bytes, start_s: float) -> None:
-        reply = _Reply(unit_id, with_crc(bytes([unit_id]) + pdu), start_s, self._char_s)
-        for other in self._replies:
-            reply.lose(other.start_s, other.end_s)
-            other.lose(reply.start_s, reply.end_s)
+        data = with_crc(bytes([unit_id]) + pdu)
         self.counts.answered += 1
         self.counts.exceptions += pdu[0] >> 7
+        for arrival in self._fates.reply(self._now(start_s), unit_id, data):
+            late_s = start_s + arrival.late_s
+            self._put(_Reply(unit_id, arrival.data, late_s, self._char_s))
+
+    def _put(self, reply: _Reply) -> None:
+        """Let it leave; what it meets on the wire is spoiled, and so is it."""
+        for other in self._replies:
+            if not other.is_echo:
+                reply.lose(other.start_s, other.end_s)
+                other.lose(reply.start_s, reply.end_s)
         self._replies.append(reply)
 
 

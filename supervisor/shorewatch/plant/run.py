@@ -17,6 +17,9 @@ from shorewatch.plant.devices import servers
 from shorewatch.plant.line import Line, Server
 from shorewatch.plant.port import Port, open_port
 from shorewatch.plant.record import Direction, recording
+from shorewatch.plant.scenario import Play
+from shorewatch.plant.trouble import Fates, Trouble
+from shorewatch.plant.world import World
 from shorewatch.stop import Stop, stop_signals
 
 Note = Callable[[Direction, bytes, float], None]
@@ -34,38 +37,61 @@ def run_line(
     state_dir: Path,
     *,
     seed: int,
+    play: Play | None = None,
     record: Path | None = None,
 ) -> None:
     """Simulate one bus until SIGTERM or SIGINT; one OS process, its main thread.
 
-    Both stations of a cable take the same `seed`: their PFEs then share one cable. `record` is the
+    Both stations of a cable take the same `seed` and `play`: their PFEs then share one cable, and
+    what happens to one end is seen at the other. `record` is the
     folder for a recording (record.py) named <station>-<board>-<uart>.wire. Raises DemoError if a
     device on the bus has no simulation, or the recording cannot be written.
     """
     buses = [bus for bus in station.boards[board_id].bus if bus.uart == uart]
     assert len(buses) == 1, f"board {board_id} has one bus on UART {uart}"
-    found = servers(station, board_id, buses[0], seed)
+    world = World(seed, play)
+    found = servers(station, board_id, buses[0], world)
+    name = f"{board_id}/{uart}"
     with ExitStack() as stack:
         note: Note = _forget
         if record is not None:
-            name = f"{station.id}-{board_id}-{uart}"
-            note = stack.enter_context(recording(record, name)).note
-        play(found, buses[0], line_path(state_dir, board_id, uart), note)
+            file = f"{station.id}-{board_id}-{uart}"
+            note = stack.enter_context(recording(record, file)).note
+        line = made_line(found, buses[0], world, station.id, name)
+        serve_line(line, line_path(state_dir, board_id, uart), note)
 
 
-def play(
+def made_line(
     found: Mapping[int, Server],
     bus: BusConfig | DirectConfig,
-    path: Path,
-    note: Note | None = None,
-) -> None:
-    """Serve a serial line with these devices at `path` until SIGTERM or SIGINT."""
-    line = Line(
+    world: World,
+    station_id: str,
+    name: str,
+    *,
+    utc: Callable[[float], float] | None = None,
+) -> Line:
+    """A serial line in the world; `name` is that of its troubles: board/uart or a direct line.
+
+    `utc` turns the monotonic seconds that it is given into Unix seconds (default: as clocks stand).
+    """
+    causes = world.site(station_id).causes
+
+    def trouble(utc_s: float) -> Trouble:
+        world.bring(utc_s)
+        return causes.trouble(name)
+
+    return Line(
         found,
         char_s=bus.char_us / 1e6,
         t35_s=bus.t35_us / 1e6,
-        utc=lambda now_s: time.time() + now_s - time.monotonic(),
+        utc=utc or (lambda now_s: time.time() + now_s - time.monotonic()),
+        trouble=trouble if world.play else None,
+        fates=Fates(world.seed, f"{station_id}/{name}"),
     )
+
+
+def serve_line(line: Line, path: Path, note: Note | None = None) -> None:
+    """Serve a serial line at `path` until SIGTERM or SIGINT."""
     with stop_signals() as stop, open_port(path) as port:
         _serve(line, port, stop, note or _forget)
 

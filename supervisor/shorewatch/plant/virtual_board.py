@@ -45,8 +45,10 @@ from shorewatch.assets import asset_folder, board_files
 from shorewatch.config import Station, load_board_type
 from shorewatch.errors import DemoError
 from shorewatch.plan import compile_board
+from shorewatch.plant.doors import LOOK_S, Doors
 from shorewatch.plant.port import Port, open_port
 from shorewatch.plant.run import line_path
+from shorewatch.plant.world import World
 from shorewatch.process import die_with
 from shorewatch.stop import Stop, stop_signals
 
@@ -117,12 +119,13 @@ def run_board(
     *,
     hardware: Hardware | None = None,
     wiring: Wiring | None = None,
+    world: World | None = None,
 ) -> None:
     """Play one board until SIGTERM or SIGINT; one OS process, its main thread.
 
-    `hardware` is that of the board's type unless a test brings its own. Raises DemoError if there
-    is no VM or a port of `wiring` makes no sense, ConfigError if the board's plan cannot be
-    compiled.
+    With a `world` its contacts follow what happens there. `hardware` is that of the board's type
+    unless a test brings its own. Raises DemoError if there is no VM or a port of `wiring` makes no
+    sense, ConfigError if the board's plan cannot be compiled.
     """
     wiring = wiring or Wiring()
     board = station.boards[board_id]
@@ -154,11 +157,12 @@ def run_board(
             path = wiring.buses.get(bus.uart) or line_path(state_dir, board_id, bus.uart)
             environment[f"SHOREWATCH_BUS{bus.uart}"] = str(path.absolute())
         machine = Machine(f"{station.id}/{board_id}", vm, folder, environment, hardware)
+        doors = None if world is None else Doors(station.id, board, world)
         while not stop.is_set:
             if machine.is_due(time.monotonic()):
                 # A new pty for each life: whatever was under way to the last one is gone with it.
                 with open_port() as inside, open_port() as played:
-                    _live(machine, inside, outside, stop, contacts=(edges, played))
+                    _live(machine, inside, outside, stop, contacts=(edges, played), doors=doors)
             else:
                 _lie_dead(machine, outside, stop)
 
@@ -437,14 +441,21 @@ def _live(
     stop: Stop,
     *,
     contacts: tuple[Port, Port],
+    doors: Doors | None,
 ) -> None:
     """One life of the VM, from its start to its end or ours."""
     edges, played = contacts
     machine.start(time.monotonic(), inside.far_path, played.far_path)
+    if doors is not None:
+        doors.restart()
     try:
         while machine.is_running and not stop.is_set:
             wanted = [inside.near_fd, edges.near_fd, stop.fd, *machine.fds, *_fds(outside)]
-            readable, _, _ = select.select(wanted, [], [], _rest_s(machine, outside))
+            rest_s = _rest_s(machine, outside)
+            rest_s = rest_s if doors is None else min(rest_s, LOOK_S)
+            readable, _, _ = select.select(wanted, [], [], rest_s)
+            if doors is not None:
+                played.send(b"".join(doors.edges(time.time())))
             if inside.near_fd in readable:
                 outside.send(inside.receive())
             if outside.near_fd in readable:

@@ -14,7 +14,10 @@ function endCard({ name, volts, amps }) {
 }
 
 function lineCard(watch) {
-  const facts = `${watch.length_km} km`;
+  const signed = (value, digits) => `${value > 0 ? "+" : ""}${value.toFixed(digits)}`;
+  const facts = watch.balance_v === null
+    ? `${watch.length_km} km`
+    : `${watch.length_km} km; balance ${signed(watch.balance_v, 1)} V, sum ${watch.sum_v.toFixed(1)} V, currents differ by ${signed(watch.leak_a * 1000, 1)} mA`;
   const faults = watch.standing.map(({ text, since: at }) => `${text}, ${since(at)}`);
   if (faults.length) return card(watch.name, "✕ fault", "is-bad", ...faults, ...(watch.trouble ? [`? ${watch.trouble}`] : []), facts);
   if (watch.trouble) return card(watch.name, "? not judged", "is-warn", `${watch.trouble}, ${since(watch.since)}`, facts);
