@@ -5,10 +5,12 @@ import asyncio
 import pytest
 from running_station import running_station
 
+from shorewatch.assets import asset_folder
+from shorewatch.config import load_station
 from shorewatch.control import ControlError, followed
 from shorewatch.live import FOLLOWERS_MAX
 
-DEVICES = {"pfe", "mains", "manhole", "room", "pfe-room-contacts", "beach-contacts"}
+DEVICES = set(load_station(asset_folder("stations") / "sumqayit.toml").devices)
 
 
 async def test_one_board_or_device_can_be_asked_for(tmp_path, quiet_text):
