@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,14 @@ from shorewatch.assets import asset_folder
 from shorewatch.clock import BoardClock, StationClock
 from shorewatch.config import load_station
 from shorewatch.decode import HEADER_SIZE, Header, parse_header
-from shorewatch.events import ENTRIES_A_READ, READS_A_POLL, EventReader, parse_entry
+from shorewatch.events import (
+    ENTRIES_A_READ,
+    READS_A_POLL,
+    SHOWN_MAX,
+    EventReader,
+    Noted,
+    parse_entry,
+)
 from shorewatch.outbox import SIZE_BYTES_MIN, Outbox
 from shorewatch.plan import BoardPlan, compile_board
 
@@ -354,3 +362,28 @@ def test_a_killed_gateway_repeats_and_skips_nothing(tmp_path_factory, lives):
         assert [record.body["sequence"] for record in found] == list(range(ring.next))
 
     asyncio.run(history())
+
+
+async def test_the_last_events_and_losses_are_kept_to_be_shown():
+    """Of all records that pass, the newest events and losses are at hand, and none is held back."""
+    passed = []
+
+    class Sink:
+        kept: ClassVar = {}
+
+        async def put(self, kind, at, body, keep=None) -> bool:
+            passed.append((kind, keep))
+            return True
+
+        def keep(self, name, facts) -> bool:
+            return True
+
+    noted = Noted(Sink())
+    for number in range(SHOWN_MAX + 3):
+        await noted.put("event", NOW, {"what": f"e{number}"}, ("cursor", {}))
+        await noted.put("sample", NOW, {"device": "d"})
+    await noted.put("loss", NOW, {"what": "gone"})
+
+    assert len(passed) == 2 * (SHOWN_MAX + 3) + 1 and passed[0] == ("event", ("cursor", {}))
+    assert [event["what"] for event in noted.events][-2:] == [f"e{SHOWN_MAX + 2}", "gone"]
+    assert len(noted.events) == SHOWN_MAX

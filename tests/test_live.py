@@ -5,20 +5,23 @@ import asyncio
 import pytest
 from running_station import running_station
 
+from shorewatch.assets import asset_folder
+from shorewatch.config import load_station
 from shorewatch.control import ControlError, followed
 from shorewatch.live import FOLLOWERS_MAX
 
-DEVICES = {"pfe", "mains", "manhole", "room", "pfe-room-contacts", "beach-contacts"}
+DEVICES = set(load_station(asset_folder("stations") / "sumqayit.toml").devices)
 
 
 async def test_one_board_or_device_can_be_asked_for(tmp_path, quiet_text):
-    """The snapshot is cut to what was asked for; what is not there is refused by name."""
+    """The snapshot is cut to what was asked for, a board with its events; else it is refused."""
     async with running_station(tmp_path, quiet_text) as station:
         await station.until_good()
         whole = await station.ask("live")
         assert whole["devices"].keys() == DEVICES
         beach = await station.ask("live", board="beach")
         assert set(beach["boards"]) == {"beach"}
+        assert beach["boards"]["beach"]["events"][0]["what"] == "up"
         assert set(beach["devices"]) == {"manhole", "room", "beach-contacts"}
         room = await station.ask("live", device="room")
         assert (set(room["boards"]), set(room["devices"])) == (set(), {"room"})

@@ -2,7 +2,7 @@
 
 import os
 
-from shorewatch.plug import identity, why_closed
+from shorewatch.plug import identity, is_simulated, why_closed
 
 
 def test_what_stands_in_the_way_is_told(tmp_path):
@@ -28,3 +28,15 @@ def test_a_port_that_is_another_device_has_another_identity(tmp_path):
     port.unlink()
     port.symlink_to("/dev/zero")
     assert identity(str(port)) not in (None, null)
+
+
+def test_a_pseudo_terminal_is_told_from_other_devices(tmp_path):
+    """What keeps no parity is known by its device number, also behind a link; a file is none."""
+    near, far = os.openpty()
+    try:
+        (tmp_path / "link").symlink_to(os.ttyname(far))
+        assert is_simulated(str(tmp_path / "link"))
+        assert not is_simulated("/dev/null") and not is_simulated(str(tmp_path / "none"))
+    finally:
+        os.close(near)
+        os.close(far)

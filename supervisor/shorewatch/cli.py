@@ -37,6 +37,10 @@ from shorewatch.errors import (
     UsageError,
 )
 from shorewatch.field.commands import boards, flash, maintenance, push
+from shorewatch.field.commissioncli import commission
+from shorewatch.field.consolecli import console
+from shorewatch.field.doctorcli import bus_app
+from shorewatch.field.scancli import scan
 from shorewatch.historycli import history
 from shorewatch.model import to_text, utc_now
 from shorewatch.profilecli import profile
@@ -73,6 +77,10 @@ app.command(alarm)
 app.command(cable)
 app.command(history)
 app.command(profile)
+app.command(scan)
+app.command(bus_app)
+app.command(commission)
+app.command(console)
 app.command(sparkplug_check)
 app.command(status)
 app.command(user)

@@ -16,6 +16,7 @@
     │   └── UnreachableError   no station runs there: exit code 2
     ├── FieldError             a board is not as it should be for what a technician wants of it
     │   └── AbsentError        no board answers there (whoever waits for one goes on): exit code 2
+    ├── QuitError              whoever answers a commissioning goes on another time: exit code 2
     └── DemoError              the demo lacks a program or a port, or a child will not start
 
 A wrong value from the field is no error: it is a `Value` with quality and reason (model.py).

@@ -15,6 +15,7 @@ Limits: READS_A_POLL reads of ENTRIES_A_READ events in one poll, after the value
 """
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,6 +34,7 @@ BOOT_ID = 0x0006
 ENTRY_SIZE = 8
 ENTRIES_A_READ = 15
 READS_A_POLL = 2
+SHOWN_MAX = 16
 FROM_CONTACT = 0x0100
 FROM_BOARD = 0x0200
 _ACTIVE = 0x8000
@@ -57,6 +59,32 @@ class Records(Protocol):
     ) -> object: ...
 
     def keep(self, name: str, facts: Mapping[str, object]) -> bool: ...
+
+
+class Noted:
+    """Records on their way; the last events and losses among them are kept, to be shown."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self.events: deque[Body] = deque(maxlen=SHOWN_MAX)
+
+    @property
+    def kept(self) -> Mapping[str, Mapping[str, object]]:
+        return self._records.kept
+
+    async def put(
+        self,
+        kind: str,
+        at: datetime,
+        body: Mapping[str, object],
+        keep: tuple[str, Mapping[str, object]] | None = None,
+    ) -> object:
+        if kind in ("event", "loss"):
+            self.events.append({"at": to_text(at), "kind": kind, **body})
+        return await self._records.put(kind, at, body, keep)
+
+    def keep(self, name: str, facts: Mapping[str, object]) -> bool:
+        return self._records.keep(name, facts)
 
 
 @dataclass(frozen=True, slots=True)

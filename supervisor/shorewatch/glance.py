@@ -26,12 +26,12 @@ def whole(snapshot: Row) -> Group:
     """Everything about a station, as long as it is."""
     verdict = judge(snapshot)
     faults = [
-        Text(_plain(text).plain, _STYLES[verdict.level]) for text in _faults(verdict, snapshot)
+        Text(plain(text).plain, _STYLES[verdict.level]) for text in _faults(verdict, snapshot)
     ]
     tables = [
-        _table(_DEVICE_COLUMNS, _devices(snapshot)),
-        _table(_LINE_COLUMNS, _lines(snapshot)),
-        _table(_VALUE_COLUMNS, list(_values(snapshot))),
+        table(_DEVICE_COLUMNS, _devices(snapshot)),
+        table(_LINE_COLUMNS, _lines(snapshot)),
+        table(_VALUE_COLUMNS, list(value_rows(snapshot))),
     ]
     return Group(_head(snapshot), *faults, *_spaced(tables))
 
@@ -45,7 +45,7 @@ def fitted(snapshot: Row, *, width: int, height: int, lost: str | None = None) -
     head = [_head(snapshot)]
     if lost is not None:
         head += [Text(f"✕ {lost}", style="bold red"), Text("  What was last known:")]
-    devices, ways, values = _devices(snapshot), _lines(snapshot), list(_values(snapshot))
+    devices, ways, values = _devices(snapshot), _lines(snapshot), list(value_rows(snapshot))
     rest = height - len(head) - 1
     room = max(_FAULTS_MIN, rest - len(devices) - len(ways) - 4)
     style = "dim" if lost else _STYLES[verdict.level]
@@ -58,11 +58,11 @@ def fitted(snapshot: Row, *, width: int, height: int, lost: str | None = None) -
     tables = ((_DEVICE_COLUMNS, devices), (_LINE_COLUMNS, ways))
     for columns, rows in tables if lost is None else ():
         kept_free = min(_LINES_MIN, len(ways)) + 2 if rows is devices else 0
-        if kept := _fit(rows, rest - 2 - kept_free):
-            parts.append(_table(columns, kept))
+        if kept := fit(rows, rest - 2 - kept_free):
+            parts.append(table(columns, kept))
             rest -= len(kept) + 2
     if lost is None and rest - 2 > len(values):
-        parts.append(_table(_VALUE_COLUMNS, values))
+        parts.append(table(_VALUE_COLUMNS, values))
     return Group(*head, *shown, *_spaced(parts))
 
 
@@ -114,7 +114,7 @@ def _lines(snapshot: Row) -> list[tuple[str, ...]]:
         state = uplink["state"] if is_online and not silent else f"✕ {uplink['state']}"
         text = f"{uplink['waiting']:,} records waiting"
         text += f"; {silent} acknowledges nothing" if silent else ""
-        found.append((f"uplink {name}", state, _ago(uplink["since"], at), text))
+        found.append((f"uplink {name}", state, ago(uplink["since"], at), text))
     outbox = snapshot["outbox"]
     range_ = f"records {outbox['first']:,} to {outbox['last']:,}" if outbox["last"] else "empty"
     state = "✕ fault" if outbox["health"] else "writing"
@@ -126,10 +126,10 @@ def _field_lines(noun: str, lines: Row, at: str) -> Iterator[tuple[str, ...]]:
         buses = line["buses"] if noun == "board" else [line["bus"]]
         shares = ", ".join(f"{bus['busy_share']:.0%}" for bus in buses if bus)
         text = (f"busy {shares}" if shares else "") if line["up"] else line["reason"]
-        yield f"{noun} {name}", "up" if line["up"] else "✕ down", _ago(line["since"], at), text
+        yield f"{noun} {name}", "up" if line["up"] else "✕ down", ago(line["since"], at), text
 
 
-def _values(snapshot: Row) -> Iterator[tuple[str, ...]]:
+def value_rows(snapshot: Row) -> Iterator[tuple[str, ...]]:
     """A row a point; of a bad one the last good value stands in brackets."""
     for device_id, device in snapshot["devices"].items():
         for point_id, point in device["points"].items():
@@ -140,11 +140,11 @@ def _values(snapshot: Row) -> Iterator[tuple[str, ...]]:
                 quality = f"{_QUALITY_SIGNS[quality]}{why}"
             if point["quality"] == "bad":
                 text = f"({point['last_good_text']})" if "last_good_at" in point else "–"
-                age = _ago(point["last_good_at"], snapshot["at"]) if "last_good_at" in point else ""
+                age = ago(point["last_good_at"], snapshot["at"]) if "last_good_at" in point else ""
             yield f"{device_id}.{point_id}", text, unit, age, quality
 
 
-def _ago(at: str, until: str) -> str:
+def ago(at: str, until: str) -> str:
     passed = datetime.fromisoformat(until) - datetime.fromisoformat(at)
     return span(max(0.0, passed.total_seconds()))
 
@@ -155,7 +155,7 @@ def _faults(verdict: Verdict, snapshot: Row) -> list[str]:
 
 def _folded(texts: Sequence[str], width: int, count: int) -> list[str]:
     """Texts as at most `count` lines: folded if there is room, else cut, the rest counted."""
-    texts = [_plain(text).plain for text in texts]
+    texts = [plain(text).plain for text in texts]
     folded = [line for text in texts for line in wrap(text, width, subsequent_indent="  ")]
     if len(folded) <= count:
         return folded
@@ -165,7 +165,7 @@ def _folded(texts: Sequence[str], width: int, count: int) -> list[str]:
     return [*lines, f"  and {left} more: shorewatch status"] if left else lines
 
 
-def _fit(rows: list[tuple[str, ...]], count: int) -> list[tuple[str, ...]]:
+def fit(rows: list[tuple[str, ...]], count: int) -> list[tuple[str, ...]]:
     """As many rows as fit, the last saying how many there are more; none if none does."""
     if len(rows) <= count:
         return rows
@@ -175,7 +175,7 @@ def _fit(rows: list[tuple[str, ...]], count: int) -> list[tuple[str, ...]]:
     return [*rows[: count - 1], more]
 
 
-def _table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
+def table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
     """A table without lines; a column whose name ends in "." stands to the right."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for at, column in enumerate(columns):
@@ -191,11 +191,11 @@ def _table(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Table:
         )
     for row in rows:
         is_bad = any(cell.startswith("✕") for cell in row)
-        table.add_row(*map(_plain, row), style="bold red" if is_bad else "")
+        table.add_row(*map(plain, row), style="bold red" if is_bad else "")
     return table
 
 
-def _plain(cell: str) -> Text:
+def plain(cell: str) -> Text:
     """A cell without what would steer the terminal."""
     return Text("".join(c if c.isprintable() else "?" for c in cell))
 

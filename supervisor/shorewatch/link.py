@@ -11,7 +11,7 @@ bytes meet no request (Promise 3). Nothing here can write: a wire knows reads on
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,7 @@ from shorewatch.clock import TICK_S, BoardClock, StationClock
 from shorewatch.config import BoardConfig, Station
 from shorewatch.decode import BusCounters, DeviceCounters, Header, Moment
 from shorewatch.errors import LinkError, MaintenanceError, SilenceError, WrongBoardError
-from shorewatch.events import EventReader, Records
+from shorewatch.events import Body, EventReader, Noted, Records
 from shorewatch.image import Image
 from shorewatch.intake import Intake
 from shorewatch.model import Reason, Value
@@ -78,7 +78,8 @@ class BoardLink:
         self._station: Station = plan.station
         self.board: BoardConfig = plan.station.boards[plan.board_id]
         self.port = str(state_dir / self.board.link.port)
-        self._intake = Intake(f"board/{plan.board_id}", image, reporter, records, _log)
+        self._noted = Noted(records)
+        self._intake = Intake(f"board/{plan.board_id}", image, reporter, self._noted, _log)
         self._on_status = on_status
         self._generations: list[int | None] = [None] * len(plan.blocks)
         self._boot_id: int | None = None
@@ -90,7 +91,12 @@ class BoardLink:
         self._contact_words: list[int] = []
         self._contacts_due_s = 0.0
         self._board_clock = BoardClock(None)
-        self._events = EventReader(plan, records, self._clock)
+        self._events = EventReader(plan, self._noted, self._clock)
+
+    @property
+    def events(self) -> Iterable[Body]:
+        """The last events of this board and of its link, the newest last."""
+        return self._noted.events
 
     def adopt(self, plan: BoardPlan) -> None:
         """Go on by a plan that the board carries already: what it serves may mean other things.

@@ -36,7 +36,9 @@ class Live:
         wanted = self._wanted(request)
         found = self._gateway.look()
         if "board" in request:
-            found["boards"] = {str(request["board"]): found["boards"][request["board"]]}
+            board_id = str(request["board"])
+            events = list(self._gateway.links[board_id].events)
+            found["boards"] = {board_id: found["boards"][board_id] | {"events": events}}
         elif "device" in request:
             found["boards"] = {}
         if request.keys() & {"board", "device"}:

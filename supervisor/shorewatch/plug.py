@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# Source: Linux, Documentation/admin-guide/devices.txt: Unix98 PTY slaves.
+_PTYS = range(136, 144)
+
 
 def why_closed(port: str, what: str) -> str:
     """What a technician can do about a port that does not open; `what` should be plugged in."""
@@ -14,6 +17,14 @@ def why_closed(port: str, what: str) -> str:
     if not os.access(path, os.R_OK | os.W_OK):
         return "no permission; add this user to the group dialout"
     return "another program holds it, or the adapter does not answer"
+
+
+def is_simulated(port: str) -> bool:
+    """Whether it is a pseudo-terminal, as simulated lines have: it keeps no parity."""
+    try:
+        return os.major(Path(port).stat().st_rdev) in _PTYS
+    except OSError:
+        return False
 
 
 def identity(port: str) -> tuple[int, int] | None:

@@ -21,6 +21,7 @@ from shorewatch import rules
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.point import ENUMS, REGISTERS_MAX, Codes, Id, Name, Point, TableName
 from shorewatch.registers import ADDRESSES
+from shorewatch.sign import Sign
 from shorewatch.toml import Key, Table, TomlFile, printable, read_toml
 
 Area = Literal["feed", "manhole", "power", "room", "security"]
@@ -71,6 +72,8 @@ class Profile(Table):
     worst_ms: Annotated[int, Field(ge=20, le=10000)] = 400
     retries: Annotated[int, Field(ge=0, le=3)] = 1
     whole: list[Whole] = []
+    # By what `shorewatch scan` recognises it.
+    signature: Annotated[list[Sign], Field(max_length=16)] = []
     # By type, for every point of it that has none of its own.
     sentinels: dict[Integer, Codes] = {}
     out_of_range: dict[Integer, Codes] = {}
@@ -226,6 +229,9 @@ def _problems(profile: Profile) -> Iterator[tuple[Key, str | None, str]]:
             yield ("point", i, "type"), point.type, rule
         for key, rule in _tie_flaws(profile, point):
             yield ("point", i, *key.split(".")), None, rule
+    for i, sign in enumerate(profile.signature):
+        for key, rule in sign.flaws(dict(profile.points)):
+            yield ("signature", i, key), None, rule
     for i, whole in enumerate(profile.whole):
         for rule in _whole_flaws(profile, whole):
             yield ("whole", i), f"address {whole.address}, count {whole.count}", rule

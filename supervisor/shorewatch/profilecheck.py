@@ -20,6 +20,7 @@ def summary(profile: Profile) -> Group:
     parts: list[RenderableType] = [
         Text(f"{profile.id}: {profile.name}, {count} points, no errors", style="bold"),
         Text(f"source: {profile.source}"),
+        Text(f"recognised by: {_signs(profile)}"),
         _points(profile),
         _requests(profile),
     ]
@@ -27,6 +28,14 @@ def summary(profile: Profile) -> Group:
     if watched:
         parts.append(_watches(watched))
     return Group(*parts)
+
+
+def _signs(profile: Profile) -> str:
+    """By what a scan tells this type from others."""
+    if not profile.signature:
+        return "nothing, a scan does not find it: see `signature` in profiles/README.md"
+    names = [sign.point or f"{sign.table} {sign.address:#06x}" for sign in profile.signature]
+    return ", ".join(names)
 
 
 def _table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:

@@ -101,11 +101,8 @@ def snapshot(
         "config": station.config_hash,
         "config_trouble": config_trouble,
         "points": {str(quality): count for quality, count in image.counts().items()},
-        "boards": {
-            name: {"port": station.boards[name].link.port, **_board(status)}
-            for name, status in boards.items()
-        },
-        "directs": {name: _direct(station, name, status) for name, status in directs.items()},
+        "boards": {name: board_row(station, name, status) for name, status in boards.items()},
+        "directs": {name: direct_row(station, name, status) for name, status in directs.items()},
         "devices": {
             device.id: device_row(device, image.look(device.id), counters.get(device.id), now_s)
             for device in station.devices.values()
@@ -139,9 +136,12 @@ def _clock(clock: StationClock) -> Snapshot:
     }
 
 
-def _board(status: BoardStatus) -> Snapshot:
+def board_row(station: Station, board_id: str, status: BoardStatus) -> Snapshot:
+    """One board as the snapshot has it."""
     header = status.header
+    places = station.boards[board_id].bus
     return {
+        "port": station.boards[board_id].link.port,
         "up": status.up,
         "reason": status.reason,
         "since": to_text(status.since),
@@ -151,12 +151,19 @@ def _board(status: BoardStatus) -> Snapshot:
         "boot_reason": header and header.boot_reason,
         "running_s": header and header.clock_ms // 1000,
         "plan": header and f"{header.plan_crc:08x}",
+        "heap_free": header and header.heap_free,
         "heap_free_least": header and header.heap_free_least,
-        "buses": [asdict(bus) for bus in status.buses],
+        "worst_pass_ms": header and header.worst_pass_ms,
+        "events_stamped": header and header.event_next,
+        "buses": [
+            {"uart": place.uart, "baud": place.baud, "format": place.format, **asdict(bus)}
+            for place, bus in zip(places, status.buses, strict=False)
+        ],
     }
 
 
-def _direct(station: Station, direct_id: str, status: DirectStatus) -> Snapshot:
+def direct_row(station: Station, direct_id: str, status: DirectStatus) -> Snapshot:
+    """One direct line as the snapshot has it."""
     return {
         "up": status.up,
         "reason": status.reason,

@@ -33,7 +33,7 @@ _TINY = 1e-6  # what swapped words of a float often look like: no measurement is
 _WATCHES = {"watch", "watch_above", "watch_below", "watch_hysteresis"}
 _BYTE_ORDERS = ("ABCD", "BADC")  # of a single word
 _ORDERS = (*_BYTE_ORDERS, "CDAB", "DCBA")
-_EXCEPTIONS = {
+EXCEPTIONS = {
     1: "it does not know this function: is it another table (holding is 03, input is 04)?",
     2: "it has no such register: check the addresses (here they count from 0)",
     3: "it does not give so many at once: lower registers_max",
@@ -249,7 +249,7 @@ def fits_there(point: Point, words: Sequence[int], where: str) -> Iterator[str]:
 def _said(outcome: Outcome, exception: int | None, block: Block) -> str:
     """What a failed request means, and what to check next."""
     if exception is not None:
-        meaning = _EXCEPTIONS.get(exception, "its manual says what that means")
+        meaning = EXCEPTIONS.get(exception, "its manual says what that means")
         return f"exception {exception}: {meaning}"
     if outcome is not Outcome.TIMEOUT:
         return _ADVICE[outcome]

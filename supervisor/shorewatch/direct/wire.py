@@ -22,7 +22,7 @@ import serial
 
 from shorewatch.config import DirectConfig
 from shorewatch.errors import LinkError
-from shorewatch.plug import why_closed
+from shorewatch.plug import is_simulated, why_closed
 
 CONNECT_S = 5.0
 WAITING_MAX = 4096
@@ -207,9 +207,11 @@ def _claim(fd: int, path: str) -> None:
 
 @contextmanager
 def _plugged(line: DirectConfig, path: str) -> Iterator[_Port]:
+    # To set a parity that the port has not kept, and nothing else, is an error.
+    parity = "N" if is_simulated(path) else line.format[1]
     try:
         port = serial.Serial(
-            path, line.baud, bytesize=8, parity=line.format[1], stopbits=int(line.format[2]),
+            path, line.baud, bytesize=8, parity=parity, stopbits=int(line.format[2]),
             timeout=0, exclusive=True,
         )  # fmt: skip
     except (OSError, termios.error, ValueError) as error:

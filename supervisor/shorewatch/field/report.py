@@ -1,0 +1,20 @@
+"""What a tool writes to a file that a person has named: whole or not at all."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from shorewatch.errors import UsageError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file; raises UsageError if it cannot be."""
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; choose another file") from error
+
+
+def write_json(path: Path, body: Mapping[str, object]) -> None:
+    """Write one JSON object; raises UsageError if the file cannot be written."""
+    write_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
