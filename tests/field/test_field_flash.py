@@ -1,13 +1,17 @@
 """`shorewatch flash` with the real mpremote on a virtual board: each state, interruptions."""
 
 import json
+import re
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from shorewatch.assets import asset_folder
+from shorewatch.control import NAME, ask
 from shorewatch.field.flash import Account, Talk, Wish, flash
 from shorewatch.field.package import Catalogue
 from shorewatch.field.port import Attached
@@ -136,9 +140,9 @@ def test_the_wrong_board_is_refused(empty: Bench) -> None:
 def test_a_plan_is_pushed_alone(empty: Bench, tmp_path: Path) -> None:
     """The board follows the new plan, and says its CRC; the firmware is not touched."""
     assert empty.flash_role().returncode == 0
-    text = STATION.read_text().replace("baud = 9600", "baud = 4800")
+    before, name, after = STATION.read_text().partition(f'id = "{BOARD}"')
     other = tmp_path / "other.toml"
-    other.write_text(text)
+    other.write_text(before + name + after.replace("baud = 9600", "baud = 4800", 1))
 
     done = empty.tool("plan", "push", str(other), BOARD, "--port", str(empty.link))
     assert done.returncode == 0, done.stderr
@@ -160,6 +164,29 @@ def test_a_repl_opens_and_closes(empty: Bench) -> None:
     assert str(empty.boards()["state"]) == "Shorewatch 0.1.0"
 
 
+def test_a_station_has_its_port_back_from_a_killed_tool(bench: Bench) -> None:
+    """It lends the port, takes it back at once, and polls again when the REPL is closed."""
+    bench.start()
+    with running_station(bench):
+        killed_at(bench.command("maintenance", BOARD, "--state-dir", str(bench.folder)), "Enter")
+        bench.until(lambda: "prompt" in str(told_by_station(bench)["reason"]), "the port's return")
+
+        done = bench.tool("maintenance", BOARD, "--end", "--state-dir", str(bench.folder))
+        assert done.returncode == 0, done.stderr
+        assert "lends the port" in done.stderr and "has the port" in done.stderr
+        bench.until(lambda: told_by_station(bench)["up"], "polls of the board")
+
+
+def test_a_board_of_a_running_station_is_flashed(bench: Bench) -> None:
+    """The port is borrowed for it and goes back; whatever the board ran before is replaced."""
+    bench.start()
+    with running_station(bench):
+        done = bench.flash_role("--state-dir", str(bench.folder))
+        assert done.returncode == 0, done.stderr
+        assert "lends the port" in done.stderr and "slot a" in done.stdout
+        bench.until(lambda: told_by_station(bench)["up"], "polls of the board")
+
+
 def test_what_is_no_port_is_told(bench: Bench) -> None:
     """With what to look at next."""
     done = bench.tool("flash", "--port", "/dev/ttyNONE")
@@ -172,6 +199,31 @@ def flashed(bench: Bench, catalogue: Catalogue) -> Account:
     account = Account()
     flash(Attached(str(bench.link)), Wish(type="virtual"), catalogue, Talk(), account)
     return account
+
+
+@contextmanager
+def running_station(bench: Bench) -> Iterator[None]:
+    """`shorewatch run` beside the board, without page and uplinks, once it polls the board."""
+    text = STATION.read_text()
+    file = bench.folder / "station.toml"
+    file.write_text(re.sub(r"(?ms)^\[(page|cable|\[uplink\]).*?(?=^\[)", "", text))
+    command = bench.command("run", str(file), "--state-dir", str(bench.folder))
+    station = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        bench.until((bench.folder / NAME).exists, "the station's control socket")
+        bench.until(lambda: told_by_station(bench)["up"], "polls of the board")
+        yield
+    finally:
+        station.terminate()
+        station.wait(20)
+
+
+def told_by_station(bench: Bench) -> dict[str, object]:
+    """What the running station says of the board."""
+    boards = ask(bench.folder, {"do": "live"})["boards"]
+    assert isinstance(boards, dict)
+    row: dict[str, object] = boards[BOARD]
+    return row
 
 
 def killed_at(command: list[str], moment: str) -> None:

@@ -406,7 +406,9 @@ def _table(found: list["Seen"]) -> None:
         console.print("No board is plugged in.\nIs its USB cable one for data, its plug in?")
         console.print("A virtual board, or an adapter, is named with --port PATH.")
         return
-    table = Table("port", "what it is", "type", "unique id, role", "next", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("port", "what it is", "type", "unique id, role", "next"):
+        table.add_column(name, overflow="fold")  # whole: a port is copied from here
     for seen in found:
         identity = seen.found.identity if seen.found else None
         who = f"{identity.unique_id} {identity.role}".strip() if identity else ""
