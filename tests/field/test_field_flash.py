@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from shorewatch.assets import asset_folder
 from shorewatch.control import NAME, ask
 from shorewatch.field.flash import Account, Talk, Wish, flash
-from shorewatch.field.package import Catalogue
+from shorewatch.field.package import Catalogue, digest
 from shorewatch.field.port import Attached
 
 from .conftest import BOARD, STATION, UNIQUE_ID, Bench
@@ -33,6 +34,9 @@ def test_an_empty_board_becomes_a_stations(empty: Bench, tmp_path: Path) -> None
     line = json.loads(record.read_text())
     assert (line["by"], line["result"], line["type"]) == ("ali", "flashed", "virtual")
     assert line["unique_id"] == UNIQUE_ID and line["plan_crc"] == line["plan_crc_running"]
+
+    on_board = (empty.flash_folder / "a" / "main.py").read_bytes()
+    assert line["files"]["main.py"] == digest(on_board)
 
     again = empty.flash_role()
     assert again.returncode == 0 and "already there" in again.stdout
@@ -164,10 +168,10 @@ def test_a_repl_opens_and_closes(empty: Bench) -> None:
     assert str(empty.boards()["state"]) == "Shorewatch 0.1.0"
 
 
-def test_a_station_has_its_port_back_from_a_killed_tool(bench: Bench) -> None:
+def test_a_station_has_its_port_back_from_a_killed_tool(bench: Bench, quiet_text: str) -> None:
     """It lends the port, takes it back at once, and polls again when the REPL is closed."""
     bench.start()
-    with running_station(bench):
+    with running_station(bench, quiet_text):
         killed_at(bench.command("maintenance", BOARD, "--state-dir", str(bench.folder)), "Enter")
         bench.until(lambda: "prompt" in str(told_by_station(bench)["reason"]), "the port's return")
 
@@ -177,14 +181,39 @@ def test_a_station_has_its_port_back_from_a_killed_tool(bench: Bench) -> None:
         bench.until(lambda: told_by_station(bench)["up"], "polls of the board")
 
 
-def test_a_board_of_a_running_station_is_flashed(bench: Bench) -> None:
+def test_a_board_of_a_running_station_is_flashed(bench: Bench, quiet_text: str) -> None:
     """The port is borrowed for it and goes back; whatever the board ran before is replaced."""
     bench.start()
-    with running_station(bench):
+    with running_station(bench, quiet_text):
         done = bench.flash_role("--state-dir", str(bench.folder))
         assert done.returncode == 0, done.stderr
         assert "lends the port" in done.stderr and "slot a" in done.stdout
         bench.until(lambda: told_by_station(bench)["up"], "polls of the board")
+
+
+def test_a_board_by_strap_is_opened_by_a_person(empty: Bench, tmp_path: Path) -> None:
+    """The tool says what to bridge and waits, and again when the bridge is to be taken away."""
+    shutil.copytree(asset_folder("boards"), tmp_path / "types")
+    for name, more in (("board.py", ""), ("board.toml", "\nstrap_pin = 0")):
+        path = tmp_path / "types" / "virtual" / name
+        text = re.sub(r'(?mi)^(maintenance = )"link"', rf'\1"strap"{more}', path.read_text())
+        path.write_text(text)
+    catalogue = Catalogue(asset_folder("firmware"), tmp_path / "types")
+    flashed(empty, catalogue)
+    strap = empty.folder / "boards" / f"{BOARD}.strap"
+    said: list[str] = []
+
+    def person(text: str) -> None:
+        """Does as told."""
+        if "bridge" in text:
+            said.append(text.partition(" ")[0])
+            strap.touch() if text.startswith("bridge") else strap.unlink()
+            empty.kill_vm()
+
+    account = Account()
+    wish = Wish(type="virtual", again=True)
+    flash(Attached(str(empty.link)), wish, catalogue, Talk(say=person), account)
+    assert said == ["bridge", "take"] and account.result == "flashed"
 
 
 def test_what_is_no_port_is_told(bench: Bench) -> None:
@@ -202,11 +231,10 @@ def flashed(bench: Bench, catalogue: Catalogue) -> Account:
 
 
 @contextmanager
-def running_station(bench: Bench) -> Iterator[None]:
-    """`shorewatch run` beside the board, without page and uplinks, once it polls the board."""
-    text = STATION.read_text()
+def running_station(bench: Bench, text: str) -> Iterator[None]:
+    """`shorewatch run` beside the board, once it polls the board."""
     file = bench.folder / "station.toml"
-    file.write_text(re.sub(r"(?ms)^\[(page|cable|\[uplink\]).*?(?=^\[)", "", text))
+    file.write_text(text)
     command = bench.command("run", str(file), "--state-dir", str(bench.folder))
     station = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:

@@ -231,6 +231,7 @@ class _Flashing:
         if lack is not None:
             raise FieldError(f"{self._port.path}: {lack}")
         self._account.facts["files_sent"] = len(missing)
+        self._account.facts["files"] = dict(package.hashes)
         files = {name: package.files[name] for name in missing} | {MANIFEST: package.manifest}
         self._copy(repl, files, f"{root}{slot}/")
         self._slot, self._root = slot, root

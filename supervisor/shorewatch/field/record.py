@@ -1,9 +1,10 @@
 """What was done to a board, for whoever comes next: a file of JSON lines, one an attempt.
 
 Appended to and on the disk before the command ends; a bag of boards makes one file. Keys: at, by,
-machine, what ("flash", "plan push"), port, result ("flashed", "already there", "refused",
+machine, what ("flash", "plan push"), port, result ("flashed", "already there", "failed",
 "interrupted"), why, seconds, and what was found on the way: unique_id, type, micropython,
-firmware_before, firmware, firmware_running, slot, files (SHA-256 each), role, plan_crc, ...
+firmware_before, firmware, firmware_running, slot, files (of a slot that was written: SHA-256 of
+each), role, plan_crc, plan_crc_running, ...
 """
 
 import json
