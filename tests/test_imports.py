@@ -25,7 +25,7 @@ IMPORTERS = {
         "bench/victim",  # makes old databases
     },
     "argon2": {"people"},
-    "starlette": {"web/app", "web/guard", "web/action", "web/trend"},
+    "starlette": {"web/app", "web/guard", "web/action", "web/past", "web/trend"},
     "prometheus_client": {"web/metrics"},
     "uvicorn": {"web/app"},
     "cyclopts": {
@@ -33,6 +33,7 @@ IMPORTERS = {
         "alarmcli",
         "cablecli",
         "historycli",
+        "logcli",
         "field/commissioncli",
         "field/consolecli",
         "field/doctorcli",

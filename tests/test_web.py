@@ -35,13 +35,13 @@ STATIC = Path(app.__file__).parent / "static"
 @asynccontextmanager
 async def page(
     look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None, about=None,
-    draw=None,
+    draw=None, diary=None,
 ):  # fmt: skip
     async def audit(body):
         pass
 
     actions = Actions(state, do, audit)
-    place = Place(names=names, actions=actions, describe=lambda: about, draw=draw)
+    place = Place(names=names, actions=actions, describe=lambda: about, draw=draw, diary=diary)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]

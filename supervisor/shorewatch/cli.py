@@ -34,6 +34,7 @@ from shorewatch.field.consolecli import console
 from shorewatch.field.doctorcli import bus_app
 from shorewatch.field.scancli import scan
 from shorewatch.historycli import history
+from shorewatch.logcli import log
 from shorewatch.model import to_text, utc_now
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
@@ -68,6 +69,7 @@ app.command(plant)
 app.command(alarm)
 app.command(cable)
 app.command(history)
+app.command(log)
 app.command(profile)
 app.command(scan)
 app.command(bus_app)

@@ -92,6 +92,7 @@ def _answering(gateway: Gateway, reloader: Reloader) -> control.Answer:
     ports, live = Ports(gateway), Live(gateway)
     answers: Mapping[object, control.Answer] = {
         "history": gateway.history.answer,
+        **dict.fromkeys(("alarm-history", "alarm-figures", "events"), gateway.diary.answer),
         "borrow": ports.borrow,
         "return": ports.give_back,
         "resume": ports.resume,
@@ -128,6 +129,7 @@ def _place(page: PageConfig, actions: Actions, gateway: Gateway) -> web.Place:
         key_file,
         actions=actions,
         history=gateway.history.answer,
+        diary=gateway.diary.answer,
         describe=lambda: describe(gateway.station),
         draw=None if gateway.locator is None else gateway.locator.draw,
     )

@@ -22,6 +22,7 @@ from shorewatch.certificate import ending
 from shorewatch.clock import StationClock
 from shorewatch.compiled import Compiled
 from shorewatch.config import Device, Station, UplinkConfig
+from shorewatch.diary import Diary
 from shorewatch.diff import kept_points
 from shorewatch.direct.line import DirectLine
 from shorewatch.disk import free_bytes
@@ -72,6 +73,7 @@ class Gateway:
         self.links = {board_id: self._linked(plan) for board_id, plan in compiled.plans.items()}
         self.directs = {id_: self._direct(plan) for id_, plan in compiled.directs.items()}
         self.desk = AlarmDesk(station, compiled.rules, self.image, outbox, self._there)
+        self.diary = Diary(outbox, self.desk.listed)
         is_located = station.cable_file is not None
         self.locator = Locator(station, self.image, outbox, state_dir) if is_located else None
         self.uplinks = {config.id: self._uplinked(config) for config in station.file.uplink}

@@ -314,7 +314,7 @@ class AtPage(_Audit):
 
 
 class NoteRecord(_Record):
-    """Kept for words that belong to no alarm; nothing writes it yet."""
+    """Words of somebody at the station that belong to no alarm."""
 
     kind: Literal["note"]
     by: str

@@ -11,6 +11,7 @@ reaches a board. It works with the network down: everything it needs comes from 
     /metrics            figures for Prometheus (metrics.py)
     /api/v1/login, logout, do, session                      what a user may do
     /trend              what points did (trend.py)
+    /api/v1/alarms/history, alarms/figures, events          what happened (past.py)
 
 At most 128 viewers, 256 connections.
 """
@@ -33,7 +34,7 @@ from starlette.staticfiles import StaticFiles
 
 from shorewatch.lag import LoopLag
 from shorewatch.model import encode
-from shorewatch.web import metrics, trend
+from shorewatch.web import metrics, past, trend
 from shorewatch.web.action import Actions
 from shorewatch.web.feed import Feed, Look
 from shorewatch.web.guard import Guard
@@ -51,6 +52,7 @@ class Place:
     key_file: Path | None = None
     actions: Actions | None = None  # without them it only shows
     history: trend.Ask | None = None
+    diary: past.Ask | None = None
     describe: Look | None = None  # what the station is (describe.py)
     draw: Callable[[], str] | None = None  # the cable as SVG
 
@@ -102,6 +104,7 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
             *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
             *(place.actions.routes() if place.actions is not None else ()),
             *(trend.routes(place.history) if place.history is not None else ()),
+            *(past.routes(place.diary) if place.diary is not None else ()),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(Guard, place.names)],

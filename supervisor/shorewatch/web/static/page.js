@@ -1,10 +1,11 @@
 // The page: one stream, five views, the verdict over all of them. The address says which view.
 import { start } from "./act.js";
-import { alarmCard } from "./alarm.js";
+import { alarmCards } from "./alarm.js";
 import { areas, deviceCard, deviceView } from "./device.js";
 import { cable } from "./cable.js";
 import { diagnostics } from "./diagnostics.js";
 import { $, fill, make } from "./dom.js";
+import { past } from "./past.js";
 import { agoS, look, since, span } from "./part.js";
 import { follow } from "./stream.js";
 import { ways } from "./ways.js";
@@ -81,6 +82,7 @@ const DRAW = {
   alarms(s) {
     alarms(s.alarms);
     $("no-alarms").hidden = s.alarms.length > 0;
+    past(s.alarms);
   },
   diagnostics(s) {
     fill($("tables"), ...diagnostics(s));
@@ -99,7 +101,7 @@ const HIDDEN = ["shelved", "suppressed", "out-of-service", "maintenance"];
 
 function alarms(list) {
   $("alarms-section").hidden = !list.length;
-  fill($("alarms"), ...list.map(alarmCard));
+  fill($("alarms"), ...alarmCards(list));
 }
 
 // What the station is, asked for again whenever its file has changed.
