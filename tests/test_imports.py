@@ -41,6 +41,7 @@ IMPORTERS = {
         "profilecli",
         "sparkplugcheck/command",
         "statuscli",
+        "supportcli",
         "usercli",
     },
     "svg": {"cable/picture"},

@@ -40,7 +40,10 @@ async def page(
     async def audit(body):
         pass
 
-    actions = Actions(state, do, audit)
+    async def bundle(by):
+        return b"PK a zip"
+
+    actions = Actions(state, do, audit, bundle)
     place = Place(names=names, actions=actions, describe=lambda: about, draw=draw, diary=diary)
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -443,6 +446,25 @@ async def test_an_alarm_is_answered_at_the_page(tmp_path, sumqayit):
             assert await browser.value("document.documentElement.scrollWidth") <= 390
             assert len(done) == 1
             assert [error for error in browser.errors if "409" not in error] == []
+
+
+async def test_the_support_bundle_is_taken_at_the_page(tmp_path, sumqayit):
+    """A click on the diagnostics asks for the login, then hands the file on."""
+    chromium = need("chromium")
+    save_person(tmp_path, "ali", "correct horse 9", utc_now())
+    async with page(_snapshot(sumqayit), state=tmp_path) as (_, port):
+        url = f"http://127.0.0.1:{port}/diagnostics"
+        async with opened(chromium, url, tmp_path / "browser") as browser:
+            button = "document.querySelector('[data-do=support]')"
+            await browser.until(f"Boolean({button}?.offsetParent)")
+            await browser.value(f"{button}.click()")
+            for name, word in {"name": "ali", "password": "correct horse 9"}.items():
+                await browser.value(f"document.querySelector('#{name}').value = '{word}'")
+            await browser.value("document.querySelector('#login-form').requestSubmit()")
+            await browser.until("document.querySelector('#said').innerText.startsWith('✓')")
+            said = await browser.value("document.querySelector('#said').innerText")
+            assert said == "✓ station: support bundle made"
+            assert browser.errors == []
 
 
 async def test_a_station_file_that_was_not_taken_is_shown(tmp_path, sumqayit):

@@ -39,6 +39,7 @@ from shorewatch.model import to_text, utc_now
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
 from shorewatch.statuscli import status
+from shorewatch.supportcli import support
 from shorewatch.usercli import user
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ app.command(commission)
 app.command(console)
 app.command(sparkplug_check)
 app.command(status)
+app.command(support)
 app.command(user)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)

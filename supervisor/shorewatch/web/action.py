@@ -4,6 +4,7 @@
     POST /api/v1/login     {"name", "password"}; sets the cookie, answers like /session
     POST /api/v1/logout    ends the session
     POST /api/v1/do        {"do": "acknowledge", "alarm": ...}: what control.py takes of alarms
+    POST /api/v1/support   {}: the support bundle (support.py), a zip
 
 A password is taken over TLS or from this machine itself, never in clear over a network. What is
 done needs the session's cookie and, in the header X-Shorewatch-Proof, its proof; it comes from our
@@ -36,6 +37,7 @@ VERBS = frozenset({
 
 Do = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
 Audit = Callable[[Mapping[str, object]], Awaitable[None]]
+Bundle = Callable[[str], Awaitable[bytes]]
 
 
 class _Refusal(Exception):
@@ -49,18 +51,28 @@ class _Refusal(Exception):
 class Actions:
     """The part of the page's API that changes something."""
 
-    def __init__(self, state_dir: Path, do: Do, audit: Audit) -> None:
-        """`do` answers for the alarms (ValueError refuses); `audit` puts a line on record."""
+    def __init__(self, state_dir: Path, do: Do, audit: Audit, bundle: Bundle) -> None:
+        """`do` answers for the alarms (ValueError refuses); `audit` puts a line on record.
+
+        `bundle` makes the support bundle for a user.
+        """
         self._state_dir = state_dir
         self._do = do
         self._audit = audit
+        self._bundle = bundle
+        self._bundling = asyncio.Semaphore(1)
         self._sessions = Sessions()
         self._attempts = Attempts()
         self._hashing = asyncio.Semaphore(1)  # 64 MB and 50 ms each
 
     def routes(self) -> list[Route]:
         """Where it is found."""
-        handlers = {"login": self._login, "logout": self._logout, "do": self._act}
+        handlers = {
+            "login": self._login,
+            "logout": self._logout,
+            "do": self._act,
+            "support": self._support,
+        }
         return [
             Route("/api/v1/session", self._session, methods=["GET"]),
             *(
@@ -119,6 +131,14 @@ class Actions:
         except ControlError as error:
             raise _Refusal(409, str(error)) from error
         return JSONResponse(dict(done))
+
+    async def _support(self, request: Request, body: Mapping[str, object]) -> Response:
+        session = self._acting(request)
+        await self._audit({"what": "support", "by": session.user})
+        async with self._bundling:
+            data = await self._bundle(session.user)
+        headers = {"content-disposition": 'attachment; filename="shorewatch-support.zip"'}
+        return Response(data, media_type="application/zip", headers=headers)
 
     def _acting(self, request: Request) -> Session:
         """The session that acts; raises _Refusal for none, or for a user who is no more."""

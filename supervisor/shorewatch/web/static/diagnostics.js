@@ -27,7 +27,7 @@ export function diagnostics(s) {
     ["journal", s.outbox.journal], ["records", `${number(s.outbox.first)} to ${number(s.outbox.last)}, ${number(s.outbox.written)} written since the start`],
     ["values", plural(Object.values(s.devices).reduce((sum, device) => sum + device.points.length, 0), "point")]];
   return [
-    table("Gateway", ["", ""], gateway),
+    table("Gateway", ["fact", ""], gateway),
     table("Boards", ["board", "state", "", "firmware", "plan", "last boot", "least free heap", "round trip", "clock drift"], boards),
     table("Buses", ["bus", "busy", "requests", "without a value", "timeouts", "CRC errors", "exceptions", "rejected", "stray bytes", "late turns"], buses),
     table("Devices", ["device", "state", "reply", "longest reply", "good", "bad", "last exception"], devices),

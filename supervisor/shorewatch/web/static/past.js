@@ -34,9 +34,8 @@ function spread(row) {
 }
 
 function told(row) {
-  const by = row.by ? `${row.by}: ` : "";
-  if (row.kind === "note") return by + row.text;
-  if (row.kind === "alarm") return [row.text, row.by || row.note ? `${by}${row.note ?? ""}` : ""].filter(Boolean).join(" — ");
+  if (row.kind === "note") return `${row.by}: ${row.text}`;
+  if (row.kind === "alarm") return [row.text, row.by && `by ${row.by}`, row.note].filter(Boolean).join("; ");
   if (row.kind === "loss") return [row.why, row.count ? plural(row.count, `${row.what} record`) : row.what].join("; ");
   return [row.text ?? row.label ?? row.why ?? row.note, row.lines?.join("; "), row.board && `board ${row.board}`, row.by].filter(Boolean).join("; ");
 }
@@ -46,15 +45,15 @@ function line(row) {
   const isRaised = row.what === "raised" || row.what === "realarmed";
   const sign = row.kind === "loss" || (row.kind === "alarm" && isRaised && urgent) ? "✕ " : "";
   const what = `${sign}${row.kind === "note" ? "note" : row.what ?? row.kind}`;
-  const head = make("th", "", clock(row.at));
+  const head = make("th", "when", clock(row.at), make("span", "spread", spread(row)));
   head.scope = "row";
   const source = row.alarm ?? row.source ?? "station";
-  return make("tr", "", head, make("td", "soft", spread(row)), make("td", "", what), make("td", "", row.priority ?? ""),
-    make("td", "", source), make("td", "told", told(row)), make("td", "soft", row.state ?? ""));
+  return make("tr", "", head, make("td", "", what), make("td", "", row.priority ?? ""), make("td", "", source),
+    make("td", "told", told(row)), make("td", "soft", row.state ?? ""));
 }
 
 function list(reaches) {
-  const heads = ["time, UTC", "uncertain by", "what", "priority", "source", "", "then"].map((name) => make("th", "", name));
+  const heads = ["time, UTC", "what", "priority", "source", "in words", "then"].map((name) => make("th", "", name));
   const table = make("table", "full past", make("thead", "", make("tr", "", ...heads)), make("tbody", "", ...shown.map(line)));
   fill($("past"), ...(shown.length ? [table] : []));
   $("past-more").hidden = before === null;
@@ -81,7 +80,7 @@ async function read(older = null) {
   }
 }
 
-const percent = (share) => `${(100 * share).toFixed(share && share < 0.1 ? 1 : 0)} %`;
+const percent = (share) => `${Number((100 * share).toFixed(1))} %`;
 
 // A figure beside its aim; a sign where it is past it.
 function figure(title, value, aim, isOver, ...lines) {
@@ -109,7 +108,7 @@ function figures(f) {
   const { aim, busiest_hour: busy } = f;
   const rate = figure("Alarms an hour", f.per_hour, `aim: at most ${aim.per_hour}`, f.per_hour > aim.per_hour,
     `${plural(f.raised, "alarm")} since ${clock(f.from).slice(0, 16)}; most in one hour ${busy.count}`);
-  rate.append(chart(f.by_hour));
+  if (f.raised) rate.append(chart(f.by_hour));
   const shares = Object.entries(f.priorities).filter(([, row]) => row.count).map(([name, row]) => `${name} ${number(row.count)}`);
   return [
     rate,
