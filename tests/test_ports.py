@@ -149,7 +149,7 @@ async def test_a_reload_leaves_a_borrowed_port_alone(tmp_path, quiet_text):
 
         async def change() -> None:
             station.path.write_text(quiet_text.replace("timeout_s = 0.3", "timeout_s = 0.4"))
-            assert len((await station.ask("reload"))["lines"]) == 3
+            assert len((await station.ask("reload"))["lines"]) == 4
             sent = len(station.boards["pfe-room"].requests)
             await station.until_read_on()
             assert "lent to ali" in (await station.ask("live"))["boards"]["pfe-room"]["reason"]

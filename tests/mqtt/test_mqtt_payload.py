@@ -33,7 +33,7 @@ id = "ups-net"
 tcp = "127.0.0.1:1"
 
 [[direct.device]]
-id = "ups"
+id = "rack"
 name = "UPS"
 profile = "xy-md02"
 unit_id = 1

@@ -32,7 +32,8 @@ def value_of(point, number: int) -> float | bool | str:
         return bool(number % 2)
     if point.type in ("string", "enum", "enum32"):
         return str(number)
-    return number if point.type in ("u16", "u32", "bits", "bits32") else number / 8
+    is_whole = point.type not in ("f32", "f64") and point.scale == 1
+    return number if is_whole or point.type in ("bits", "bits32") else number / 8
 
 
 class Station(RuleBasedStateMachine):
