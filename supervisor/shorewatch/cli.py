@@ -33,6 +33,7 @@ from shorewatch.field.commissioncli import commission
 from shorewatch.field.consolecli import console
 from shorewatch.field.doctorcli import bus_app
 from shorewatch.field.scancli import scan
+from shorewatch.grafanacli import grafana
 from shorewatch.historycli import history
 from shorewatch.logcli import log
 from shorewatch.model import to_text, utc_now
@@ -69,6 +70,7 @@ plant = App(
 app.command(plant)
 app.command(alarm)
 app.command(cable)
+app.command(grafana)
 app.command(history)
 app.command(log)
 app.command(profile)

@@ -28,6 +28,7 @@ from shorewatch.errors import ConfigError
 from shorewatch.gateway import Gateway
 from shorewatch.live import Live
 from shorewatch.model import utc_now
+from shorewatch.openapi.document import openapi
 from shorewatch.outbox import Outbox
 from shorewatch.ports import Ports
 from shorewatch.reload import Reloader
@@ -136,6 +137,7 @@ def _place(page: PageConfig, actions: Actions, gateway: Gateway) -> web.Place:
         history=gateway.history.answer,
         diary=gateway.diary.answer,
         describe=lambda: describe(gateway.station),
+        document=openapi,
         draw=None if gateway.locator is None else gateway.locator.draw,
     )
 

@@ -7,6 +7,7 @@ reaches a board. It works with the network down: everything it needs comes from 
     /cable.svg          the cable's potentials, and a fault that stands
     /api/v1/station     what the station is, as its file says (describe.py)
     /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
+    /api/v1/openapi.json                                    all of this for programs
     /healthz            whether the gateway's loop turns
     /metrics            figures for Prometheus (metrics.py)
     /api/v1/login, logout, do, session                      what a user may do
@@ -19,7 +20,7 @@ At most 128 viewers, 256 connections.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -55,6 +56,7 @@ class Place:
     diary: past.Ask | None = None
     describe: Look | None = None  # what the station is (describe.py)
     draw: Callable[[], str] | None = None  # the cable as SVG
+    document: Callable[[], Mapping[str, object]] | None = None  # this interface (OpenAPI)
 
 
 def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
@@ -69,6 +71,11 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
     async def station(_: Request) -> Response:
         assert place.describe is not None, "only then there is a route"
         return Response(encode(place.describe()), media_type="application/json")
+
+    async def document(_: Request) -> Response:
+        assert place.document is not None, "only then there is a route"
+        found = await asyncio.to_thread(place.document)
+        return Response(encode(found), media_type="application/json")
 
     async def cable(_: Request) -> Response:
         assert place.draw is not None, "only then there is a route"
@@ -97,6 +104,8 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
     }
     if place.describe is not None:
         handlers["/api/v1/station"] = station
+    if place.document is not None:
+        handlers["/api/v1/openapi.json"] = document
     if place.draw is not None:
         handlers["/cable.svg"] = cable
     return Starlette(
