@@ -25,7 +25,7 @@ IMPORTERS = {
         "bench/victim",  # makes old databases
     },
     "argon2": {"people"},
-    "starlette": {"web/app", "web/guard", "web/action", "web/past", "web/trend"},
+    "starlette": {"web/app", "web/guard", "web/action", "web/asset", "web/past", "web/trend"},
     "prometheus_client": {"web/metrics"},
     "uvicorn": {"web/app"},
     "cyclopts": {

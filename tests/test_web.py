@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browser import opened
 from programs import need
 
+from shorewatch.bench.browser import opened
 from shorewatch.cable.budget import Shown
 from shorewatch.cable.picture import picture
 from shorewatch.clock import StationClock

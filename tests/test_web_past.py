@@ -4,10 +4,10 @@ import json
 from datetime import timedelta
 
 import pytest
-from browser import opened
 from programs import need
 from test_web import _snapshot, page
 
+from shorewatch.bench.browser import opened
 from shorewatch.diary import Diary
 from shorewatch.model import utc_now
 from shorewatch.store import Record

@@ -10,9 +10,9 @@ from importlib.metadata import version
 
 import httpx
 import pytest
-from browser import opened
 from programs import need
 
+from shorewatch.bench.browser import opened
 from shorewatch.web.app import Place, serve
 
 SPAN = {

@@ -566,6 +566,26 @@ def uplink(*, json: Path | None = None, quick: bool = False, first_port: int = 1
     _report(run_uplink(extent, _say), "bench uplink", json)
 
 
+@bench.command
+def web(*, json: Path | None = None, first_port: int = 18980) -> None:
+    """Measure the page: its first load on a slow line, and what a hundred viewers cost.
+
+    Example: shorewatch bench web --json web.json
+
+    Takes about two minutes; needs Chromium.
+
+    Parameters
+    ----------
+    json
+        Write the figures, the versions and the load of the machine as one JSON object.
+    first_port
+        The first of the five TCP ports on 127.0.0.1 that are used.
+    """
+    from shorewatch.bench.web import run_web
+
+    _report(run_web(_say, first_port), "bench web", json)
+
+
 @bench.command(name="cable")
 def bench_cable(*, json: Path | None = None, quick: bool = False) -> None:
     """Locate drawn faults, and watch weeks of a sound cable: are the intervals true?

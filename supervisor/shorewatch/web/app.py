@@ -22,26 +22,24 @@ import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from shorewatch.lag import LoopLag
 from shorewatch.model import encode
 from shorewatch.web import metrics, past, trend
 from shorewatch.web.action import Actions
+from shorewatch.web.asset import assets, packed, takes_gzip
 from shorewatch.web.feed import Feed, Look
 from shorewatch.web.guard import Guard
 
 VIEWERS_MAX = 128
-_STATIC = Path(str(resources.files("shorewatch.web"))) / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,30 +60,38 @@ class Place:
 def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
     """The page's ASGI application; `look` makes a snapshot (status.py), `feed` streams them."""
 
-    async def page(_: Request) -> Response:
-        return FileResponse(_STATIC / "index.html")
+    async def page(request: Request) -> Response:
+        return assets()["index.html"].answer(request)
 
-    async def status(_: Request) -> Response:
-        return Response(encode(look()), media_type="application/json")
+    async def part(request: Request) -> Response:
+        found = assets().get(request.path_params["name"])
+        return PlainTextResponse("not found\n", 404) if found is None else found.answer(request)
 
-    async def station(_: Request) -> Response:
+    async def status(request: Request) -> Response:
+        return await packed(request, encode(look()))
+
+    async def station(request: Request) -> Response:
         assert place.describe is not None, "only then there is a route"
-        return Response(encode(place.describe()), media_type="application/json")
+        return await packed(request, encode(place.describe()))
 
-    async def document(_: Request) -> Response:
+    async def document(request: Request) -> Response:
         assert place.document is not None, "only then there is a route"
-        found = await asyncio.to_thread(place.document)
-        return Response(encode(found), media_type="application/json")
+        return await packed(request, encode(await asyncio.to_thread(place.document)))
 
-    async def cable(_: Request) -> Response:
+    async def cable(request: Request) -> Response:
         assert place.draw is not None, "only then there is a route"
-        return Response(await asyncio.to_thread(place.draw), media_type="image/svg+xml")
+        drawn = await asyncio.to_thread(place.draw)
+        return await packed(request, drawn.encode(), "image/svg+xml")
 
-    async def stream(_: Request) -> Response:
+    async def stream(request: Request) -> Response:
         if feed.viewers >= VIEWERS_MAX:
             text = f"{VIEWERS_MAX} viewers are watching already; close one of them\n"
             return PlainTextResponse(text, 503, {"retry-after": "5"})
-        return StreamingResponse(feed.follow(stop), media_type="text/event-stream")
+        is_small = takes_gzip(request)
+        headers = {"vary": "accept-encoding", "cache-control": "no-store"}
+        headers |= {"content-encoding": "gzip"} if is_small else {}
+        events = feed.follow(stop, is_small=is_small)
+        return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 
     async def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -114,7 +120,7 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
             *(place.actions.routes() if place.actions is not None else ()),
             *(trend.routes(place.history) if place.history is not None else ()),
             *(past.routes(place.diary) if place.diary is not None else ()),
-            Mount("/static", StaticFiles(directory=_STATIC)),
+            Route("/static/{name}", part, methods=["GET"]),
         ],
         middleware=[Middleware(Guard, place.names)],
     )
@@ -162,6 +168,7 @@ async def serve(
     # A feed that has ended by a bug takes the page with it: whoever runs us starts both again.
     feeding.add_done_callback(lambda _: setattr(server, "should_exit", True))
     try:
+        await asyncio.to_thread(assets)
         await server.serve(sockets=[listener])
     finally:
         for task in (ending, feeding, measuring):

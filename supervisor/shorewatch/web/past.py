@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shorewatch.model import encode
+from shorewatch.web.asset import packed
 
 Ask = Callable[[Mapping[str, object]], Awaitable[Mapping[str, Any]]]
 KEYS = ("from", "to", "priority", "state", "source", "count", "before")
@@ -37,6 +38,6 @@ def _answering(ask: Ask, do: str) -> Callable[[Request], Awaitable[Response]]:
             found = await ask({"do": do, **wanted})
         except ValueError as error:
             return JSONResponse({"error": str(error)}, 400)
-        return Response(encode(found), media_type="application/json")
+        return await packed(request, encode(found))
 
     return answer

@@ -25,6 +25,6 @@ function alarmCard(alarm) {
   if (alarm.shelf_left_s) marks.push(`shelved for ${span(alarm.shelf_left_s)} more`);
   if (alarm.note) marks.push(`${alarm.note}, ${span(alarm.left_s)} more`);
   const found = card(alarm.text, word, state, isOpen(alarm) ? alarm.action : "", marks.filter(Boolean).join(", "));
-  if (!latest.lost) found.append(deeds(alarm));
+  if (!latest().lost) found.append(deeds(alarm));
   return found;
 }

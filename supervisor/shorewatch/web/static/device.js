@@ -39,7 +39,7 @@ function pointRow(point) {
 export function deviceCard([id, device]) {
   const points = Object.values(device.points);
   const bad = points.filter((point) => point.quality === "bad").length;
-  const word = bad === 0 ? (latest.lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
+  const word = bad === 0 ? (latest().lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
   const link = make("a", "", device.name);
   link.href = `/device/${id}`;
   const title = make("h3", "", link, make("span", "word", word));
@@ -141,7 +141,7 @@ export function areas(s, station) {
     const devices = Object.entries(s.devices).filter(([id]) => station.devices[id]?.area === area);
     if (!devices.length) return [];
     const bad = devices.filter(([, device]) => device.points.some((point) => point.quality === "bad")).map(([, device]) => device.name);
-    const word = bad.length ? `✕ ${bad.join(", ")}` : latest.lost ? "? not current" : "";
+    const word = bad.length ? `✕ ${bad.join(", ")}` : latest().lost ? "? not current" : "";
     const found = make("article", `card ${bad.length ? "is-bad" : ""}`, make("h3", "", title, make("span", "word", word)));
     found.append(make("table", "", make("tbody", "", ...rows)));
     return [found];

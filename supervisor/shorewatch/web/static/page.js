@@ -12,6 +12,7 @@ import { ways } from "./ways.js";
 
 const LINES_MAX = 4;
 const DAY_MS = 86400000;
+const AGAIN_MS = 2000;
 const DAYS_AGAIN_MS = 300000;
 const VIEWS = { "": "overview", devices: "devices", alarms: "alarms", diagnostics: "diagnostics", device: "device" };
 
@@ -19,6 +20,7 @@ const [, first, second] = location.pathname.split("/");
 const view = VIEWS[first] ?? "overview";
 let station = null; // what the station is (/api/v1/station)
 let asked = null;
+let last = null; // the snapshot as it was shown last
 const days = {}; // by point: its last 24 hours
 let daysAt = -Infinity;
 
@@ -50,6 +52,7 @@ function say(lines, level) {
 }
 
 function show(s) {
+  last = s;
   look(s);
   document.body.classList.toggle("lost", s.lost);
   document.title = `${s.name} · Shorewatch`;
@@ -58,7 +61,7 @@ function show(s) {
   $("clock").textContent = s.at.slice(0, 19).replace("T", " ");
   $("clock").dateTime = s.at;
   say(...verdict(s));
-  if (station?.config !== s.config) describe(s.config);
+  if (station && station.config !== s.config) describe(s.config);
   DRAW[view](s);
   const isMaintained = Boolean(s.alarm_mode?.maintenance);
   $("maintenance-begin").hidden = isMaintained;
@@ -104,14 +107,16 @@ function alarms(list) {
   fill($("alarms"), ...alarmCards(list));
 }
 
-// What the station is, asked for again whenever its file has changed.
+// What the station is, asked for beside the first snapshot, and again whenever its file has changed.
 async function describe(config) {
   if (asked === config) return;
   asked = config;
   try {
     station = await (await fetch("/api/v1/station")).json();
+    if (last) show(last);
   } catch {
-    asked = null; // with the next snapshot
+    asked = null;
+    setTimeout(describe, AGAIN_MS, config);
   }
 }
 
@@ -134,6 +139,7 @@ function begin() {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
   start();
+  describe("");
   follow(show, () => say(["No word from the gateway since this page was opened"], "alarm"));
 }
 
