@@ -35,7 +35,7 @@ STATIC = Path(app.__file__).parent / "static"
 @asynccontextmanager
 async def page(
     look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None, about=None,
-    draw=None, diary=None,
+    draw=None, diary=None, history=None,
 ):  # fmt: skip
     async def audit(body):
         pass
@@ -44,7 +44,10 @@ async def page(
         return b"PK a zip"
 
     actions = Actions(state, do, audit, bundle)
-    place = Place(names=names, actions=actions, describe=lambda: about, draw=draw, diary=diary)
+    place = Place(
+        names=names, actions=actions, describe=lambda: about, draw=draw, diary=diary,
+        history=history,
+    )  # fmt: skip
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     port = listener.getsockname()[1]

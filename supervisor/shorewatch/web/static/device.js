@@ -117,7 +117,7 @@ export function deviceView([id, device], about, days) {
       make("td", "soft", read), make("td", "day", days[point.source] ? sparkline(days[point.source]) : ""));
     return row;
   });
-  const names = ["point", "value", "", "age", "quality", "alarms when", "read by", "24 hours"];
+  const names = ["point", "value", "between limits", "age", "quality", "alarms when", "read by", "24 hours"];
   const head = make("thead", "", make("tr", "", ...names.map((name) => make("th", "", name))));
   const counters = device.counters;
   const told = counters ? `${counters.state}; answers in ${counters.reply_ms} ms, at most ${counters.reply_ms_max} ms; ${counters.good} good, ${counters.bad} bad` : "";

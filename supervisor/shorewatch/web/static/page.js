@@ -135,6 +135,7 @@ function begin() {
   for (const part of document.querySelectorAll("[data-views]")) {
     part.hidden = !part.dataset.views.split(" ").includes(view);
   }
+  if (view === "device") $("tables-title").textContent = "Device";
   for (const link of document.querySelectorAll("nav a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
