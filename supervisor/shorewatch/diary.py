@@ -150,7 +150,9 @@ class Diary:
         go_on = await self._back(("alarm",), self._journal.last + 1, from_at, take)
         if go_on and raised:  # more than can be looked at: the figures begin where that ends
             from_at = max(from_at, raised[-1].at)
-        return {**figures(raised, from_at, wanted.to_at, self._listed()), "reaches": reaches}
+        # Some 100 ms for as many as there may be: not in the loop that acquires.
+        found = await asyncio.to_thread(figures, raised, from_at, wanted.to_at, self._listed())
+        return {**found, "reaches": reaches}
 
     async def _back(
         self,
