@@ -86,10 +86,12 @@ class Profile(Table):
 
     def without(self, names: Collection[str]) -> "Profile":
         """The device type as one has it that lacks these points."""
+        return self.having([point for point in self.point if point.id not in names])
+
+    def having(self, points: Sequence[Point]) -> "Profile":
+        """The device type with other points; a copy would keep what is cached of the old ones."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return Profile.model_construct(
-            **fields | {"point": [point for point in self.point if point.id not in names]}
-        )
+        return Profile.model_construct(**fields | {"point": list(points)})
 
     def needs(self, name: str, without: Collection[str]) -> str | None:
         """The point that cannot be decoded without `name`, if one is left after `without`."""
@@ -190,7 +192,7 @@ def _with_sentinels(profile: Profile) -> Profile:
                 labels = point.labels if point.type in ENUMS else {}
                 given[key] = {code: text for code, text in codes.items() if code not in labels}
         points.append(point.model_copy(update=given) if given else point)
-    return profile.model_copy(update={"point": points})
+    return profile.having(points)
 
 
 def _point_problems(points: Mapping[int, Point]) -> Iterator[tuple[Key, str | None, str]]:

@@ -78,10 +78,10 @@ async def test_a_clock_put_back_makes_no_history_live(broker, bench, listening, 
 async def test_a_slow_line_carries_live_values_beside_a_backlog(
     guarded, bench, listening, until
 ) -> None:  # type: ignore[no-untyped-def]
-    """At 12 kB/s a backlog moves on, live values pass it, and nobody takes it for a dead broker."""
+    """At 6 kB/s a backlog moves on, live values pass it, and nobody takes it for a dead broker."""
     await guarded.start("topic readwrite #\n")
     async with (
-        throttled(guarded.port, 12_000) as port,
+        throttled(guarded.port, 6000) as port,
         listening(guarded.port) as listener,
         bench(f"mqtt://127.0.0.1:{port}", []) as b,
     ):

@@ -175,7 +175,7 @@ def test_a_client_that_never_reads_harms_nobody(
         wait(lambda size=size: waiting(fd) >= size, "the reply to pile up")
         time.sleep(0.01)  # more than t3.5: a request right after a reply is not heard
         asked += 1
-    assert asked == 16 and waiting(fd) == SIZE_MAX
+    assert asked == 16 and SIZE_MAX <= waiting(fd) < SIZE_MAX + 16  # what was on its way
     os.write(fd, os.urandom(4000))
     termios.tcflush(fd, termios.TCIOFLUSH)
     os.close(fd)
