@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shorewatch.alarms import State
-from shorewatch.config import EventType, Priority
+from shorewatch.config import Priority
 from shorewatch.model import Quality, Reason, Scalar
 from shorewatch.mqtt.asking import Seq, Shape, Time
-from shorewatch.mqtt.payload import Certificate
+from shorewatch.mqtt.payload import AlarmRow, Certificate
 from shorewatch.mqtt.record import Place, Record
 from shorewatch.point import Id
 
@@ -135,27 +135,6 @@ class Device(_Placed):
     counters: Counters | None
     hint: str | None
     points: dict[Id, Point]
-
-
-class Alarm(Shape):
-    """An alarm that is not normal."""
-
-    id: Id
-    text: str
-    action: str
-    priority: Priority
-    state: State
-    active: bool
-    since: Time | None
-    source: str
-    event_type: EventType
-    probable_cause: str
-    value: Scalar | None
-    first_out: bool
-    chattering: bool
-    shelf_left_s: Seconds | None
-    note: str | None
-    left_s: Seconds | None
 
 
 class Maintenance(Shape):
@@ -288,7 +267,7 @@ class Status(Shape):
     boards: dict[Id, Board]
     directs: dict[Id, Direct]
     devices: dict[Id, Device]
-    alarms: list[Alarm]
+    alarms: list[AlarmRow]
     alarm_mode: Mode | None
     uplinks: dict[Id, Uplink]
     clock: Clock

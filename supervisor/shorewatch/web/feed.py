@@ -9,8 +9,8 @@ is sent again when a value was acquired, changed its quality, or left. A viewer 
 because it reads slowly, gets the whole again: nobody is owed a queue. While nobody watches nothing
 is looked at.
 
-Events are compressed once for all viewers, too, where these take it: each is a run of deflate
-blocks that refers to no other (a full flush), so that the same bytes go on from any event before.
+Events are compressed once for all viewers, too, where these take it: each by itself, as deflate
+blocks that end on a byte and refer to no other event, so that the same bytes follow any of them.
 Source: RFC 1951, 3.2; RFC 1952, 2.3.
 """
 
@@ -103,7 +103,7 @@ class _Event:
             return self._plain
         if self._small is None:
             packer = zlib.compressobj(5, zlib.DEFLATED, -zlib.MAX_WBITS)
-            self._small = packer.compress(self._plain) + packer.flush(zlib.Z_FULL_FLUSH)
+            self._small = packer.compress(self._plain) + packer.flush(zlib.Z_SYNC_FLUSH)
         return self._small
 
 
