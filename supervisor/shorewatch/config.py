@@ -505,6 +505,9 @@ class BoardFile(Table):
     micropython_port: Text
     micropython_version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
     micropython_build: Text
+    # `sys.implementation._machine` up to " with ", and the USB ids that MicroPython has there.
+    machine: Text
+    usb: list[Annotated[str, Field(pattern=r"^[0-9a-f]{4}:[0-9a-f]{4}$")]] = []
     uarts: Annotated[list[UartFile], Field(min_length=1, max_length=8)]
     inputs: Annotated[list[InputFile], Field(max_length=16)] = []
     links: Annotated[list[Literal["usb", "uart", "tcp", "tty"]], Field(min_length=1)]
@@ -515,6 +518,10 @@ class BoardFile(Table):
     heap_floor_kb: Annotated[int, Field(ge=32, le=8192)]
     flash_method: Text
     maintenance: Literal["strap", "link"]
+    # What a person does: to bridge the strap, to restart the board, to reach its bootloader.
+    strap_bridge: Text
+    restart: Text
+    bootloader: Text | None = None
     tested_on_hardware: bool
     limits: LimitsFile
 

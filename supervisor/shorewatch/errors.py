@@ -14,6 +14,8 @@
     ├── UsageError             an argument of the command line makes no sense: exit code 64
     ├── ControlError           a running station refuses what it was asked (control.py)
     │   └── UnreachableError   no station runs there: exit code 2
+    ├── FieldError             a board is not as it should be for what a technician wants of it
+    │   └── AbsentError        no board answers there (whoever waits for one goes on): exit code 2
     ├── QuitError              whoever answers a commissioning goes on another time: exit code 2
     └── DemoError              the demo lacks a program or a port, or a child will not start
 
@@ -104,3 +106,11 @@ class UsageError(ShorewatchError):
 
 class DemoError(ShorewatchError):
     """The demo cannot start or go on: a missing program, a port in use."""
+
+
+class FieldError(ShorewatchError):
+    """A board cannot be flashed, opened or given a plan as it is."""
+
+
+class AbsentError(FieldError):
+    """Nothing that could be the board is there, or it does not answer."""

@@ -141,6 +141,7 @@ def board_row(station: Station, board_id: str, status: BoardStatus) -> Snapshot:
     header = status.header
     places = station.boards[board_id].bus
     return {
+        "port": station.boards[board_id].link.port,
         "up": status.up,
         "reason": status.reason,
         "since": to_text(status.since),

@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from field import Field, blocks_of, line, played, profile
+from direct_field import Field, blocks_of, line, played, profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -22,7 +22,7 @@ WORST_MS = 150
 RUN_US = 1_500_000
 ROWS = [(0, 4, 0x0000, 3, 200), (0, 4, 0x0600, 3, 200), (0, 1, 0x0300, 24, 300), (1, 3, 9, 4, 200)]
 PLANNED = {sealed(struct.pack(">BBHH", 1 + row[0], *row[1:4])) for row in ROWS}
-IDENTITY = [b"Shorewatch", b"virtual", b"0.1.0", b"5357000000000001", b"role"]
+IDENTITY = [b"Shorewatch", b"virtual", b"0.1.0", b"5357000000000001", b"role", b""]
 HEADER = sealed((1, 4, 0, 0, 0, 2))
 
 LATEST_US = WORST_MS * 1000 - 30 * CHAR_US

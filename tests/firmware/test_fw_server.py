@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from station import image, parser, plan, server
 
 UNIT = 7
-IDENTITY = [b"Shorewatch", b"virtual", b"0.1.0", b"5357000000000001", b"cable/station/room"]
+IDENTITY = [
+    b"Shorewatch", b"virtual", b"0.1.0", b"5357000000000001", b"cable/station/room", b"0f" * 16,
+]  # fmt: skip
 READ = sealed((UNIT, 4, 0, 0, 0, 2))
 ANSWER = sealed((UNIT, 4, 4, 0x53, 0x57, 0, 1))
 
@@ -169,12 +171,12 @@ def objects(answer):
 
 
 @pytest.mark.parametrize(
-    ("code", "ids"), [(1, [0, 1, 2]), (2, [0, 1, 2]), (3, [0, 1, 2, 128, 129])]
+    ("code", "ids"), [(1, [0, 1, 2]), (2, [0, 1, 2]), (3, [0, 1, 2, 128, 129, 130])]
 )
 def test_identification_by_stream(code, ids):
     """Codes 1, 2 and 3 stream the objects of their category (Application Protocol V1.1b3, 6.21)."""
     (answer,) = Link().send(sealed((UNIT, 0x2B, 0x0E, code, 0)))
-    texts = dict(zip([0, 1, 2, 128, 129], IDENTITY, strict=True))
+    texts = dict(zip([0, 1, 2, 128, 129, 130], IDENTITY, strict=True))
     assert objects(answer) == {i: texts[i] for i in ids}
     assert answer[5:7] == b"\x00\x00"
 
@@ -193,12 +195,12 @@ def test_identification_from_an_unknown_object():
 
 def test_identification_too_long_for_one_reply():
     """What does not fit is announced, and comes when asked for."""
-    link = Link([*IDENTITY[:3], b"u" * 200, b"r" * 200])
+    link = Link([*IDENTITY[:3], b"u" * 200, b"r" * 200, b""])
     (first,) = link.send(sealed((UNIT, 0x2B, 0x0E, 3, 0)))
     assert sorted(objects(first)) == [0, 1, 2, 0x80]
     assert first[5:7] == b"\xff\x81"
     (second,) = link.send(sealed((UNIT, 0x2B, 0x0E, 3, first[6])))
-    assert objects(second) == {0x81: b"r" * 200}
+    assert objects(second) == {0x81: b"r" * 200, 0x82: b""}
     assert second[5:7] == b"\x00\x00"
 
 

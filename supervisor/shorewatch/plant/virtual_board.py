@@ -12,6 +12,9 @@ The firmware runs unchanged on the MicroPython unix VM, a child of this process.
     maintenance exit code 72: the next boot ends in MicroPython's REPL (also its raw mode) on the
                 link, without a watchdog. Ctrl-D is a soft reset, which leads there again; a reset,
                 or 10 minutes without a boot, leads to the application
+    no program  exit code 73: boot.py and main.py have ended or are not there, as on an empty board.
+                Then too there is the REPL, for as long as it takes; Ctrl-D boots anew
+    strap       bridged while there is a file boards/<board>.strap; looked at by each boot
 
 Buses and link may also be attached to ttys that somebody else has made: a serial adapter, a pty.
 
@@ -53,8 +56,10 @@ from shorewatch.process import die_with
 from shorewatch.stop import Stop, stop_signals
 
 _EXIT_MAINTENANCE = 72
+_EXIT_PROMPT = 73  # of port.py
 _EXITS_RESET = (70, _EXIT_MAINTENANCE)
 _MAINTENANCE_S = 600.0  # of a REPL, from each boot
+_PROMPT_S = 1e6  # select() takes no infinity
 _HEAP = "190k"
 _RESTART_S = 0.3
 _RESTART_S_MAX = 5.0
@@ -120,12 +125,14 @@ def run_board(
     hardware: Hardware | None = None,
     wiring: Wiring | None = None,
     world: World | None = None,
+    is_empty: bool = False,
 ) -> None:
     """Play one board until SIGTERM or SIGINT; one OS process, its main thread.
 
     With a `world` its contacts follow what happens there. `hardware` is that of the board's type
-    unless a test brings its own. Raises DemoError if there is no VM or a port of `wiring` makes no
-    sense, ConfigError if the board's plan cannot be compiled.
+    unless a test brings its own. An empty board has MicroPython and not one file: it is to be
+    flashed by its link. Raises DemoError if there is no VM or a port of `wiring` makes no sense,
+    ConfigError if the board's plan cannot be compiled.
     """
     wiring = wiring or Wiring()
     board = station.boards[board_id]
@@ -140,7 +147,7 @@ def run_board(
             raise DemoError(f"board {board_id} has no bus on UART {uart}; it has {has}")
     with (
         stop_signals() as stop,
-        flash_folder(folder, station, board_id, hardware),
+        empty_folder(folder) if is_empty else flash_folder(folder, station, board_id, hardware),
         # Our own name is made anew, whatever a board that was killed has left there.
         open_link(wiring.link)
         if wiring.link
@@ -157,6 +164,7 @@ def run_board(
             path = wiring.buses.get(bus.uart) or line_path(state_dir, board_id, bus.uart)
             environment[f"SHOREWATCH_BUS{bus.uart}"] = str(path.absolute())
         machine = Machine(f"{station.id}/{board_id}", vm, folder, environment, hardware)
+        machine.strap = state_dir / "boards" / f"{board_id}.strap"
         doors = None if world is None else Doors(station.id, board, world)
         while not stop.is_set:
             if machine.is_due(time.monotonic()):
@@ -260,6 +268,17 @@ def flash_folder(
         _remove(folder)
 
 
+@contextmanager
+def empty_folder(folder: Path) -> Iterator[None]:
+    """The flash of a board that has nothing but MicroPython."""
+    _remove(folder)
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        _remove(folder)
+
+
 def boot_after(exit_code: int, *, is_watchdog: bool) -> Boot:
     """Why the VM boots again after it ended; a negative exit code is the signal that ended it."""
     if is_watchdog:
@@ -277,7 +296,11 @@ def delay_after(previous_s: float, reason: Boot, *, lived_s: float, shortest_s: 
 
 
 class Machine:
-    """The VM with its power switch and its watchdog; `step` it, at the latest at `wake_s`."""
+    """The VM with its power switch and its watchdog; `step` it, at the latest at `wake_s`.
+
+    Attributes:
+        strap: a file that is there while the strap is bridged.
+    """
 
     def __init__(
         self, name: str, vm: Path, folder: Path, environment: dict[str, str], hardware: Hardware
@@ -293,6 +316,8 @@ class Machine:
         self._process: subprocess.Popen[bytes] | None = None
         self._reason = Boot.POWER
         self._in_maintenance = False
+        self._at_prompt = False  # no program has stayed
+        self.strap: Path | None = None
         self._start_s = 0.0
         self._fed_s = 0.0
         self._delay_s = 0.0
@@ -312,6 +337,8 @@ class Machine:
 
     @property
     def _limit_s(self) -> float:
+        if self._at_prompt:
+            return _PROMPT_S
         return _MAINTENANCE_S if self._in_maintenance else self._hardware.watchdog_s
 
     @property
@@ -333,10 +360,15 @@ class Machine:
             "SHOREWATCH_LINK": link,
             "SHOREWATCH_INPUTS": inputs,
             "SHOREWATCH_BOOT_REASON": str(int(self._reason)),
+            "SHOREWATCH_REPL": "0",
         }
+        if self.strap is not None and self.strap.exists():
+            environment["SHOREWATCH_STRAP"] = "1"
         argv, repl = self._argv, None
         if self._in_maintenance:
             environment["SHOREWATCH_MAINTENANCE"] = "1"
+        if self._in_maintenance or self._at_prompt:
+            environment["SHOREWATCH_REPL"] = "1"
             argv = [*argv[:-1], "-i", argv[-1]]
             repl = os.open(link, os.O_RDWR | os.O_NOCTTY)
         try:
@@ -384,10 +416,13 @@ class Machine:
     def _ended(self, exit_code: int, now_s: float, *, is_watchdog: bool) -> None:
         self._read(now_s)
         self._close()
-        if self._in_maintenance:
-            # Its deadline is a reset; Ctrl-D, its end, a soft one: back to the REPL.
-            self._reason = Boot.REQUESTED
-            self._in_maintenance = exit_code == 0 and not is_watchdog
+        if self._in_maintenance or self._at_prompt:
+            # A deadline is a reset; Ctrl-D, its end, a soft one: it ends no maintenance.
+            self._reason = Boot.POWER if exit_code < 0 and not is_watchdog else Boot.REQUESTED
+            self._in_maintenance = self._in_maintenance and exit_code == 0 and not is_watchdog
+            self._at_prompt = False
+        elif exit_code == _EXIT_PROMPT:
+            self._at_prompt = True  # of the same boot
         else:
             self._reason = boot_after(exit_code, is_watchdog=is_watchdog)
             self._in_maintenance = exit_code == _EXIT_MAINTENANCE
@@ -402,7 +437,9 @@ class Machine:
 
     def _report(self, exit_code: int) -> None:
         """One line an end; the crash text only when it is new."""
-        if self._reason is not Boot.FAULT:
+        if self._at_prompt:
+            _log.info("board %s: no program; it is at its prompt", self.name)
+        elif self._reason is not Boot.FAULT:
             _log.warning("board %s: off (%s)", self.name, self._reason.name.lower())
         elif self._text == self._crash and self._crash_count:
             self._crash_count += 1

@@ -170,7 +170,7 @@ def make():
     house = health.Health(img, ticks, dog, buses)
     contacts = inputs.Inputs(loaded, img, ring, Contacts(), ticks)
     link = Link()
-    identity = [b"Shorewatch", b"virtual", b"0.1.0", b"5357000000000001", b"role"]
+    identity = [b"Shorewatch", b"virtual", b"0.1.0", b"5357000000000001", b"role", b""]
     serve = server.Server(link, ticks, img, 1, identity)
     house.machines = (contacts,) + buses + (serve, ring, house)
     return ticks, house, ports, link, dog, img
