@@ -63,6 +63,7 @@ class BoardBus(_Counts):
 class Board(Shape):
     """A board; what it says of itself is null until it has."""
 
+    port: str
     up: bool
     reason: str | None
     since: Time
