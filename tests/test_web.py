@@ -371,7 +371,7 @@ async def test_the_overview_shows_each_area_between_its_limits(tmp_path, sumqayi
         async with opened(chromium, url, tmp_path, width=width) as browser:
             await browser.until("document.querySelectorAll('#areas article').length === 5")
             text = await browser.value("document.querySelector('#areas').innerText")
-            assert "33.5 °C" in text and "✕ Power feed equipment" in text
+            assert "✕ 33.5 °C" in text and "✕ 40.0" not in text and "✕ Power feed equipment" in text
             bars = "[...document.querySelectorAll('#areas svg.bar')].map((b) => b.ariaLabel)"
             (warm, damp) = await browser.value(bars)
             assert warm.startswith("33.5 between ") and warm.endswith(", past a limit")
@@ -390,7 +390,7 @@ async def test_a_device_and_the_diagnostics_have_views_of_their_own(tmp_path, su
     async with page(look, about=describe(sumqayit)) as (_, port):
         url = f"http://127.0.0.1:{port}"
         views = {
-            "/device/room": ("04: 1, s16", "above 32 major", "21.5 °C", "Source: XY-MD02"),
+            "/device/room": ("04: 1, s16", "above 32 °C: major", "21.5 °C", "Source: XY-MD02"),
             "/device/attic": ("There is no device attic.",),
             "/diagnostics": ("pfe-room", "least free heap", sumqayit.config_hash),
         }
@@ -401,6 +401,9 @@ async def test_a_device_and_the_diagnostics_have_views_of_their_own(tmp_path, su
                 text = await browser.value("document.querySelector('#tables').innerText")
                 assert [word for word in words if word not in text] == []
                 assert await browser.value("document.documentElement.scrollWidth") <= width
+                # A name that is folded letter by letter cannot be read.
+                names = "[...document.querySelectorAll('#tables tbody th')]"
+                assert await browser.value(f"{names}.every((name) => name.offsetWidth > 30)")
                 assert [error for error in browser.errors if "404" not in error] == []
 
 

@@ -120,7 +120,7 @@ def _units(device: Device, limits: Mapping[str, list[AlarmConfig]]) -> Iterator[
     """A panel for each unit of a device's numbers, and one for how old they are."""
     by_unit: dict[str, list[Point]] = {}
     for point in device.points.values():
-        if point.type != "string" and point.type not in ENUMS:
+        if point.type != "string" and point.type not in ENUMS and point.shown_as != "time":
             by_unit.setdefault(point.unit, []).append(point)
     for unit, points in by_unit.items():
         names = "|".join(point.id for point in points)

@@ -206,6 +206,7 @@ def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:
         "name": point.name,
         "text": point.text(value.value),
         "unit": point.unit,
+        "text_unit": point.text_unit,
         "value": to_json(value.value),
         "quality": str(value.quality),
         "reason": value.reason and str(value.reason),

@@ -107,7 +107,8 @@ class Point(Shape):
 
     name: str
     text: str
-    unit: str
+    text_unit: Annotated[str, Field(description="what belongs behind `text`")]
+    unit: Annotated[str, Field(description="the unit of `value`")]
     value: Scalar | None
     quality: Quality
     reason: Reason | None

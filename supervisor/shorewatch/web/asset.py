@@ -17,7 +17,7 @@ from starlette.responses import Response
 from shorewatch.web.bundle import bundled
 
 WORTH_BYTES = 1000
-SCRIPT = "page.js"
+SCRIPTS = ("page.js", "trend.js")
 _STATIC = Path(__file__).parent / "static"
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -49,10 +49,10 @@ class Asset:
 
 @cache
 def assets() -> dict[str, Asset]:
-    """All files of the page by name; the page's own modules are one script."""
+    """All files of the page by name; of the page's own modules, one script a page."""
     files = {path.name: path.read_bytes() for path in _STATIC.iterdir() if path.suffix in _KINDS}
     modules = {Path(name).stem: data.decode() for name, data in files.items() if ".js" in name}
-    files[SCRIPT] = bundled(modules, Path(SCRIPT).stem).encode()
+    files |= {name: bundled(modules, Path(name).stem).encode() for name in SCRIPTS}
     return {name: _asset(name, data) for name, data in files.items()}
 
 

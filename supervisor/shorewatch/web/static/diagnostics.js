@@ -2,10 +2,10 @@
 import { make } from "./dom.js";
 import { number, plural, since } from "./part.js";
 
-function table(title, heads, rows) {
+function table(title, heads, rows, kind = "") {
   const head = make("thead", "", make("tr", "", ...heads.map((name) => make("th", "", name))));
   const lines = rows.map((row) => make("tr", "", ...row.map((cell, index) => make(index ? "td" : "th", "", String(cell ?? "–")))));
-  return make("article", "card wide", make("h3", "", title), make("div", "scroll", make("table", "full", head, make("tbody", "", ...lines))));
+  return make("article", "card wide", make("h3", "", title), make("div", "scroll", make("table", `full ${kind}`.trim(), head, make("tbody", "", ...lines))));
 }
 
 const share = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(2)} %` : "–");
@@ -27,7 +27,7 @@ export function diagnostics(s) {
     ["journal", s.outbox.journal], ["records", `${number(s.outbox.first)} to ${number(s.outbox.last)}, ${number(s.outbox.written)} written since the start`],
     ["values", plural(Object.values(s.devices).reduce((sum, device) => sum + device.points.length, 0), "point")]];
   return [
-    table("Gateway", ["fact", "value"], gateway),
+    table("Gateway", ["fact", "value"], gateway, "facts"),
     table("Boards", ["board", "state", "since", "firmware", "plan", "last boot", "least free heap", "round trip", "clock drift"], boards),
     table("Buses", ["bus", "busy", "requests", "without a value", "timeouts", "CRC errors", "exceptions", "rejected", "stray bytes", "late turns"], buses),
     table("Devices", ["device", "state", "reply", "longest reply", "good", "bad", "last exception"], devices),

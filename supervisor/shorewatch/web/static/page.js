@@ -6,11 +6,11 @@ import { cable } from "./cable.js";
 import { diagnostics } from "./diagnostics.js";
 import { $, fill, make } from "./dom.js";
 import { past } from "./past.js";
-import { agoS, look, since, span } from "./part.js";
+import { look, since } from "./part.js";
 import { follow } from "./stream.js";
+import { judge, mourn } from "./verdict.js";
 import { ways } from "./ways.js";
 
-const LINES_MAX = 4;
 const DAY_MS = 86400000;
 const AGAIN_MS = 2000;
 const DAYS_AGAIN_MS = 300000;
@@ -24,43 +24,12 @@ let last = null; // the snapshot as it was shown last
 const days = {}; // by point: its last 24 hours
 let daysAt = -Infinity;
 
-// What the gateway says of itself (verdict.py); of a silent one only the silence is true.
-function verdict(s) {
-  if (s.lost) return [[`No word from the gateway since ${s.at.slice(11, 19)} UTC: nothing below is current`], "alarm"];
-  const { level, faults } = s.verdict;
-  return level === "good" ? [[`All ${s.points.good} points are good`], level] : [faults.map(faultLine), level];
-}
-
-// How long it lasts changes all the time, and is not read aloud for that.
-function faultLine({ what, since: at, more }) {
-  if (!at) return what + more;
-  const passed = make("span", "", ` (${span(agoS(at))})`);
-  passed.setAttribute("aria-hidden", "true");
-  return make("span", "", `${what} since ${at.slice(11, 19)}`, passed, more);
-}
-
-const LEVELS = { good: ["", ""], warning: ["? ", "is-warn"], alarm: ["✕ ", "is-bad"] };
-
-// The verdict is read aloud where that is wanted: only what of it changes.
-function say(lines, level) {
-  const [sign, state] = LEVELS[level];
-  const left = lines.length - LINES_MAX;
-  const shown = lines.slice(0, left > 1 ? LINES_MAX : lines.length).map((line) => make("p", "", sign, line));
-  if (left > 1) shown.push(make("p", "", `and ${left} more`));
-  fill($("verdict"), ...shown);
-  $("verdict").className = state;
-}
-
 function show(s) {
   last = s;
   look(s);
   document.body.classList.toggle("lost", s.lost);
   document.title = `${s.name} · Shorewatch`;
-  $("station").textContent = s.name;
-  $("cable").textContent = s.cable;
-  $("clock").textContent = s.at.slice(0, 19).replace("T", " ");
-  $("clock").dateTime = s.at;
-  say(...verdict(s));
+  judge(s);
   if (station && station.config !== s.config) describe(s.config);
   DRAW[view](s);
   const isMaintained = Boolean(s.alarm_mode?.maintenance);
@@ -138,10 +107,11 @@ function begin() {
   if (view === "device") $("tables-title").textContent = "Device";
   for (const link of document.querySelectorAll("nav a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
+    if (view === "device" && link.pathname === "/devices") link.setAttribute("aria-current", "true");
   }
   start();
   describe("");
-  follow(show, () => say(["No word from the gateway since this page was opened"], "alarm"));
+  follow(show, mourn);
 }
 
 begin();

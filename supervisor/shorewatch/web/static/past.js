@@ -6,6 +6,7 @@ import { card, number, plural } from "./part.js";
 const AGAIN_MS = 60000;
 const SOON_MS = 1500;
 const HOUR_MS = 3600000;
+const HOURS_WIDE = 24;
 const SVG = "http://www.w3.org/2000/svg";
 
 let hours = 24;
@@ -90,13 +91,14 @@ function figure(title, value, aim, isOver, ...lines) {
 function chart(rows) {
   const most = Math.max(1, ...rows.map((row) => row.count));
   const svg = document.createElementNS(SVG, "svg");
-  const facts = { viewBox: `0 0 ${rows.length} 100`, preserveAspectRatio: "none", class: "hours", role: "img",
+  const width = Math.max(rows.length, HOURS_WIDE); // a single hour is a bar, not a wall
+  const facts = { viewBox: `0 0 ${width} 100`, preserveAspectRatio: "none", class: "hours", role: "img",
     "aria-label": `alarms an hour, at most ${most}` };
   for (const [name, value] of Object.entries(facts)) svg.setAttribute(name, value);
   rows.forEach((row, index) => {
     const bar = document.createElementNS(SVG, "rect");
     const height = (98 * row.count) / most;
-    for (const [name, value] of Object.entries({ x: index + 0.05, y: 100 - height, width: 0.9, height })) bar.setAttribute(name, value);
+    for (const [name, value] of Object.entries({ x: width - rows.length + index + 0.05, y: 100 - height, width: 0.9, height })) bar.setAttribute(name, value);
     svg.append(bar);
   });
   return svg;
