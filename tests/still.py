@@ -37,7 +37,7 @@ def still() -> Any:
     line = {"up": True, "reason": None, "since": BEFORE, "buses": [bus, bus]}
     uplink = {"state": "online", "text": "", "since": BEFORE, "waiting": 12403, "silent": {}}
     return {
-        "name": "Sumqayit", "cable": "Trans-Caspian", "at": AT, "alarms": [],
+        "name": "Sumqayit", "cable": "Trans-Caspian", "at": AT, "alarms": [], "alarms_more": 0,
         "alarm_mode": {"flood": False, "maintenance": None},
         "boards": {"inland": line, "beach": dict(line)}, "directs": {},
         "devices": {"room": device("Room", "inland"), "lid": device("Lid", "beach")},

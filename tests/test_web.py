@@ -360,6 +360,61 @@ async def test_alarms_stand_first_with_what_to_do(tmp_path, sumqayit):
 
 
 @pytest.mark.parametrize("width", [1280, 390])
+async def test_a_flood_of_hostile_alarms_is_bounded_and_inert(tmp_path, sumqayit, width):
+    """Of 100,000 the most urgent stand there, the rest is counted; no markup is one, all fits."""
+    chromium = need("chromium")
+    row = {
+        "id": "x" * 40, "text": "<img src=x onerror=alert(1)>" + "W" * 170, "action": "M" * 400,
+        "active": True, "priority": "critical", "state": "unacknowledged", "source": "a.b",
+        "since": to_text(utc_now()), "value": "NaN", "first_out": True, "chattering": True,
+        "shelf_left_s": None, "note": "</p><script>alert(2)</script>" * 3, "left_s": 1e15,
+    }  # fmt: skip
+    look = _snapshot(sumqayit, alarms=[row] * 100_000)
+    async with page(look, about=describe(sumqayit)) as (_, port):
+        url = f"http://127.0.0.1:{port}/"
+        async with opened(chromium, url, tmp_path, width=width) as browser:
+            await browser.until("document.querySelectorAll('#alarms article').length === 101")
+            text = await browser.value("document.querySelector('main').innerText")
+            assert "and 99900 more alarms" in text and "<img src=x onerror=alert(1)>" in text
+            assert (
+                await browser.value("document.querySelectorAll('main img, main script').length")
+                == 0
+            )
+            assert await browser.value("document.querySelectorAll('#verdict p').length") <= 5
+            assert await browser.value("document.documentElement.scrollWidth") <= width
+            assert browser.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("view", ["/", "/devices", "/device/room"])
+async def test_hostile_names_and_numbers_stay_in_their_place(tmp_path, sumqayit, view, width):
+    """Long names, markup and huge numbers are text, inside their cards, at both widths."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    image.put("room", {"temperature": _good(-1.7976931348623157e308), "humidity": _good(1e22)})
+    look = _snapshot(sumqayit, image, is_up=True)
+    name = "<script>alert(1)</script>" + "Temperature" * 12
+
+    def hostile():
+        found = look()
+        found["name"] = found["cable"] = name
+        room = found["devices"]["room"]
+        room["name"] = name
+        for point in room["points"].values():
+            point |= {"name": name, "text": str(point["value"]) * 4, "unit": "NaN" * 26}
+            point |= {"text_unit": "NaN" * 26}
+        return found
+
+    async with page(hostile, about=describe(sumqayit)) as (_, port):
+        url = f"http://127.0.0.1:{port}{view}"
+        async with opened(chromium, url, tmp_path, width=width) as browser:
+            await browser.until("document.querySelector('main').innerText.includes('<script>')")
+            assert await browser.value("document.querySelectorAll('body script').length") == 0
+            assert await browser.value("document.documentElement.scrollWidth") <= width
+            assert [error for error in browser.errors if "404" not in error] == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
 async def test_the_overview_shows_each_area_between_its_limits(tmp_path, sumqayit, width):
     """The few points that matter, where they lie, and what is bad by name."""
     chromium = need("chromium")
@@ -523,6 +578,17 @@ async def test_a_page_that_hears_nothing_says_so(tmp_path, sumqayit):
         )
     finally:
         await browser_at.__aexit__(None, None, None)
+
+
+def test_a_snapshot_has_room_for_so_many_alarms(sumqayit):
+    """Beside the most urgent it says how many there are more, and its verdict does, too."""
+    row = {"id": "x", "text": "Lid", "priority": "major", "state": "unacknowledged"}
+    row |= {"source": "a.b", "since": to_text(utc_now())}
+    found = _snapshot(sumqayit, alarms=[row] * 10_000)()
+    faults = [fault["what"] for fault in found["verdict"]["faults"]]
+
+    assert (len(found["alarms"]), found["alarms_more"]) == (500, 9500)
+    assert len(faults) == 201 and faults[-1].endswith(" more that are not listed here")
 
 
 def _good(number, minutes_ago=0):

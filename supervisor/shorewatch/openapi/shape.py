@@ -269,7 +269,8 @@ class Status(Shape):
     boards: dict[Id, Board]
     directs: dict[Id, Direct]
     devices: dict[Id, Device]
-    alarms: list[AlarmRow]
+    alarms: Annotated[list[AlarmRow], Field(description="the most urgent first")]
+    alarms_more: Annotated[Seq, Field(description="how many there are beside `alarms`")]
     alarm_mode: Mode | None
     uplinks: dict[Id, Uplink]
     clock: Clock

@@ -8,9 +8,9 @@ export const isOpen = (alarm) => alarm.state === "unacknowledged" || alarm.state
 const CARDS_MAX = 100;
 
 // A flood must not drown the page: the most urgent stand first, the rest is counted.
-export function alarmCards(list) {
+export function alarmCards(list, more) {
   const cards = list.slice(0, CARDS_MAX).map(alarmCard);
-  const left = list.length - cards.length;
+  const left = list.length - cards.length + more;
   if (left > 0) cards.push(card(`and ${plural(left, "more alarm")}`, "", "", "They are less urgent or older than those shown here."));
   return cards;
 }

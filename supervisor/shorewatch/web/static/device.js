@@ -1,5 +1,5 @@
 // Devices: all their values as cards, one of them in full, the few of each that stand on the overview.
-import { make, shownUnit } from "./dom.js";
+import { folded, make, shownUnit } from "./dom.js";
 import { agoS, latest, span } from "./part.js";
 
 export function quality(point) {
@@ -24,12 +24,12 @@ function pointRow(point) {
   const unit = shownUnit(point.text_unit);
   const link = make("a", "", point.name);
   link.href = `/trend?points=${point.source}`;
-  row.append(make("th", "", link));
+  row.append(make("th", folded("", point.name), link));
   if (point.quality === "bad" && point.last_good_at) {
-    row.append(make("td", "last", lastGood(point)));
+    row.append(make("td", folded("last", lastGood(point)), lastGood(point)));
     row.lastChild.colSpan = 3;
   } else {
-    row.append(make("td", "value", point.text), make("td", "unit", unit), make("td", "age", span(point.age_s)));
+    row.append(make("td", folded("value", point.text), point.text), make("td", folded("unit", unit), unit), make("td", "age", span(point.age_s)));
   }
   row.append(make("td", "quality", quality(point)));
   row.firstChild.scope = "row";
@@ -118,12 +118,12 @@ export function deviceView([id, device], about, days) {
     const row = make("tr", point.quality === "good" ? state : point.quality);
     const link = make("a", "", point.name);
     link.href = `/trend?points=${point.source}`;
-    const head = make("th", "", link);
+    const head = make("th", folded("", point.name), link);
     head.scope = "row";
     const value = point.quality === "bad" ? (point.last_good_at ? lastGood(point) : "–") : `${sign}${point.text} ${shownUnit(point.text_unit)}`;
     const limits = facts.limits.map(({ when, at, priority }) => `${when} ${`${at} ${shownUnit(facts.unit)}`.trim()}: ${priority}`).join(", ");
     const read = facts.function ? `${String(facts.function).padStart(2, "0")}: ${facts.address}${facts.count > 1 ? ` to ${facts.address + facts.count - 1}` : ""}, ${facts.type}` : "";
-    row.append(head, make("td", point.quality === "bad" ? "last" : "value", value), make("td", "scale", bar(point, facts) ?? ""),
+    row.append(head, make("td", folded(point.quality === "bad" ? "last" : "value", value), value), make("td", "scale", bar(point, facts) ?? ""),
       make("td", "age", span(point.age_s)), make("td", "quality", quality(point)), make("td", "soft", limits),
       make("td", "soft", read), make("td", "day", days[point.source] ? sparkline(days[point.source]) : ""));
     return row;
@@ -164,13 +164,14 @@ function headline(point, about) {
   const row = make("tr", point.quality === "good" ? state : point.quality);
   const link = make("a", "", point.name);
   link.href = `/device/${point.source.split(".")[0]}`;
-  const head = make("th", "", link);
+  const head = make("th", folded("", point.name), link);
   head.scope = "row";
   if (point.quality === "bad") {
     row.append(head, make("td", "last", point.last_good_at ? lastGood(point) : ""), make("td", "quality", quality(point)));
   } else {
     const scale = bar(point, about);
-    row.append(head, make("td", "value", `${sign}${point.text} ${shownUnit(point.text_unit)}`), ...(scale ? [make("td", "scale", scale)] : []));
+    const text = `${sign}${point.text} ${shownUnit(point.text_unit)}`;
+    row.append(head, make("td", folded("value", text), text), ...(scale ? [make("td", "scale", scale)] : []));
     if (!scale) row.lastChild.colSpan = 2;
   }
   return row;

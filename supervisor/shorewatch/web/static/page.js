@@ -73,7 +73,7 @@ const HIDDEN = ["shelved", "suppressed", "out-of-service", "maintenance"];
 
 function alarms(list) {
   $("alarms-section").hidden = !list.length;
-  fill($("alarms"), ...alarmCards(list));
+  fill($("alarms"), ...alarmCards(list, last.alarms_more));
 }
 
 // What the station is, asked for beside the first snapshot, and again whenever its file has changed.

@@ -7,6 +7,7 @@ const AGAIN_MS = 60000;
 const SOON_MS = 1500;
 const HOUR_MS = 3600000;
 const HOURS_WIDE = 24;
+const SHOWN_MAX = 2000;
 const SVG = "http://www.w3.org/2000/svg";
 
 let hours = 24;
@@ -57,9 +58,10 @@ function list(reaches) {
   const heads = ["time, UTC", "what", "priority", "source", "in words", "then"].map((name) => make("th", "", name));
   const table = make("table", "full past", make("thead", "", make("tr", "", ...heads)), make("tbody", "", ...shown.map(line)));
   fill($("past"), ...(shown.length ? [table] : []));
-  $("past-more").hidden = before === null;
+  const isFull = shown.length >= SHOWN_MAX;
+  $("past-more").hidden = before === null || isFull;
   const reach = reaches ? `; the journal reaches back to ${clock(reaches).slice(0, 19)} UTC` : "";
-  $("past-said").textContent = `${shown.length ? plural(shown.length, "record") : "No record"}${before ? ", older ones below" : ""}${reach}`;
+  $("past-said").textContent = `${shown.length ? plural(shown.length, "record") : "No record"}${before ? (isFull ? ", and more: ask for another time" : ", older ones below") : ""}${reach}`;
 }
 
 function wanted() {
