@@ -35,7 +35,7 @@ STATIC = Path(app.__file__).parent / "static"
 @asynccontextmanager
 async def page(
     look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None, about=None,
-    draw=None, diary=None, history=None,
+    draw=None, diary=None, history=None, words=None,
 ):  # fmt: skip
     async def audit(body):
         pass
@@ -46,7 +46,7 @@ async def page(
     actions = Actions(state, do, audit, bundle)
     place = Place(
         names=names, actions=actions, describe=lambda: about, draw=draw, diary=diary,
-        history=history,
+        history=history, words=words,
     )  # fmt: skip
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -460,6 +460,31 @@ async def test_a_device_and_the_diagnostics_have_views_of_their_own(tmp_path, su
                 names = "[...document.querySelectorAll('#tables tbody th')]"
                 assert await browser.value(f"{names}.every((name) => name.offsetWidth > 30)")
                 assert [error for error in browser.errors if "404" not in error] == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_a_device_shows_the_words_of_each_value(tmp_path, sumqayit, width):
+    """Beside function and address stand the registers as they came; of a bad block in brackets."""
+    chromium = need("chromium")
+    image = Image(sumqayit)
+    image.put("room", {"temperature": _good(21.5), "humidity": _good(40.0)})
+    block = {"function": 4, "count": 1, "exception": 0, "acquired_at": to_text(utc_now())}
+    good = block | {"address": 1, "words": ["00d7"], "reason": None, "age_s": 0.5}
+    bad = block | {"address": 2, "words": ["01f4"], "reason": "device-timeout", "age_s": 90.0}
+
+    def words(device_id):
+        return {"device": device_id, "at": to_text(utc_now()), "blocks": [good, bad]}
+
+    look = _snapshot(sumqayit, image, is_up=True)
+    async with page(look, about=describe(sumqayit), words=words) as (_, port):
+        url = f"http://127.0.0.1:{port}/device/room"
+        async with opened(chromium, url, tmp_path, width=width) as browser:
+            await browser.until("document.querySelectorAll('.raw').length === 2")
+            shown = await browser.value(
+                "[...document.querySelectorAll('.raw')].map((w) => w.innerText)"
+            )
+            assert shown == ["00d7", "(01f4, 90 s ago)"]
+            assert await browser.value("document.documentElement.scrollWidth") <= width
 
 
 async def test_an_alarm_is_answered_at_the_page(tmp_path, sumqayit):

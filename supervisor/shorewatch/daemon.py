@@ -137,6 +137,7 @@ def _place(page: PageConfig, actions: Actions, gateway: Gateway) -> web.Place:
         history=gateway.history.answer,
         diary=gateway.diary.answer,
         describe=lambda: describe(gateway.station),
+        words=gateway.words_of,
         document=openapi,
         draw=None if gateway.locator is None else gateway.locator.draw,
     )

@@ -31,7 +31,7 @@ from shorewatch.image import Image
 from shorewatch.kernel import read_kernel
 from shorewatch.link import BoardLink
 from shorewatch.locator import Locator
-from shorewatch.model import utc_now
+from shorewatch.model import to_text, utc_now
 from shorewatch.mqtt.tls import LOOK_S
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
@@ -205,6 +205,14 @@ class Gateway:
         counters = next((s.devices[device_id] for s in statuses if device_id in s.devices), None)
         values = self.image.look(device_id)
         return device_row(self.station.devices[device_id], values, counters, time.monotonic())
+
+    def words_of(self, device_id: str) -> Snapshot:
+        """The registers of one device as they came last; raises ValueError for none of ours."""
+        if device_id not in self.station.devices:
+            raise ValueError(f"there is no device {device_id!r}")
+        now_s = time.monotonic()
+        rows = [row for line in self._lines().values() for row in line.words.of(device_id, now_s)]
+        return {"device": device_id, "at": to_text(utc_now()), "blocks": rows}
 
     def _start(self, name: str, part: Coroutine[None, None, None]) -> None:
         assert name not in self._running, f"{name} runs already"

@@ -41,7 +41,9 @@ def test_the_document_names_every_route_and_no_other(tmp_path):
         return {}
 
     actions = Actions(tmp_path, ask, ask, ask)
-    place = Place(actions=actions, history=ask, diary=ask, describe=look, document=openapi)
+    place = Place(
+        actions=actions, history=ask, diary=ask, describe=look, document=openapi, words=ask
+    )  # fmt: skip
     app = make_app(look, Feed(look), LoopLag(), asyncio.Event(), place)
     routes = {
         (route.path, method.lower())
@@ -111,6 +113,7 @@ ASKED = [
     ("/api/v1/status", ""),
     ("/api/v1/station", ""),
     ("/api/v1/session", ""),
+    ("/api/v1/words", "device=room"),
     ("/api/v1/alarms/history", ""),
     ("/api/v1/alarms/figures", ""),
     ("/api/v1/events", "count=3"),

@@ -25,6 +25,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "source": "Only of this device, point, board or alarm",
     "count": "At most so many, the newest; 500 at most",
     "before": "Only records before this sequence: to go on where an answer ended",
+    "device": "A device's id",
     "point": "Device and point, as pfe.line_current",
     "points": "At most so many spans; 5000 at most",
 }
@@ -61,6 +62,14 @@ ROUTES: Final = (
         refuses=(503,),
     ),
     _Route("/api/v1/station", "What the station is, as its file says", shape.Station),
+    _Route(
+        "/api/v1/words",
+        "The registers of a device as they came last, by block",
+        shape.Words,
+        ("device",),
+        ("device",),
+        refuses=(400,),
+    ),
     _Route("/api/v1/history", "What a point did", shape.History, _SPAN, _SPAN[:3], refuses=(400,)),
     _Route(
         "/api/v1/history.csv", "The same as a table", "text/csv", _SPAN, _SPAN[:3], refuses=(400,)

@@ -345,6 +345,30 @@ class Span(Shape):
     known: Annotated[Share, Field(description="share of the time in which it was recorded")]
 
 
+class BlockWords(Shape):
+    """A read request and what its last good answer held."""
+
+    function: Annotated[int, Field(ge=1, le=4)]
+    address: Annotated[int, Field(ge=0, le=0xFFFF)]
+    count: Annotated[int, Field(ge=1, description="registers, or bits with functions 1 and 2")]
+    words: Annotated[
+        list[Annotated[str, Field(pattern="^[0-9a-f]{4}$")]],
+        Field(description="hexadecimal; bits stand 16 to a word, the least first; empty: none yet"),
+    ]
+    reason: Annotated[Reason | None, Field(description="why the last request was not good")]
+    exception: Annotated[Seq, Field(description="the code that it was answered with, 0 for none")]
+    acquired_at: Time | None
+    age_s: Seconds | None
+
+
+class Words(Shape):
+    """A device's registers as they came."""
+
+    device: Id
+    at: Time
+    blocks: list[BlockWords]
+
+
 class History(Shape):
     """What a point did."""
 

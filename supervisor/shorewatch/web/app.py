@@ -6,6 +6,7 @@ reaches a board. It works with the network down: everything it needs comes from 
     / and its views     the page          /static/        its parts
     /cable.svg          the cable's potentials, and a fault that stands
     /api/v1/station     what the station is, as its file says (describe.py)
+    /api/v1/words       a device's registers as they came (words.py)
     /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
     /api/v1/openapi.json                                    all of this for programs
     /healthz            whether the gateway's loop turns
@@ -28,7 +29,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from shorewatch.lag import LoopLag
@@ -53,6 +54,7 @@ class Place:
     history: trend.Ask | None = None
     diary: past.Ask | None = None
     describe: Look | None = None  # what the station is (describe.py)
+    words: Callable[[str], Mapping[str, object]] | None = None  # of a device (ValueError refuses)
     draw: Callable[[], str] | None = None  # the cable as SVG
     document: Callable[[], Mapping[str, object]] | None = None  # this interface (OpenAPI)
 
@@ -73,6 +75,14 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
     async def station(request: Request) -> Response:
         assert place.describe is not None, "only then there is a route"
         return await packed(request, encode(place.describe()))
+
+    async def words(request: Request) -> Response:
+        assert place.words is not None, "only then there is a route"
+        try:
+            found = place.words(request.query_params.get("device", ""))
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return await packed(request, encode(found))
 
     async def document(request: Request) -> Response:
         assert place.document is not None, "only then there is a route"
@@ -110,6 +120,8 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
     }
     if place.describe is not None:
         handlers["/api/v1/station"] = station
+    if place.words is not None:
+        handlers["/api/v1/words"] = words
     if place.document is not None:
         handlers["/api/v1/openapi.json"] = document
     if place.draw is not None:

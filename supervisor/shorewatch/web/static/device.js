@@ -110,8 +110,19 @@ export function sparkline(spans) {
   return svg;
 }
 
+// The words that a point's value was made of; in brackets if its block is not good now.
+function rawWords(facts, blocks) {
+  const block = blocks.find((one) => one.function === facts.function && one.address <= facts.address && facts.address < one.address + one.count);
+  if (!block?.words.length) return "";
+  const at = facts.address - block.address;
+  const isBit = facts.function < 3;
+  const text = isBit ? (parseInt(block.words[at >> 4], 16) >> (at & 15)) & 1 : block.words.slice(at, at + facts.count).join(" ");
+  const isOld = block.reason || block.age_s > facts.age_s_max;
+  return make("span", "raw", isOld ? `(${text}, ${span(block.age_s)} ago)` : String(text));
+}
+
 // One device in full: each value between its limits, how it was read, the day behind it.
-export function deviceView([id, device], about, days) {
+export function deviceView([id, device], about, days, blocks) {
   const points = device.points.map((point) => {
     const facts = about.points[point.source.split(".")[1]];
     const [sign, state] = past(point, facts);
@@ -125,7 +136,7 @@ export function deviceView([id, device], about, days) {
     const read = facts.function ? `${String(facts.function).padStart(2, "0")}: ${facts.address}${facts.count > 1 ? ` to ${facts.address + facts.count - 1}` : ""}, ${facts.type}` : "";
     row.append(head, make("td", folded(point.quality === "bad" ? "last" : "value", value), value), make("td", "scale", bar(point, facts) ?? ""),
       make("td", "age", span(point.age_s)), make("td", "quality", quality(point)), make("td", "soft", limits),
-      make("td", "soft", read), make("td", "day", days[point.source] ? sparkline(days[point.source]) : ""));
+      make("td", "soft", read, rawWords(facts, blocks)), make("td", "day", days[point.source] ? sparkline(days[point.source]) : ""));
     return row;
   });
   const names = { point: "", value: "value", "between limits": "", age: "age", quality: "quality", "alarms when": "", "read by": "", "24 hours": "" };

@@ -14,6 +14,7 @@ import { ways } from "./ways.js";
 const DAY_MS = 86400000;
 const AGAIN_MS = 2000;
 const DAYS_AGAIN_MS = 300000;
+const WORDS_AGAIN_MS = 2000;
 const VIEWS = { "": "overview", devices: "devices", alarms: "alarms", diagnostics: "diagnostics", device: "device" };
 
 const [, first, second] = location.pathname.split("/");
@@ -23,6 +24,8 @@ let asked = null;
 let last = null; // the snapshot as it was shown last
 const days = {}; // by point: its last 24 hours
 let daysAt = -Infinity;
+let blocks = []; // the registers of the device that is looked at
+let wordsAt = -Infinity;
 
 function show(s) {
   last = s;
@@ -65,7 +68,8 @@ const DRAW = {
     if (!station?.devices[second]) return undefined;
     const facts = station.devices[second].points;
     remember(device.points.filter((point) => facts[point.source.split(".")[1]].recorded));
-    return fill($("tables"), deviceView([second, device], station.devices[second], days));
+    askWords();
+    return fill($("tables"), deviceView([second, device], station.devices[second], days, s.lost ? [] : blocks));
   },
 };
 
@@ -97,6 +101,17 @@ async function remember(points) {
   for (const { source } of points) {
     const reply = await fetch(`/api/v1/history?${new URLSearchParams({ point: source, from, to, points: 96 })}`);
     if (reply.ok) days[source] = (await reply.json()).spans;
+  }
+}
+
+async function askWords() {
+  if (performance.now() - wordsAt < WORDS_AGAIN_MS) return;
+  wordsAt = performance.now();
+  try {
+    const reply = await fetch(`/api/v1/words?${new URLSearchParams({ device: second })}`);
+    blocks = reply.ok ? (await reply.json()).blocks : [];
+  } catch {
+    blocks = [];
   }
 }
 
