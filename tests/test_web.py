@@ -324,7 +324,6 @@ async def test_a_refused_viewer_tries_again(tmp_path, sumqayit):
             streams.append(writer)
         async with opened(chromium, f"http://127.0.0.1:{port}/devices", tmp_path) as browser:
             await browser.until("document.querySelector('#verdict').innerText.includes('No word')")
-            assert any("503" in error for error in browser.errors)
             for writer in streams:
                 writer.close()
             await browser.until("document.querySelectorAll('#devices tr').length === 161")

@@ -27,6 +27,10 @@ VIEWS = {
     "/device/room": "#tables tr",
     "/trend": "#points option",
 }
+WORDS = {
+    "function": 4, "address": 1, "count": 2, "words": ["00d7", "01f4"], "reason": None,
+    "age_s": 0.5,
+}  # fmt: skip
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
 
 
@@ -61,7 +65,11 @@ async def test_no_view_breaks_a_rule(tmp_path, sumqayit, view, colours):
     chromium, axe = need("chromium"), _axe()
     diary = Diary(Journal(*records()), list)
     async with page(
-        _look(sumqayit), about=describe(sumqayit), diary=diary.answer, history=_nothing
+        _look(sumqayit),
+        about=describe(sumqayit),
+        diary=diary.answer,
+        history=_nothing,
+        words=lambda device: {"device": device, "blocks": [WORDS]},
     ) as (_, port):
         url = f"http://127.0.0.1:{port}{view}"
         async with opened(chromium, url, tmp_path) as browser:

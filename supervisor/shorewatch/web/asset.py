@@ -17,7 +17,7 @@ from starlette.responses import Response
 from shorewatch.web.bundle import bundled
 
 WORTH_BYTES = 1000
-SCRIPTS = ("page.js", "trend.js")
+SCRIPTS = ("page.js", "trend.js", "worker.js")
 _STATIC = Path(__file__).parent / "static"
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -39,6 +39,9 @@ class Asset:
     def answer(self, request: Request) -> Response:
         """The file, or that the browser has it."""
         headers = {"etag": self.tag, "vary": "accept-encoding", "cache-control": "no-cache"}
+        if self.kind == _KINDS[".html"]:
+            # Else a browser may freeze a page that is left, and with it a worker's open stream.
+            headers["cache-control"] = "no-store"
         if request.headers.get("if-none-match") == self.tag:
             return Response(status_code=304, headers=headers)
         if not takes_gzip(request):
@@ -49,7 +52,7 @@ class Asset:
 
 @cache
 def assets() -> dict[str, Asset]:
-    """All files of the page by name; of the page's own modules, one script a page."""
+    """All files of the page by name; of the page's own modules, one script a page and worker."""
     files = {path.name: path.read_bytes() for path in _STATIC.iterdir() if path.suffix in _KINDS}
     modules = {Path(name).stem: data.decode() for name, data in files.items() if ".js" in name}
     files |= {name: bundled(modules, Path(name).stem).encode() for name in SCRIPTS}
