@@ -158,13 +158,25 @@ async def test_it_says_how_far_back_it_reaches():
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"priority": "high"}, {"state": "on"}, {"from": "yesterday"}, {"count": "many"}]
-)
+    "wanted",
+    [
+        {"priority": "high"}, {"state": "on"}, {"from": "yesterday"},
+        {"from": "0001-01-01T00:00:00+14:00"}, {"to": "9999-12-31T23:30:00Z"},
+        {"from": "1969-12-31T23:59:59Z"}, {"from": "2999-01-01T00:00:00Z"},
+    ],
+)  # fmt: skip
 async def test_what_makes_no_sense_is_refused_in_words(wanted):
     """The key is named, and what it may be."""
     [key] = wanted
-    with pytest.raises(ValueError, match=f"`{key}`"):
-        await asked(diary(record(1))[0], **wanted)
+    for do in ("alarm-history", "alarm-figures", "events"):
+        with pytest.raises(ValueError, match=f"`{key}`"):
+            await asked(diary(record(1))[0], **wanted, do=do)
+
+
+async def test_a_count_that_is_none_is_refused():
+    """The key is named."""
+    with pytest.raises(ValueError, match="`count`"):
+        await asked(diary(record(1))[0], count="many")
 
 
 async def test_figures_count_what_was_shown_to_somebody():

@@ -119,6 +119,16 @@ async def test_another_sites_page_does_nothing(tmp_path):
         assert (await d.post("do", ACK, origin=own)).status_code == 200
 
 
+async def test_passwords_are_not_guessed_all_at_once(tmp_path):
+    """Of many wrong ones at the same moment no more are looked at than one after the other."""
+    async with door(tmp_path) as d:
+        replies = await asyncio.gather(*(d.login(password=f"wrong {i:04}") for i in range(30)))
+
+        codes = [reply.status_code for reply in replies]
+        assert (codes.count(401), codes.count(429)) == (5, 25)
+        assert len(d.audits) == 5
+
+
 async def test_passwords_are_not_guessed(tmp_path):
     """Five wrong ones for a name, then even the right one must wait; each is on record."""
     async with door(tmp_path) as d:

@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from shorewatch.alarms import State
 from shorewatch.clock import CLOCK_AT_MIN
@@ -38,12 +38,14 @@ DAYS_MAX: Final = 31
 # A stamped event may be older than the records around it: so much, and no more, is looked past.
 LATE: Final = timedelta(hours=1)
 EVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+END: Final = datetime(3000, 1, 1, tzinfo=UTC)
 HISTORY: Final = ("alarm", "note", "audit")
 EVENTS: Final = ("event", "loss")
 _SHOWN_AUDITS = frozenset({"maintenance-begin", "maintenance-end"})
 _RAISES = frozenset({"raised", "realarmed"})
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class Journal(Protocol):
@@ -195,9 +197,12 @@ def _row(record: Record) -> Row:
 
 def _wanted(request: Request) -> Wanted:
     to_at = _time(request, "to", utc_now())
+    from_at = _time(request, "from", None)
+    if from_at is not None and from_at > to_at:
+        raise ValueError(f"`from` {to_text(from_at)} is after `to` {to_text(to_at)}: swap them")
     day = to_at - timedelta(days=1) if request.get("do") == "alarm-figures" else EVER
     return Wanted(
-        _time(request, "from", day),
+        from_at or day,
         to_at,
         _words(request, "priority", PRIORITIES),
         _words(request, "state", [str(state) for state in State]),
@@ -205,15 +210,18 @@ def _wanted(request: Request) -> Wanted:
     )
 
 
-def _time(request: Request, key: str, default: datetime) -> datetime:
+def _time(request: Request, key: str, default: T) -> datetime | T:
     text = request.get(key)
     if not text:
         return default
     try:
-        return from_text(str(text))
+        at = from_text(str(text))
     except ValueError as error:
         rule = "must be a time with its zone, as 2026-11-22T16:00:00Z"
         raise ValueError(f"`{key}` {rule}, not {text!r}") from error
+    if not EVER <= at <= END:  # beyond lie years that no reckoning with times survives
+        raise ValueError(f"`{key}` must be from 1970 to 2999, not {text!r}")
+    return at
 
 
 def _words(request: Request, key: str, known: Sequence[str]) -> frozenset[str]:

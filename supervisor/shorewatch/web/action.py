@@ -90,19 +90,21 @@ class Actions:
         if not _is_private(request):
             why = "log in over https, or on the gateway itself: over http anybody could listen"
             raise _Refusal(403, why)
-        wait_s = self._attempts.wait_s(name, time.monotonic())
-        if wait_s > 0:
-            why = f"too many wrong passwords: wait {wait_s:.0f} s"
-            raise _Refusal(429, why, {"retry-after": f"{wait_s:.0f}"})
         try:
             people = load_people(self._state_dir)
         except PeopleError as error:
             raise _Refusal(503, str(error)) from error
         async with self._hashing:
+            # Looked at in turn: of many at once, each must see how the ones before it failed.
+            wait_s = self._attempts.wait_s(name, time.monotonic())
+            if wait_s > 0:
+                why = f"too many wrong passwords: wait {wait_s:.0f} s"
+                raise _Refusal(429, why, {"retry-after": f"{wait_s:.0f}"})
             is_right = await asyncio.to_thread(is_password, people.get(name), password)
+            if not is_right:
+                self._attempts.fail(name, time.monotonic())
         who = {"by": name, "from": request.client.host if request.client else "?"}
         if not is_right:
-            self._attempts.fail(name, time.monotonic())
             await self._audit({"what": "login-refused", **who})
             raise _Refusal(401, "no such user, or another password")
         token, session = self._sessions.begin(name, time.monotonic())

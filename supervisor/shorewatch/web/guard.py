@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# What is answered is true of a moment: nobody keeps it (an asset says otherwise of itself). A browser
-# then also does not freeze a page that is left, with the worker that has its stream.
+# What is answered is true of a moment: nobody keeps it (an asset says otherwise of itself).
+# A browser then also freezes no page that is left, with the worker that has its stream.
 _HEADERS = {
     b"content-security-policy": b"default-src 'self'; worker-src 'self'; frame-ancestors 'none'; "
     b"base-uri 'none'; form-action 'none'; object-src 'none'",
