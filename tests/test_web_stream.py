@@ -72,7 +72,7 @@ async def test_two_tabs_share_a_stream(tmp_path, look):
         clock = "(other.document.querySelector('#clock').innerText)"
         before = await browser.value(clock)
         await browser.until(f"{clock} !== '{before}'")
-        assert feed.viewers == 1
+        await until(lambda: feed.viewers == 1)
 
         await browser.value("other.close()")
         before = await browser.value("document.querySelector('#clock').innerText")
@@ -86,24 +86,38 @@ async def test_a_page_that_is_left_ends_its_stream(tmp_path, look):
     chromium = need("chromium")
     async with served(look) as (feed, url), opened(chromium, url, tmp_path) as browser:
         await browser.until(ROWS)
-        assert feed.viewers == 1
         await browser.call("Page.navigate", url="about:blank")
         await until(lambda: feed.viewers == 0)
 
 
-@pytest.mark.parametrize("trouble", ["none", "throws", "mute", "error"])
+@pytest.mark.parametrize("trouble", ["none", "throws", "mute"])
 async def test_a_browser_without_shared_workers_has_a_stream_a_tab(tmp_path, look, trouble):
-    """There is none, it breaks at its begin or later, or it says nothing: the page lives on."""
+    """There is none, it cannot be made, or it says nothing: the page lives on."""
     chromium = need("chromium")
     stand_in = {
         "none": "delete window.SharedWorker",
         "throws": "window.SharedWorker = function () { throw new Error('no'); }",
         "mute": "window.SharedWorker = function () { this.port = { postMessage() {} }; }",
-        "error": "window.SharedWorker = function () { this.port = { postMessage() {} };"
-        " setTimeout(() => this.onerror(), 10); }",
     }[trouble]
     async with served(look) as (feed, url), opened(chromium, "about:blank", tmp_path) as browser:
         await browser.call("Page.addScriptToEvaluateOnNewDocument", source=stand_in)
         await browser.call("Page.navigate", url=url)
         await browser.until(ROWS)
         assert feed.viewers == 1
+
+
+async def test_a_worker_that_dies_leaves_a_tab_its_own_stream(tmp_path, look):
+    """It spoke once, so the tab let its stream go; it answers no more, so the tab has one again."""
+    chromium = need("chromium")
+    dying = """window.SharedWorker = function () {
+        const port = this.port = { postMessage() {} };
+        fetch("/api/v1/status").then((reply) => reply.json())
+            .then((body) => port.onmessage({ data: { kind: "whole", body } }));
+    }"""
+    async with served(look) as (feed, url), opened(chromium, "about:blank", tmp_path) as browser:
+        await browser.call("Page.addScriptToEvaluateOnNewDocument", source=dying)
+        await browser.call("Page.navigate", url=url)
+        await browser.until(ROWS)
+        await until(lambda: feed.viewers == 0)
+        await until(lambda: feed.viewers == 1)
+        await browser.until("!document.body.classList.contains('lost')")
