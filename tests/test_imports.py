@@ -26,7 +26,7 @@ IMPORTERS = {
         "bench/victim",  # makes old databases
     },
     "argon2": {"people"},
-    "starlette": {"web/app", "web/guard", "web/action", "web/trend"},
+    "starlette": {"web/app", "web/guard", "web/action", "web/asset", "web/past", "web/trend"},
     "prometheus_client": {"web/metrics"},
     "uvicorn": {"web/app"},
     "cyclopts": {
@@ -35,6 +35,7 @@ IMPORTERS = {
         "cablecli",
         "field/commands",
         "historycli",
+        "logcli",
         "field/commissioncli",
         "field/consolecli",
         "field/doctorcli",
@@ -42,6 +43,7 @@ IMPORTERS = {
         "profilecli",
         "sparkplugcheck/command",
         "statuscli",
+        "supportcli",
         "usercli",
     },
     "svg": {"cable/picture"},
