@@ -81,10 +81,7 @@ class Inputs:
                     self._put(image.CONTACT_VALID, i, 0)
             elif not self._is_change(i):
                 self._end(i)
-            elif (
-                oldest < 0
-                or self.ticks.ticks_diff(self._first_ms[i], self._first_ms[oldest]) < 0
-            ):
+            elif oldest < 0 or self.ticks.ticks_diff(self._first_ms[i], self._first_ms[oldest]) < 0:
                 oldest = i
         if oldest < 0:
             return False
