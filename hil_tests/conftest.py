@@ -40,7 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Any:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    bench = getattr(item, "funcargs", {}).get("cold")
+    if call.when == "call" and isinstance(bench, Bench):
+        bench.note_figures()
+        item.user_properties.append((FIGURES, bench.figures))
     report = yield
     if report.when == "call":
         item.stash[CALL] = report
@@ -89,7 +93,6 @@ async def cold(
                 pytest.skip(f"{SKIPPED} {why}")
         yield bench
         written = bench.written()
-        request.node.user_properties.append((FIGURES, bench.figures))
         report = request.node.stash.get(CALL, None)
         if report is not None and report.failed:
             default = request.config.rootpath / ".hil"

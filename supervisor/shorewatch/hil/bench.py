@@ -10,14 +10,15 @@ At the end nothing runs; a process that ended by itself is an error, unless the 
 import asyncio
 import random
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from shorewatch.bench.breaking import Breaker
 from shorewatch.compiled import Compiled, load_compiled
 from shorewatch.config import parse_override
+from shorewatch.control import ControlError, ask
 from shorewatch.errors import DemoError
 from shorewatch.field.sniff import READS
 from shorewatch.hil.bus import Bus
@@ -32,7 +33,10 @@ from shorewatch.mqtt.station import Seen
 from shorewatch.plant.run import line_path
 
 CONSUMER: Final = "noc"
-_PORTS: Final = 2  # broker, and the way to it
+_ERRORS: Final = (
+    ("timeouts", "unanswered"), ("crc_errors", "damaged"), ("exceptions", "refused"),
+    ("rejected", "not theirs"), ("stray_bytes", "stray bytes"),
+)  # fmt: skip
 
 
 class Plug(Protocol):
@@ -114,7 +118,7 @@ class Bench:
         self.gateway = Gateway(file, folder, self.state, settings)
         name = f"{station.cable}/{station.id}"
         self.noc = BenchNoc(f"mqtt://127.0.0.1:{port + 1}", name, CONSUMER)
-        self.figures: dict[str, float | str] = {}
+        self.figures: dict[str, float | str | list[float]] = {}
         self._expected: set[str] = set()
 
     @property
@@ -209,6 +213,18 @@ class Bench:
     def _seen(self, device: str) -> list[Seen | None]:
         points = self.compiled.station.devices[device].points
         return [self.noc.seen(device, point) for point in points]
+
+    def note_figures(self) -> None:
+        """What any story can say beside its own: latencies at the NOC, errors on the lines."""
+        if self.noc.latencies_ms:
+            self.figures["from a device's answer to the NOC, ms"] = self.noc.latencies_ms
+        with suppress(ControlError):
+            live: Mapping[str, Any] = ask(self.state, {"do": "live"})
+            for name, board in live["boards"].items():
+                for bus in board["buses"]:
+                    told = [f"{bus[key]} {text}" for key, text in _ERRORS if bus[key]]
+                    text = f"{bus['good']} good, {', '.join(told) or 'none other'}"
+                    self.figures[f"requests on {name}/{bus['uart']}"] = text
 
     def processes(self) -> list[Process]:
         """All of them."""

@@ -34,7 +34,6 @@ class BenchNoc:
         self.holes: list[Gone] = []
         self.late: list[Record] = []
         self.shown: dict[Key, object] = {}
-        self.latencies_s: list[float] = []
 
     async def start(self) -> None:
         """Begin, or go on where it was."""
@@ -67,6 +66,13 @@ class BenchNoc:
     def received_to(self) -> int:
         """The last sequence up to which it has everything that there is."""
         return max((last for found in self._marks.values() for last in found.values()), default=0)
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """From the acquisition of a value to its arrival here, a fair sample, ascending."""
+        if self._noc is None or self.station is None:
+            return []
+        return [latency_s * 1000 for latency_s in self.station.now_latency.kept()]
 
     def seen(self, device: str, point: str) -> Seen | None:
         """A point as it may be shown now."""

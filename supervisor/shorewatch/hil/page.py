@@ -91,18 +91,19 @@ def _story(story: Story) -> Iterator[str]:
 
 def shares(values: Sequence[float], name: str) -> str:
     """Ascending values as a curve of shares, with the half, 99 % and the largest in words."""
-    count, top = len(values), values[-1] or 1.0
+    count, low, top = len(values), min(0.0, values[0]), max(0.0, values[-1])
+    span, wide, high = top - low or 1.0, WIDTH - 40, HEIGHT - 30
     places = sorted({round(i * (count - 1) / POINTS_MAX) for i in range(POINTS_MAX + 1)})
-    wide, high = WIDTH - 40, HEIGHT - 30
     points = " ".join(
-        f"{20 + wide * values[i] / top:.1f},{10 + high * (1 - (i + 1) / count):.1f}" for i in places
+        f"{20 + wide * (values[i] - low) / span:.1f},{10 + high * (1 - (i + 1) / count):.1f}"
+        for i in places
     )
     half, most = (values[min(count - 1, int(share * count))] for share in (0.5, 0.99))
-    text = f"half at most {half:.3g}, 99 % at most {most:.3g}, largest {top:.3g}, of {count}"
+    text = f"half at most {half:.3g}, 99 % at most {most:.3g}, largest {values[-1]:.3g}, of {count}"
     return (
         f"{text}<svg width='{WIDTH}' height='{HEIGHT}' role='img' aria-label='{html.escape(name)}: "
         f"{text}'><path d='M20 {HEIGHT - 20}H{WIDTH - 20}M20 10V{HEIGHT - 20}' stroke='#9aa5b1'/>"
         f"<polyline points='{points}' fill='none' stroke='#1f6f8b' stroke-width='1.5'/>"
-        f"<text x='20' y='{HEIGHT - 5}'>0</text><text x='{WIDTH - 20}' y='{HEIGHT - 5}' "
+        f"<text x='20' y='{HEIGHT - 5}'>{low:.3g}</text><text x='{WIDTH - 20}' y='{HEIGHT - 5}' "
         f"text-anchor='end'>{top:.3g}</text></svg>"
     )

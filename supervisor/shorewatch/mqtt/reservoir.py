@@ -27,3 +27,7 @@ class Reservoir:
         if not self._kept:
             return None
         return sorted(self._kept)[min(len(self._kept) - 1, int(share * len(self._kept)))]
+
+    def kept(self) -> list[float]:
+        """The numbers of the sample, ascending."""
+        return sorted(self._kept)
