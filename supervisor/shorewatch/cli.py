@@ -42,6 +42,7 @@ from shorewatch.field.consolecli import console
 from shorewatch.field.doctorcli import bus_app
 from shorewatch.field.scancli import scan
 from shorewatch.grafanacli import grafana
+from shorewatch.hil.checkcli import bench_check
 from shorewatch.historycli import history
 from shorewatch.logcli import log
 from shorewatch.model import to_text, utc_now
@@ -92,6 +93,7 @@ app.command(support)
 app.command(user)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)
+bench.command(bench_check, name="check")
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")
 app.command(plan)
 for technicians in (boards, flash, maintenance):
