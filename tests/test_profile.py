@@ -280,7 +280,7 @@ def test_a_bad_profile_says_what_is_wrong(write, old, new, rule):
         ('type = "u16"\nscale_by = {}', "scale_by", None, "names a point"),
         ('type = "u16"\nscale_by = { factor = "b" }', "scale_by", None, "no point 'b'"),
         ('type = "u16"\nunchanged_s_max = 1.5', "unchanged_s_max", "1.5", "two periods (2 s)"),
-        ('type = "u16"\nunit = "V"\nshown_as = "time"', "shown_as", "time", 'unit = "s"'),
+        ('type = "u16"\nunit = "V"\nshown_as = "time"', "shown_as", "'time'", 'unit = "s"'),
     ],
 )
 def test_what_can_never_be_is_refused_with_its_line(write, lines, key, found, rule):
