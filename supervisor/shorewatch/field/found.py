@@ -13,8 +13,9 @@ from pathlib import Path
 
 from shorewatch.config import BoardFile
 from shorewatch.errors import AbsentError, FieldError
-from shorewatch.field.door import station_of
+from shorewatch.field.door import Say, lent, station_of
 from shorewatch.field.fitting import types_of
+from shorewatch.field.flash import Wish
 from shorewatch.field.holder import holders
 from shorewatch.field.onboard import LOOK, bring, parse_facts
 from shorewatch.field.package import Catalogue
@@ -141,11 +142,14 @@ def _usb_devices() -> Iterator[tuple[str, str | None]]:
             yield f"{vendor.strip()}:{product.strip()}", number
 
 
-def unique_id_of(port: Attached, catalogue: Catalogue, unit_id: int) -> str:
-    """The unique id of the board there; raises FieldError if it tells none."""
-    with locked(port.path) as lock_fd:
+def unique_id_of(port: Attached, catalogue: Catalogue, wish: Wish, say: Say) -> str:
+    """The unique id of the board there; raises AbsentError if it tells none."""
+    with (
+        locked(port.path) as lock_fd,
+        lent(port.path, wish.state_dir, by=wish.by, reason="who is it", say=say),
+    ):
         with opened(port.path) as line:
-            found = ask_who(line, unit_id=unit_id)
+            found = ask_who(line, unit_id=wish.unit_id or 1, may_interrupt=True)
         if found.identity is not None:
             return found.identity.unique_id
         if found.answer is Answer.PROMPT:

@@ -1,7 +1,7 @@
 """What a tool writes to a file that a person has named: whole or not at all."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shorewatch.errors import UsageError
@@ -15,6 +15,10 @@ def write_text(path: Path, text: str) -> None:
         raise UsageError(f"{path}: {error.strerror}; choose another file") from error
 
 
-def write_json(path: Path, body: Mapping[str, object]) -> None:
-    """Write one JSON object; raises UsageError if the file cannot be written."""
-    write_text(path, json.dumps(body, indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path, body: Mapping[str, object] | Sequence[object]) -> None:
+    """Write as JSON, to stdout for `-`; raises UsageError if the file cannot be written."""
+    text = json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+    if str(path) == "-":
+        print(text, end="")
+    else:
+        write_text(path, text)
