@@ -22,15 +22,16 @@ UNIQUE_ID = "5357000000010002"
 class Bench:
     """One board in a process of its own, and the tools at work on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, board: str = BOARD) -> None:
         self.folder = folder
-        self.link = folder / "boards" / f"{BOARD}.link"
-        self.flash_folder = folder / "boards" / f"{BOARD}.flash"
+        self.board = board
+        self.link = folder / "boards" / f"{board}.link"
+        self.flash_folder = folder / "boards" / f"{board}.flash"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *words: str) -> None:
         """Plug the board in."""
-        command = [sys.executable, "-m", "shorewatch", "plant", "board", str(STATION), BOARD]
+        command = [sys.executable, "-m", "shorewatch", "plant", "board", str(STATION), self.board]
         self._process = subprocess.Popen(
             [*command, "--state-dir", str(self.folder), *words], stderr=subprocess.DEVNULL
         )
@@ -72,7 +73,7 @@ class Bench:
         return self.tool("flash", "--port", str(self.link), *words)
 
     def flash_role(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return self.flash("--station", str(STATION), "--board-id", BOARD, *words)
+        return self.flash("--station", str(STATION), "--board-id", self.board, *words)
 
     def boards(self) -> dict[str, object]:
         """What `shorewatch boards` says of it."""
