@@ -64,9 +64,14 @@ class Seen:
 
 
 def look(
-    types: Mapping[str, BoardFile], named: Sequence[str], *, unit_id: int, state_dir: Path | None
+    types: Mapping[str, BoardFile],
+    named: Sequence[str],
+    *,
+    unit_id: int,
+    state_dir: Path | None,
+    sysfs: Path = _USB,
 ) -> Iterator[Seen]:
-    """Each board in turn; `named` are ports beside those that USB tells of."""
+    """Each board in turn; `named` are ports beside those that USB tells of, `sysfs` Linux' own."""
     ports = attached()
     by_path = {port.path: port for port in ports}
     asked = [port for port in ports if _types_by_usb(port.usb, types)]
@@ -79,7 +84,7 @@ def look(
     for port in ports:
         if port.usb in BOOTLOADERS:
             yield _in_bootloader(port.usb, port.serial_number, port.path, types)
-    for usb, serial_number in _usb_devices():
+    for usb, serial_number in _usb_devices(sysfs):
         if usb in BOOTLOADERS and not any(port.usb == usb for port in ports):
             yield _in_bootloader(usb, serial_number, None, types)
 
@@ -131,9 +136,9 @@ def _types_by_usb(usb: str | None, types: Mapping[str, BoardFile]) -> tuple[str,
     return tuple(kind.name for kind in types.values() if usb is not None and usb in kind.usb)
 
 
-def _usb_devices() -> Iterator[tuple[str, str | None]]:
+def _usb_devices(sysfs: Path) -> Iterator[tuple[str, str | None]]:
     """(vendor:product, serial number) of what is plugged in."""
-    for folder in sorted(_USB.glob("*")) if _USB.is_dir() else ():
+    for folder in sorted(sysfs.glob("*")) if sysfs.is_dir() else ():
         with suppress(OSError):
             vendor, product = ((folder / name).read_text() for name in ("idVendor", "idProduct"))
             number = None
