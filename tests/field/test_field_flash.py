@@ -6,13 +6,15 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 
 from shorewatch.assets import asset_folder
 from shorewatch.control import NAME, ask
+from shorewatch.errors import FieldError
 from shorewatch.field.flash import Account, Talk, Wish, flash
 from shorewatch.field.package import Catalogue, digest
 from shorewatch.field.port import Attached
@@ -267,3 +269,54 @@ def killed_at(command: list[str], moment: str) -> None:
                 break
         else:
             raise AssertionError(f"it never said {moment!r}")
+
+
+def test_a_board_without_room_gets_no_file(bench: Bench) -> None:
+    """A full file system is told before a byte is sent, with how much is free and is needed."""
+    with small_disk(bench.folder / "boards", "64k"):
+        bench.start("--empty")
+        done = bench.flash_role()
+        assert done.returncode == 1, done.stderr
+        assert re.search(r"its flash has \d+ kB free, \d+ kB are needed: remove what", done.stderr)
+        assert not [path for path in bench.flash_folder.rglob("*") if path.is_file()]
+        assert str(bench.boards()["state"]).startswith("MicroPython")
+        bench.stop()
+
+
+def test_a_board_that_fills_up_in_the_middle_is_told(bench: Bench) -> None:
+    """The write that fails is named as what it is; with room again the next run finishes."""
+    with small_disk(bench.folder / "boards", "400k") as disk:
+        bench.start("--empty")
+        words = ("--port", str(bench.link), "--station", str(STATION), "--board-id", BOARD)
+        with subprocess.Popen(
+            bench.command("flash", *words), stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+        ) as tool:  # fmt: skip
+            assert tool.stderr is not None
+            for line in tool.stderr:
+                if "(5 of 23)" in line:
+                    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                        while filler.write(bytes(4096)):
+                            pass
+                    break
+            rest = tool.stderr.read()
+        assert tool.returncode == 1 and "the board's file system is full" in rest, rest
+        assert not (bench.flash_folder / "slots.state").exists()
+
+        (disk / "filler").unlink()
+        done = bench.flash_role()
+        assert done.returncode == 0 and ROLE in done.stdout, done.stderr
+        bench.stop()
+
+
+def test_a_micropython_that_is_too_old_is_told(empty: Bench, tmp_path: Path) -> None:
+    """Nothing is written to it, and it is said how it gets a newer one."""
+    shutil.copytree(asset_folder("boards"), tmp_path / "types")
+    path = tmp_path / "types" / "virtual" / "board.toml"
+    text = re.sub(r'(?m)^(micropython_version = )"[0-9.]+"', r'\1"9.0"', path.read_text())
+    path.write_text(text)
+
+    with pytest.raises(FieldError, match=r"is too old, a virtual needs 9\.0: .* --uf2 FILE"):
+        flashed(empty, Catalogue(asset_folder("firmware"), tmp_path / "types"))
+    assert not list(empty.flash_folder.iterdir())
+    assert str(empty.boards()["state"]).startswith("MicroPython")
