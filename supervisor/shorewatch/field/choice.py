@@ -1,12 +1,13 @@
 """Which port, and so which board, a command is about; its errors say what else there is."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from shorewatch.config import BoardFile
 from shorewatch.control import ask, station_folder
 from shorewatch.errors import AbsentError, UsageError
+from shorewatch.field.found import types_by_usb
 from shorewatch.field.port import Attached, attached
 
 
@@ -52,6 +53,15 @@ def port_of(board_id: str, state_dir: Path | None) -> tuple[str, Path]:
     if board_id not in rows:
         raise UsageError(f"the station has no board {board_id!r}; it has {', '.join(rows)}")
     return str(folder / rows[board_id]["port"]), folder
+
+
+def check_adapter(path: str, types: Mapping[str, BoardFile], ports: Iterable[Attached]) -> None:
+    """Raise UsageError for a board's own port: to a REPL a scan's frames are keys."""
+    real = os.path.realpath(path)
+    for port in ports:
+        if port.path == real and (kinds := types_by_usb(port.usb, types)):
+            text = f"--port {path} is a board's ({', '.join(kinds)}), no adapter: nothing was sent"
+            raise UsageError(f"{text}; the board itself scans with --board {path} --uart N")
 
 
 def check_type(name: str | None, types: Mapping[str, BoardFile]) -> None:

@@ -74,7 +74,7 @@ def look(
     """Each board in turn; `named` are ports beside those that USB tells of, `sysfs` Linux' own."""
     ports = attached()
     by_path = {port.path: port for port in ports}
-    asked = [port for port in ports if _types_by_usb(port.usb, types)]
+    asked = [port for port in ports if types_by_usb(port.usb, types)]
     for path in named:
         port = by_path.get(os.path.realpath(path), Attached(path))
         if port not in asked:
@@ -92,7 +92,7 @@ def look(
 def _seen(
     port: Attached, types: Mapping[str, BoardFile], unit_id: int, state_dir: Path | None
 ) -> Seen:
-    able = _types_by_usb(port.usb, types)
+    able = types_by_usb(port.usb, types)
 
     def seen(state: str, then: str = "", found: Found | None = None) -> Seen:
         return Seen(port.path, port.usb, port.serial_number, state, able, found, then)
@@ -132,7 +132,8 @@ def _in_bootloader(
     return Seen(path, usb, serial_number, f"{BOOTLOADERS[usb]}", able, None, then)
 
 
-def _types_by_usb(usb: str | None, types: Mapping[str, BoardFile]) -> tuple[str, ...]:
+def types_by_usb(usb: str | None, types: Mapping[str, BoardFile]) -> tuple[str, ...]:
+    """The board types whose MicroPython has this USB id."""
     return tuple(kind.name for kind in types.values() if usb is not None and usb in kind.usb)
 
 

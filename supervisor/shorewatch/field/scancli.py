@@ -90,6 +90,9 @@ def scan(
     from rich.console import Console
 
     from shorewatch.config import parse_address
+    from shorewatch.field.choice import check_adapter
+    from shorewatch.field.package import Catalogue
+    from shorewatch.field.port import attached
     from shorewatch.field.scan import Scan
     from shorewatch.field.scanshow import announced, as_object, exit_code, report
     from shorewatch.field.sweep import parse_settings, parse_units
@@ -109,6 +112,8 @@ def scan(
             parse_address(tcp)
         except ValueError as error:
             raise UsageError(f"--tcp {tcp}: {error}") from error
+    if port is not None:
+        check_adapter(str(port), Catalogue().types, attached())
     settings = parse_settings(baud, format_) if tcp is None else None
     console = Console(highlight=False, markup=False, emoji=False)
     work = Scan(
@@ -176,6 +181,8 @@ def _run(work: "Scan", console: "Console") -> str | None:
     """Scan with a bar, until it is done, fails (what is told is returned) or Ctrl-C."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from shorewatch.field.holder import holders
+
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -198,7 +205,8 @@ def _run(work: "Scan", console: "Console") -> str | None:
         with bar:
             asyncio.run(work.run())
     except LinkError as error:
-        return str(error)
+        having = ", ".join(map(str, holders(work.port))) if work.uart is None else ""
+        return f"{error} (it is held by {having}: end that)" if having else str(error)
     except KeyboardInterrupt:
         return "interrupted: what follows is what was found so far"
     return None
