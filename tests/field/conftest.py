@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shorewatch.assets import asset_folder
+from shorewatch.field.package import Catalogue
 
 STATION = asset_folder("stations") / "sumqayit.toml"
 BOARD = "beach"
@@ -81,6 +83,35 @@ class Bench:
         self.tool("boards", "--port", str(self.link), "--json", str(found))
         rows = json.loads(found.read_text())
         return next(row for row in rows if row["port"] == str(self.link))
+
+
+def by_strap(folder: Path) -> Catalogue:
+    """Our firmware, and a virtual board whose REPL opens by its strap alone."""
+    shutil.copytree(asset_folder("boards"), folder / "types")
+    for name, more in (("board.py", ""), ("board.toml", "\nstrap_pin = 0")):
+        path = folder / "types" / "virtual" / name
+        text = re.sub(r'(?mi)^(maintenance = )"link"', rf'\1"strap"{more}', path.read_text())
+        path.write_text(text)
+    return Catalogue(asset_folder("firmware"), folder / "types")
+
+
+class Person:
+    """Somebody beside the board, who does as told about its strap."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.did: list[str] = []
+        self._bench = bench
+        self._strap = bench.folder / "boards" / f"{bench.board}.strap"
+
+    def hear(self, text: str) -> None:
+        if "bridge" not in text:
+            return
+        self.did.append(text.partition(" ")[0])
+        if text.startswith("bridge"):
+            self._strap.touch()
+        else:
+            self._strap.unlink()
+        self._bench.kill_vm()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from shorewatch.field.flash import Account, Talk, Wish, flash
 from shorewatch.field.package import Catalogue, digest
 from shorewatch.field.port import Attached
 
-from .conftest import BOARD, STATION, UNIQUE_ID, Bench
+from .conftest import BOARD, STATION, UNIQUE_ID, Bench, Person, by_strap
 
 pytestmark = pytest.mark.timeout(240)
 ROLE = f"trans-caspian/sumqayit/{BOARD}"
@@ -195,27 +195,14 @@ def test_a_board_of_a_running_station_is_flashed(bench: Bench, quiet_text: str) 
 
 def test_a_board_by_strap_is_opened_by_a_person(empty: Bench, tmp_path: Path) -> None:
     """The tool says what to bridge and waits, and again when the bridge is to be taken away."""
-    shutil.copytree(asset_folder("boards"), tmp_path / "types")
-    for name, more in (("board.py", ""), ("board.toml", "\nstrap_pin = 0")):
-        path = tmp_path / "types" / "virtual" / name
-        text = re.sub(r'(?mi)^(maintenance = )"link"', rf'\1"strap"{more}', path.read_text())
-        path.write_text(text)
-    catalogue = Catalogue(asset_folder("firmware"), tmp_path / "types")
+    catalogue = by_strap(tmp_path)
     flashed(empty, catalogue)
-    strap = empty.folder / "boards" / f"{BOARD}.strap"
-    said: list[str] = []
-
-    def person(text: str) -> None:
-        """Does as told."""
-        if "bridge" in text:
-            said.append(text.partition(" ")[0])
-            strap.touch() if text.startswith("bridge") else strap.unlink()
-            empty.kill_vm()
+    person = Person(empty)
 
     account = Account()
     wish = Wish(type="virtual", again=True)
-    flash(Attached(str(empty.link)), wish, catalogue, Talk(say=person), account)
-    assert said == ["bridge", "take"] and account.result == "flashed"
+    flash(Attached(str(empty.link)), wish, catalogue, Talk(say=person.hear), account)
+    assert person.did == ["bridge", "take"] and account.result == "flashed"
 
 
 def test_what_is_no_port_is_told(bench: Bench) -> None:

@@ -3,12 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from shorewatch.config import load_station
 from shorewatch.errors import FieldError, LinkError, UsageError
+from shorewatch.field.flash import Account, Talk, Wish, flash
 from shorewatch.field.package import Catalogue
 from shorewatch.field.port import Attached, opened
 from shorewatch.field.remote import Place, scanning
@@ -16,7 +18,7 @@ from shorewatch.field.scan import Scan
 from shorewatch.field.sweep import Setting
 from shorewatch.profile import load_profiles
 
-from .conftest import BOARD, STATION, Bench
+from .conftest import BOARD, STATION, Bench, Person, by_strap
 from .test_field_flash import running_station, told_by_station
 
 pytestmark = pytest.mark.timeout(200)
@@ -26,19 +28,26 @@ UART = 1
 SETTING = Setting(BUS.baud, BUS.format)
 
 
-@pytest.fixture
-def wired(bench: Bench) -> Iterator[Bench]:
-    """A board at work, with the simulated line of one of its buses, all bytes recorded."""
+@contextmanager
+def lined(bench: Bench) -> Iterator[None]:
+    """The simulated line of one of the board's buses, all bytes recorded."""
     command = bench.command("plant", "line", str(STATION), BOARD, str(UART))
     folders = ("--state-dir", str(bench.folder), "--record", str(bench.folder))
     line = subprocess.Popen([*command, *folders], stderr=subprocess.DEVNULL)
     try:
         bench.until((bench.folder / "lines" / f"{BOARD}-{UART}.tty").exists, "the line")
-        bench.start()
-        yield bench
+        yield
     finally:
         line.terminate()
         line.wait(20)
+
+
+@pytest.fixture
+def wired(bench: Bench) -> Iterator[Bench]:
+    """A board at work with its line."""
+    with lined(bench):
+        bench.start()
+        yield bench
 
 
 def asked_of(bench: Bench) -> list[bytes]:
@@ -106,6 +115,22 @@ async def test_a_board_that_loses_power_ends_the_scan(wired: Bench) -> None:
         await scan.run()
     assert DEVICE.unit_id in scan.found and not scan.is_whole
     assert str(wired.boards()["state"]) == "Shorewatch 0.1.0"
+
+
+async def test_a_board_by_strap_scans_for_whom_stands_beside_it(
+    empty: Bench, tmp_path: Path
+) -> None:
+    """Its REPL opens by hand alone; what is to be bridged, and taken away again, is said."""
+    catalogue, person = by_strap(tmp_path), Person(empty)
+    flash(Attached(str(empty.link)), Wish(type="virtual"), catalogue, Talk(), Account())
+    scan = Scan("b", [SETTING], [DEVICE.unit_id], [], wait_s=0.2, listen_s=0.2)
+    with lined(empty):
+        place = Place(Attached(str(empty.link)), UART)
+        with scanning(place, catalogue, person.hear) as scan.opener:
+            assert person.did == ["bridge"]
+            await scan.run()
+    assert sorted(scan.found) == [DEVICE.unit_id] and person.did == ["bridge", "take"]
+    assert str(empty.boards()["state"]).startswith("Shorewatch 0.1.0")
 
 
 def test_a_uart_that_the_board_has_not_is_usage(wired: Bench) -> None:

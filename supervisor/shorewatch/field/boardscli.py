@@ -22,7 +22,7 @@ def boards(
     Example: shorewatch boards
 
     Asking harms nothing. Only ports of which USB says that they are a board's are asked: what hangs
-    on any other may be field devices.
+    on any other may be field devices. Exit code 2: there is none.
     """
     from shorewatch.field.found import look
     from shorewatch.field.package import Catalogue

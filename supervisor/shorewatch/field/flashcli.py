@@ -57,6 +57,9 @@ def flash(
     Interrupted at any moment, the board runs what it ran before; begin again, and only what is
     missing is sent. Several boards: --all, one after the other, each as its own type.
 
+    Exit code 0: the board runs it, or each of them does. 1: a board is refused or not well, or one
+    of several failed. 2: it is not there, has gone, or Ctrl-C.
+
     Parameters
     ----------
     board
@@ -117,6 +120,8 @@ def push(
     """Put a board's plan, role and settings onto it, and see that it follows that plan.
 
     Example: shorewatch plan push sumqayit.toml pfe-room
+
+    Exit code 0: the board follows it. 1: it is refused or not well. 2: it is not there, or Ctrl-C.
 
     Parameters
     ----------

@@ -42,6 +42,8 @@ def maintenance(
     board that watches power feed equipment opens by its strap alone: you are told what to bridge.
     10 minutes after its last start a board goes back to work by itself.
 
+    Exit code 0: it is at work again. 1: it stays at its prompt, or is no board. 2: it is not there.
+
     Parameters
     ----------
     board

@@ -32,7 +32,7 @@ def scan(
     format_: Annotated[str, Parameter(name="--format")] = "auto",
     units: str = "1-247",
     wait_ms: int | None = None,
-    quick: bool = False,
+    quick: Annotated[bool, Parameter(negative="")] = False,
     profiles: Path | None = None,
     link_unit: int = 1,
     state_dir: StateDir = None,
