@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,42 +15,38 @@ from shorewatch.field.port import opened
 
 from .scripted import scripted
 
-HOLD = "import sys; file = open(sys.argv[1], 'rb', 0); print('open', flush=True); sys.stdin.read()"
+
+@contextmanager
+def held(port: str, opening: str) -> Iterator[int]:
+    """Another program that has the port open; gives its process id."""
+    code = f"import sys, serial; file = {opening}; print('open', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, port]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None and other.stdout is not None
+        other.stdout.readline()
+        yield other.pid
+        other.stdin.close()
+        other.wait(20)
 
 
 def test_who_has_a_port_open_is_named() -> None:
     """Another process is seen with its id, we ourselves are not; a port that is closed has none."""
-    with (
-        scripted(lambda data: b"") as port,
-        subprocess.Popen(
-            [sys.executable, "-c", HOLD, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as other,
-    ):
-        assert other.stdin is not None and other.stdout is not None
-        other.stdout.readline()
-        (found,) = holders(port)
-        assert found.pid == other.pid and str(found).startswith(Path(sys.executable).name)
-        other.stdin.close()
-        other.wait(20)
+    with scripted(lambda data: b"") as port:
+        with held(port, "open(sys.argv[1], 'rb', 0)") as pid:
+            (found,) = holders(port)
+            assert found.pid == pid and str(found).startswith(Path(sys.executable).name)
         assert holders(port) == []
 
 
 def test_a_port_that_another_program_has_exclusively_is_not_opened() -> None:
     """The error names the program and its process, and says to end it."""
-    hold = HOLD.replace(
-        "open(sys.argv[1], 'rb', 0)", "__import__('serial').Serial(sys.argv[1], exclusive=True)"
-    )
     with (
         scripted(lambda data: b"") as port,
-        subprocess.Popen(
-            [sys.executable, "-c", hold, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as other,
+        held(port, "serial.Serial(sys.argv[1], exclusive=True)") as pid,
+        pytest.raises(FieldError, match=rf"process {pid}\); end that"),
+        opened(port),
     ):
-        assert other.stdin is not None and other.stdout is not None
-        other.stdout.readline()
-        with pytest.raises(FieldError, match=rf"process {other.pid}\); end that"), opened(port):
-            pass
-        other.stdin.close()
+        pass
 
 
 @pytest.mark.parametrize(

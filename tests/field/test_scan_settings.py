@@ -75,7 +75,7 @@ class Adapter:
 
 async def hunted(setting: Setting, given: list[Setting]) -> tuple[Scan, Device]:
     device = Device(setting)
-    scan = Scan("tty", given, [UNIT], [], wait_s=0.02, functions=(3,), listen_s=0.01)
+    scan = Scan("tty", given, [UNIT], [], wait_s=0.1, functions=(3,), listen_s=0.01)
     scan.opener = device.at
     await scan.run()
     return scan, device

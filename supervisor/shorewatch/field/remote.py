@@ -104,6 +104,7 @@ def _until(line: Line, wanted: re.Pattern[bytes], path: str) -> re.Match[bytes]:
     end_s = time.monotonic() + _START_S
     while (found := wanted.search(heard)) is None:
         if b"Traceback" in heard or time.monotonic() > end_s:
+            heard += line.read(0.3)  # the rest of it
             last = heard.decode("ascii", "replace").strip("\x04>\r\n ").rpartition("\n")[2]
             text = f"{path}: the board does not begin to scan ({last or 'silence'})"
             raise FieldError(f"{text}; has it our firmware? flash it first")
