@@ -8,7 +8,8 @@ BEFORE = "2026-11-23T05:57:00.000Z"
 
 def point(quality: str = "good", reason: str | None = None, age_s: float | None = 0.5) -> Any:
     found = {
-        "name": "Temperature", "text": "21.5", "unit": "degC", "value": 21.5, "quality": quality,
+        "name": "Temperature", "text": "21.5", "unit": "degC", "text_unit": "degC",
+        "value": 21.5, "quality": quality,
         "reason": reason, "detail": None, "age_s_max": 10.0, "age_s": age_s, "acquired_at": BEFORE,
     }  # fmt: skip
     return (
@@ -36,7 +37,7 @@ def still() -> Any:
     line = {"up": True, "reason": None, "since": BEFORE, "buses": [bus, bus]}
     uplink = {"state": "online", "text": "", "since": BEFORE, "waiting": 12403, "silent": {}}
     return {
-        "name": "Sumqayit", "cable": "Trans-Caspian", "at": AT, "alarms": [],
+        "name": "Sumqayit", "cable": "Trans-Caspian", "at": AT, "alarms": [], "alarms_more": 0,
         "alarm_mode": {"flood": False, "maintenance": None},
         "boards": {"inland": line, "beach": dict(line)}, "directs": {},
         "devices": {"room": device("Room", "inland"), "lid": device("Lid", "beach")},

@@ -532,3 +532,23 @@ def test_an_alarm_of_the_cable_needs_its_file(write, station_text) -> None:
     text = station_text.replace("[cable]\nfile", "# file", 1)
     with pytest.raises(ConfigError, match="names no cable file"):
         load_compiled(write("s.toml", text))
+
+
+async def test_a_note_on_the_station_is_a_record_of_its_own(tmp_path, compiled):
+    """With no alarm named the words are kept for the station, durably, with their author."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        await bench.desk.answer({"do": "note", "by": "ali", "text": "guard is on his way"})
+        records = await bench.outbox.read(0, 10)
+
+    assert [(r.kind, r.body) for r in records] == [
+        ("note", {"by": "ali", "text": "guard is on his way"})
+    ]
+
+
+@pytest.mark.parametrize("asked", [{"text": "x"}, {"by": "ali", "text": " "}, {"by": "ali"}])
+async def test_a_note_needs_an_author_and_a_text(tmp_path, compiled, asked):
+    """Without either nothing is written."""
+    async with running(compiled, tmp_path / "o.sqlite") as bench:
+        with pytest.raises(AlarmError):
+            await bench.desk.answer({"do": "note", **asked})
+        assert bench.outbox.last == 0

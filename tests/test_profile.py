@@ -68,6 +68,18 @@ def test_text_is_what_people_read():
     assert point().text(None) == "—"
 
 
+def test_seconds_are_shown_as_what_they_mean():
+    """A moment is a date and a time in UTC, a length of time hours and minutes, with no unit."""
+    moment, length = (point(type="f64", unit="s", shown_as=key) for key in ("time", "duration"))
+    assert moment.text(1795436141.799) == "2026-11-23 12:15:41 UTC"
+    assert moment.text(1e300) == "1e+300 s since 1970"
+    assert moment.text(-1e12) == "-1e+12 s since 1970"
+    assert [length.text(s) for s in (0, 119, 120, 3000, 412000, -600)] == [
+        "0 s", "119 s", "2 min", "50 min", "114 h 27 min", "-10 min",
+    ]  # fmt: skip
+    assert (moment.text_unit, length.text_unit, point(unit="s").text_unit) == ("", "", "s")
+
+
 def test_the_shipped_profiles_are_valid():
     """All shipped profiles load, and each names its source."""
     profiles = load_profiles()
@@ -268,6 +280,7 @@ def test_a_bad_profile_says_what_is_wrong(write, old, new, rule):
         ('type = "u16"\nscale_by = {}', "scale_by", None, "names a point"),
         ('type = "u16"\nscale_by = { factor = "b" }', "scale_by", None, "no point 'b'"),
         ('type = "u16"\nunchanged_s_max = 1.5', "unchanged_s_max", "1.5", "two periods (2 s)"),
+        ('type = "u16"\nunit = "V"\nshown_as = "time"', "shown_as", "time", 'unit = "s"'),
     ],
 )
 def test_what_can_never_be_is_refused_with_its_line(write, lines, key, found, rule):

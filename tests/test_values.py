@@ -436,3 +436,10 @@ def test_a_reporter_records_anew_what_begins_anew(sumqayit):
     reporter.adopt(sumqayit, {"room": {"temperature"}})
     body = reporter.changes("room", values)
     assert body is not None and body["points"] == {"humidity": 40.0}
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_is_in_no_year_is_refused(text):
+    """What no calendar has in UTC is a bad text, as any other."""
+    with pytest.raises(ValueError, match="in UTC"):
+        from_text(text)

@@ -45,6 +45,10 @@ def flood(s: Any) -> None:
     s["alarm_mode"]["flood"] = True
 
 
+def more_alarms_than_listed(s: Any) -> None:
+    s["alarms"], s["alarms_more"] = [alarm("Lid open")], 3
+
+
 def an_alarm(s: Any) -> None:
     s["alarms"] = [alarm("Lid open"), alarm("Hidden", state="shelved"), alarm("Warm", "warning")]
 
@@ -77,6 +81,9 @@ def uncertain(s: Any) -> None:
         (an_alarm, Level.ALARM,
          ["Lid open since 05:57:00 (3 min), major, unacknowledged",
           "Warm since 05:57:00 (3 min), warning, unacknowledged"]),
+        (more_alarms_than_listed, Level.ALARM,
+         ["Lid open since 05:57:00 (3 min), major, unacknowledged",
+          "3 more alarms: the list has the most urgent"]),
         (config, Level.WARNING, ["Station file: line 3: no"]),
         (history, Level.WARNING, ["History: full"]),
         (uncertain, Level.WARNING, ["1 point is uncertain"]),

@@ -46,6 +46,9 @@ class Door:
     async def audit(self, body):
         self.audits.append(dict(body))
 
+    async def bundle(self, by):
+        return f"a zip for {by}".encode()
+
 
 @asynccontextmanager
 async def door(state, **place):
@@ -57,7 +60,7 @@ async def door(state, **place):
     stop = asyncio.Event()
     async with httpx.AsyncClient(base_url=url, timeout=20, verify=False) as client:
         found = Door(client, state)
-        actions = Actions(state, found.do, found.audit)
+        actions = Actions(state, found.do, found.audit, found.bundle)
         task = asyncio.create_task(
             serve(lambda: {"station": "x"}, listener, stop, Place(actions=actions, **place))
         )
@@ -114,6 +117,16 @@ async def test_another_sites_page_does_nothing(tmp_path):
         assert d.done == []
         own = str(d.client.base_url).rstrip("/")
         assert (await d.post("do", ACK, origin=own)).status_code == 200
+
+
+async def test_passwords_are_not_guessed_all_at_once(tmp_path):
+    """Of many wrong ones at the same moment no more are looked at than one after the other."""
+    async with door(tmp_path) as d:
+        replies = await asyncio.gather(*(d.login(password=f"wrong {i:04}") for i in range(30)))
+
+        codes = [reply.status_code for reply in replies]
+        assert (codes.count(401), codes.count(429)) == (5, 25)
+        assert len(d.audits) == 5
 
 
 async def test_passwords_are_not_guessed(tmp_path):
@@ -196,3 +209,14 @@ async def test_garbage_is_refused_in_words(tmp_path, data):
             "/api/v1/login", content=data, headers={"content-type": "application/json"}
         )
         assert reply.status_code == 400 and reply.json()["error"]
+
+
+async def test_the_support_bundle_is_for_a_named_user(tmp_path):
+    """Nobody gets it without a login; who takes it is on record."""
+    async with door(tmp_path) as d:
+        assert (await d.post("support")).status_code == 401
+        await d.login()
+        reply = await d.post("support")
+        assert (reply.status_code, reply.content) == (200, b"a zip for ali")
+        assert reply.headers["content-type"] == "application/zip"
+        assert [(a["what"], a["by"]) for a in d.audits] == [("login", "ali"), ("support", "ali")]

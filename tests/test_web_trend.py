@@ -10,9 +10,10 @@ from importlib.metadata import version
 
 import httpx
 import pytest
-from browser import opened
 from programs import need
+from test_web import _snapshot
 
+from shorewatch.bench.browser import opened
 from shorewatch.web.app import Place, serve
 
 SPAN = {
@@ -22,14 +23,10 @@ SPAN = {
 }  # fmt: skip
 GAP = {**SPAN, "from": SPAN["to"], "to": "2026-11-23T06:02:00.000Z", "quality": "bad"}
 GAP |= dict.fromkeys(("low", "mean", "high", "last")) | {"reason": "stale"}
-STATUS = {
-    "name": "Sumqayit",
-    "devices": {"room": {"points": {"t": {"name": "<b>Temperature", "unit": "degC"}}}},
-}
 
 
 @asynccontextmanager
-async def page():
+async def page(look=dict):
     asked = []
 
     async def ask(request):
@@ -44,7 +41,7 @@ async def page():
     listener.setblocking(False)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(lambda: STATUS, listener, stop, Place(history=ask)))
+    task = asyncio.create_task(serve(look, listener, stop, Place(history=ask)))
     try:
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             yield client, url, asked
@@ -97,10 +94,17 @@ async def test_the_library_comes_from_the_installed_wheel():
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-async def test_a_chart_shows_a_point(tmp_path, width):
+async def test_a_chart_shows_a_point(tmp_path, sumqayit, width):
     """Line, band and unit, gaps left open, at both widths, and no request leaves the gateway."""
     chromium = need("chromium")
-    async with page() as (_, url, asked):
+    look = _snapshot(sumqayit)
+
+    def named():
+        found = look()
+        found["devices"]["room"]["points"]["temperature"]["name"] = "<b>Temperature"
+        return found
+
+    async with page(named) as (_, url, asked):
         view = f"{url}/trend?points=room.t&span=3600"
         async with opened(chromium, view, tmp_path, width=width) as browser:
             await browser.until("document.querySelectorAll('#chart .scatterlayer .trace').length")
@@ -109,11 +113,13 @@ async def test_a_chart_shows_a_point(tmp_path, width):
             assert trace["y"] == [21.5, 21.5, None, None]
             assert trace["x"][0] == "2026-11-23T06:00:00.000"
             assert trace["name"] == "room.t (°C)"
-            text = await browser.value("document.querySelector('#verdict').innerText")
+            text = await browser.value("document.querySelector('#span-said').innerText")
             assert text.endswith("UTC") and "✕" not in text
-            assert await browser.value("document.querySelector('datalist option').innerText") == (
-                "<b>Temperature (degC)"
-            )
+            option = "document.querySelector('[value=\"room.temperature\"]')"
+            await browser.until(f"Boolean({option})")
+            assert await browser.value(f"{option}.innerText") == "<b>Temperature (degC)"
+            verdict = await browser.value("document.querySelector('#verdict').innerText")
+            assert verdict.startswith("✕ Board ")
             assert await browser.value("document.documentElement.scrollWidth") <= width
             sent = await browser.value(
                 "performance.getEntriesByType('resource').map((r) => new URL(r.name).host).join()"

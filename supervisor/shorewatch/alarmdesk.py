@@ -160,7 +160,7 @@ class AlarmDesk:
         }
 
     async def answer(self, request: Mapping[str, object]) -> dict[str, object]:
-        """What people ask: {"do": "alarms"}, or a word on one alarm, by somebody.
+        """What people ask: {"do": "alarms"}, or a word on one alarm or on the station, by somebody.
 
         It is durable before this returns. Raises ValueError (AlarmError) for what does not fit, and
         for what could not be written down.
@@ -172,6 +172,8 @@ class AlarmDesk:
             return {"alarms": self.listed()} | self.mode
         if not by:
             raise AlarmError("who asks? `by` is missing")
+        if do == "note" and not alarm_id:
+            return await self._note(by, text)
         async with self.turn:
             if do in _SWITCHES:
                 alarm_id = await self._switch(do, by, text, request.get("seconds"))
@@ -183,6 +185,15 @@ class AlarmDesk:
             raise AlarmError(f"{do} is done, but not on record: {self._outbox.health}")
         await self._outbox.settled()
         return {"alarm": alarm_id, "state": str(state)} | self.mode
+
+    async def _note(self, by: str, text: str) -> dict[str, object]:
+        """A remark on the station, for those who come after."""
+        if not text.strip():
+            raise AlarmError("a note needs a text")
+        if not await self._outbox.put("note", utc_now(), {"by": by, "text": text}):
+            raise AlarmError(f"the note is not on record: {self._outbox.health}")
+        await self._outbox.settled()
+        return {"noted": text} | self.mode
 
     async def _switch(self, do: str, by: str, text: str, seconds: object) -> str:
         """Maintenance and test; returns the alarm that tells of it, raised or returned."""

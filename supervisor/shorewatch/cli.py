@@ -43,11 +43,15 @@ from shorewatch.field.doctorcli import bus_app
 from shorewatch.field.flashcli import flash, push
 from shorewatch.field.maintenancecli import maintenance
 from shorewatch.field.scancli import scan
+from shorewatch.grafanacli import grafana
+from shorewatch.hil.checkcli import bench_check
 from shorewatch.historycli import history
+from shorewatch.logcli import log
 from shorewatch.model import to_text, utc_now
 from shorewatch.profilecli import profile
 from shorewatch.sparkplugcheck.command import sparkplug_check
 from shorewatch.statuscli import status
+from shorewatch.supportcli import support
 from shorewatch.usercli import user
 
 if TYPE_CHECKING:
@@ -77,7 +81,9 @@ plant = App(
 app.command(plant)
 app.command(alarm)
 app.command(cable)
+app.command(grafana)
 app.command(history)
+app.command(log)
 app.command(profile)
 app.command(scan)
 app.command(bus_app)
@@ -85,9 +91,11 @@ app.command(commission)
 app.command(console)
 app.command(sparkplug_check)
 app.command(status)
+app.command(support)
 app.command(user)
 bench = App(name="bench", help="Measure the product beside its limits and its peers.")
 app.command(bench)
+bench.command(bench_check, name="check")
 plan = App(name="plan", help="What each board shall read: compile it, look at it.")
 app.command(plan)
 for technicians in (boards, flash, maintenance):
@@ -572,6 +580,26 @@ def uplink(*, json: Path | None = None, quick: bool = False, first_port: int = 1
 
     extent = replace(QUICK if quick else Extent(), first_port=first_port)
     _report(run_uplink(extent, _say), "bench uplink", json)
+
+
+@bench.command
+def web(*, json: Path | None = None, first_port: int = 18980) -> None:
+    """Measure the page: its first load on a slow line, and what a hundred viewers cost.
+
+    Example: shorewatch bench web --json web.json
+
+    Takes about two minutes; needs Chromium.
+
+    Parameters
+    ----------
+    json
+        Write the figures, the versions and the load of the machine as one JSON object.
+    first_port
+        The first of the five TCP ports on 127.0.0.1 that are used.
+    """
+    from shorewatch.bench.web import run_web
+
+    _report(run_web(_say, first_port), "bench web", json)
 
 
 @bench.command(name="cable")

@@ -28,9 +28,11 @@ from shorewatch.errors import ConfigError
 from shorewatch.gateway import Gateway
 from shorewatch.live import Live
 from shorewatch.model import utc_now
+from shorewatch.openapi.document import openapi
 from shorewatch.outbox import Outbox
 from shorewatch.ports import Ports
 from shorewatch.reload import Reloader
+from shorewatch.support import LastLines, Support
 from shorewatch.web import app as web
 from shorewatch.web.action import Actions
 from shorewatch.web.feed import Look
@@ -58,10 +60,12 @@ async def run_station(compiled: Compiled, state_dir: Path, load: Callable[[], Co
     size_bytes_max = station.file.outbox.size_mb_max * 1_000_000
     outbox_path = state_dir / station.file.outbox.file
     async with (
+        LastLines() as log,
         Outbox.opened(outbox_path, size_bytes_max=size_bytes_max) as outbox,
         asyncio.TaskGroup() as tasks,
     ):
         gateway = Gateway(compiled, state_dir, outbox, tasks)
+        support = Support(gateway, state_dir, log)
         await outbox.put("event", gateway.started_at, _started(station))
         _log.info(
             "station %s: %d boards, %d devices",
@@ -70,11 +74,12 @@ async def run_station(compiled: Compiled, state_dir: Path, load: Callable[[], Co
         reloader = Reloader(gateway, load)
         loop.add_signal_handler(signal.SIGHUP, reloader.hang_up)
         reloading = tasks.create_task(reloader.run(), name="reload")
-        async with control.serving(state_dir, _answering(gateway, reloader)):
+        async with control.serving(state_dir, _answering(gateway, reloader, support)):
             gateway.start()
             serving = None
             if page is not None and listener is not None:
-                actions = Actions(state_dir, gateway.desk.answer, partial(_audit, outbox))
+                audit = partial(_audit, outbox)
+                actions = Actions(state_dir, gateway.desk.answer, audit, support.bundle)
                 place = _place(page, actions, gateway)
                 part = _serve_page(gateway.look, page, listener, stop, place)
                 serving = tasks.create_task(part, name="page")
@@ -87,17 +92,19 @@ async def run_station(compiled: Compiled, state_dir: Path, load: Callable[[], Co
     _log.info("station %s: stopped", station.id)
 
 
-def _answering(gateway: Gateway, reloader: Reloader) -> control.Answer:
+def _answering(gateway: Gateway, reloader: Reloader, support: Support) -> control.Answer:
     """What can be asked of a running gateway, and who answers; the rest is about alarms."""
     ports, live = Ports(gateway), Live(gateway)
     answers: Mapping[object, control.Answer] = {
         "history": gateway.history.answer,
+        **dict.fromkeys(("alarm-history", "alarm-figures", "events"), gateway.diary.answer),
         "borrow": ports.borrow,
         "return": ports.give_back,
         "resume": ports.resume,
         "live": live.once,
         "follow": live.follow,
         "reload": reloader.answer,
+        "support": support.answer,
     }
 
     async def answer(
@@ -128,7 +135,10 @@ def _place(page: PageConfig, actions: Actions, gateway: Gateway) -> web.Place:
         key_file,
         actions=actions,
         history=gateway.history.answer,
+        diary=gateway.diary.answer,
         describe=lambda: describe(gateway.station),
+        words=gateway.words_of,
+        document=openapi,
         draw=None if gateway.locator is None else gateway.locator.draw,
     )
 

@@ -159,12 +159,10 @@ def decode_block(block: Block, words: Sequence[int], moment: Moment) -> Mapping[
     `words` are header and data of the block; `moment` is when they were read.
     """
     assert len(words) == block.size, "a block is read whole"
-    age_ms = _long(words, 2)
-    status = words[1] & 0xFF
-    if age_ms == AGE_NEVER:
-        reason = _STATUS.get(status, Reason.NEVER_READ)
-        return dict.fromkeys((name for name, _ in block.points), NEVER.made_bad(reason))
-    age_s = age_ms / 1000
+    reason, age_s = block_state(words)
+    if age_s is None:
+        never = NEVER.made_bad(reason or Reason.NEVER_READ)
+        return dict.fromkeys((name for name, _ in block.points), never)
     at, at_s = earlier(moment.at, age_s), moment.mono_s - age_s * (1 + moment.rate_max)
     uncertainty_s = moment.uncertainty_s + age_s * moment.rate_max
     found = block.decoder.decode(words[BLOCK_HEADER:])
@@ -176,10 +174,17 @@ def decode_block(block: Block, words: Sequence[int], moment: Moment) -> Mapping[
     }
     if moment.at < CLOCK_AT_MIN:
         values = {name: _unclocked(value) for name, value in values.items()}
-    if status != _GOOD:
-        reason = _STATUS.get(status, Reason.DEVICE_GARBLED)
+    if reason is not None:
         return {name: value.made_bad(reason) for name, value in values.items()}
     return values
+
+
+def block_state(words: Sequence[int]) -> tuple[Reason | None, float | None]:
+    """Why a block as served is not good (None: it is); age of its data, seconds (None: never)."""
+    age_ms, status = _long(words, 2), words[1] & 0xFF
+    age_s = None if age_ms == AGE_NEVER else age_ms / 1000
+    unknown = Reason.NEVER_READ if age_s is None else Reason.DEVICE_GARBLED
+    return (None if status == _GOOD else _STATUS.get(status, unknown)), age_s
 
 
 def decode_contacts(

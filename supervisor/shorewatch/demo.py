@@ -472,7 +472,7 @@ def _counts(points: dict[str, int]) -> str:
 
 def _point_text(point: dict[str, Any]) -> str:
     if point["quality"] == "good":
-        return f"{point['text']} {point['unit']}".strip()
+        return f"{point['text']} {point['text_unit']}".strip()
     return f"{point['quality']}: {point['reason']}"
 
 

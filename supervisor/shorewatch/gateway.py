@@ -22,6 +22,7 @@ from shorewatch.certificate import ending
 from shorewatch.clock import StationClock
 from shorewatch.compiled import Compiled
 from shorewatch.config import Device, Station, UplinkConfig
+from shorewatch.diary import Diary
 from shorewatch.diff import kept_points
 from shorewatch.direct.line import DirectLine
 from shorewatch.disk import free_bytes
@@ -30,7 +31,7 @@ from shorewatch.image import Image
 from shorewatch.kernel import read_kernel
 from shorewatch.link import BoardLink
 from shorewatch.locator import Locator
-from shorewatch.model import utc_now
+from shorewatch.model import to_text, utc_now
 from shorewatch.mqtt.tls import LOOK_S
 from shorewatch.mqtt.uplink import Uplink
 from shorewatch.outbox import Outbox
@@ -72,6 +73,7 @@ class Gateway:
         self.links = {board_id: self._linked(plan) for board_id, plan in compiled.plans.items()}
         self.directs = {id_: self._direct(plan) for id_, plan in compiled.directs.items()}
         self.desk = AlarmDesk(station, compiled.rules, self.image, outbox, self._there)
+        self.diary = Diary(outbox, self.desk.listed)
         is_located = station.cable_file is not None
         self.locator = Locator(station, self.image, outbox, state_dir) if is_located else None
         self.uplinks = {config.id: self._uplinked(config) for config in station.file.uplink}
@@ -203,6 +205,14 @@ class Gateway:
         counters = next((s.devices[device_id] for s in statuses if device_id in s.devices), None)
         values = self.image.look(device_id)
         return device_row(self.station.devices[device_id], values, counters, time.monotonic())
+
+    def words_of(self, device_id: str) -> Snapshot:
+        """The registers of one device as they came last; raises ValueError for none of ours."""
+        if device_id not in self.station.devices:
+            raise ValueError(f"there is no device {device_id!r}")
+        now_s = time.monotonic()
+        rows = [row for line in self._lines().values() for row in line.words.of(device_id, now_s)]
+        return {"device": device_id, "at": to_text(utc_now()), "blocks": rows}
 
     def _start(self, name: str, part: Coroutine[None, None, None]) -> None:
         assert name not in self._running, f"{name} runs already"

@@ -133,7 +133,7 @@ def value_rows(snapshot: Row) -> Iterator[tuple[str, ...]]:
     """A row a point; of a bad one the last good value stands in brackets."""
     for device_id, device in snapshot["devices"].items():
         for point_id, point in device["points"].items():
-            unit = point["unit"].replace("degC", "°C").replace("Ohm", "Ω")
+            unit = point["text_unit"].replace("degC", "°C").replace("Ohm", "Ω")
             text, age, quality = point["text"], span(point["age_s"]), point["quality"]
             if quality != "good":
                 why = ": ".join(filter(None, (point["reason"], point["detail"])))

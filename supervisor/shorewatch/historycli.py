@@ -66,8 +66,8 @@ def show(
     json_
         Write up to 5000 spans to this file as JSON.
     """
-    to_at = utc_now() if until == "now" else _parse_at("--until", until)
-    from_at = _parse_since(since, to_at)
+    to_at = utc_now() if until == "now" else parse_at("--until", until)
+    from_at = parse_since(since, to_at)
     folder = station_folder(state_dir)
     request = {"do": "history", "point": point, "from": to_text(from_at), "to": to_text(to_at)}
     for file, write in ((csv_, _write_csv), (json_, _write_json)):
@@ -169,17 +169,17 @@ def _write_json(file: Path, reply: Row) -> None:
     file.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
-def _parse_since(given: str, to_at: datetime) -> datetime:
+def parse_since(given: str, to_at: datetime) -> datetime:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(s|m|min|h|d)", given)
     if match is None:
-        return _parse_at("--since", given)
+        return parse_at("--since", given)
     try:
         return to_at - timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
     except OverflowError as error:
         raise UsageError(f"--since {given} is before all time; ask for less") from error
 
 
-def _parse_at(option: str, given: str) -> datetime:
+def parse_at(option: str, given: str) -> datetime:
     try:
         return from_text(given).astimezone(UTC)
     except ValueError as error:

@@ -30,6 +30,7 @@ from shorewatch.plan import Block, BoardPlan
 from shorewatch.plug import identity
 from shorewatch.report import Reporter
 from shorewatch.wire import Wire
+from shorewatch.words import Words
 
 QUIET_S = 0.5
 CONFIG_RETRY_S = 2.0
@@ -92,6 +93,7 @@ class BoardLink:
         self._contacts_due_s = 0.0
         self._board_clock = BoardClock(None)
         self._events = EventReader(plan, self._noted, self._clock)
+        self.words = Words()
 
     @property
     def events(self) -> Iterable[Body]:
@@ -107,6 +109,7 @@ class BoardLink:
         self.plan, self._station = plan, plan.station
         self.board = plan.station.boards[plan.board_id]
         self._generations = [None] * len(plan.blocks)
+        self.words.clear()
         self._contacts, self._contact_words = self._station.contacts.get(plan.board_id), []
         self._events.plan = plan
 
@@ -219,6 +222,7 @@ class BoardLink:
                 own = words[block.image - start : block.image - start + block.size]
                 if own[0] != self._generations[block.index]:
                     self._generations[block.index] = own[0]
+                    self.words.note(block, own, moment)
                     yield block, decode.decode_block(block, own, moment), moment
 
     async def _poll_contacts(self, line: Wire) -> None:

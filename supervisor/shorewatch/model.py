@@ -168,8 +168,11 @@ def to_text(at: datetime | None) -> str | None:
 
 
 def from_text(text: str) -> datetime:
-    """The inverse of `to_text`; raises ValueError for anything without a time zone."""
+    """The inverse of `to_text`; raises ValueError for what has no zone or is in no year in UTC."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"a time needs its zone: {text!r}")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is before the year 1 or after 9999 in UTC") from error

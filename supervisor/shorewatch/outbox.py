@@ -31,7 +31,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -209,6 +209,17 @@ class Outbox:
                 return found
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, RETRY_S_MAX)
+
+    async def read_back(self, before: int, kinds: Collection[str]) -> tuple[list[Record], int]:
+        """One step back from sequence `before`: records of these kinds, the newest first.
+
+        With them comes before which to go on, 0 if there are no more. A step is some ms of the
+        thread, so that no commit waits long for one. Raises OutboxError for a disk that fails.
+        """
+        try:
+            return await run_in(self._thread, partial(self._store.read_back, before, kinds))
+        except sqlite3.DatabaseError as error:
+            raise OutboxError(self._store.explain(error)) from error
 
     async def kept_between(self, first: int, last: int) -> tuple[int, int, int]:
         """First, last and count of the records from `first` to `last` that are still kept.

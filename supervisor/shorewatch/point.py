@@ -9,6 +9,7 @@ import math
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
 from typing import Annotated, Literal, cast
@@ -60,6 +61,8 @@ Codes = Annotated[
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 TableName = Literal["coil", "discrete", "holding", "input"]
 Beside = Mapping[str, Found]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONG_S = 120
 
 
 class Point(Table):
@@ -86,6 +89,8 @@ class Point(Table):
     quality_by: QualityBy | None = None
     unit: Words = ""
     digits: Annotated[int, Field(ge=0, le=9)] = 0
+    # Seconds that are a moment (since 1970, UTC) or a length of time: people see them as such.
+    shown_as: Literal["time", "duration"] | None = None
     range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     # Raw numbers that are no measurement, with what they say; bad (sentinel), bad (out-of-range).
     sentinels: Codes = {}
@@ -302,6 +307,36 @@ class Point(Table):
         if self.type in ("bits", "bits32") and isinstance(value, int):
             bits = [bit for bit in range(value.bit_length()) if value >> bit & 1]
             return ", ".join(self.labels.get(str(bit), f"bit {bit}") for bit in bits) or "none"
-        if isinstance(value, str) or (isinstance(value, int) and not self.digits):
-            return str(value)
-        return f"{value:.{self.digits}f}"
+        if isinstance(value, str):
+            return value
+        if self.shown_as == "time":
+            return _moment(value)
+        if self.shown_as == "duration":
+            return _length(value)
+        return (
+            str(value) if isinstance(value, int) and not self.digits else f"{value:.{self.digits}f}"
+        )
+
+    @property
+    def text_unit(self) -> str:
+        """The unit to stand behind `text`; none where the text says it all."""
+        return self.unit if self.shown_as is None else ""
+
+
+def _moment(since_1970_s: float) -> str:
+    """A moment in UTC; a number that no calendar has stays one."""
+    try:
+        return f"{_EPOCH + timedelta(seconds=since_1970_s):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError):
+        return f"{since_1970_s:g} s since 1970"
+
+
+def _length(seconds: float) -> str:
+    """A length of time to two units."""
+    if abs(seconds) < _LONG_S:
+        return f"{seconds:.0f} s"
+    minutes = round(abs(seconds) / 60)
+    sign = "-" if seconds < 0 else ""
+    return (
+        f"{sign}{minutes} min" if minutes < 120 else f"{sign}{minutes // 60} h {minutes % 60} min"
+    )

@@ -184,7 +184,7 @@ def _head(block: "BlockTried") -> str:
 def _cells(tried: "PointTried") -> tuple[str, ...]:
     point, value = tried.point, tried.value
     words = " ".join(f"{word:04x}" if not point.is_contact else str(word) for word in tried.words)
-    text = f"{point.text(value.value)} {point.unit if value.value is not None else ''}"
+    text = f"{point.text(value.value)} {point.text_unit if value.value is not None else ''}"
     notes = [str(value.quality), value.reason and str(value.reason), value.detail]
     if tried.fits:
         notes.append(f"would fit: {'; '.join(tried.fits)}")

@@ -31,6 +31,7 @@ def flaws(point: Point) -> Iterator[Flaw]:
     yield from _sentinels(point)
     yield from _labels(point)
     yield from _times(point)
+    yield from _shown(point)
     yield from _watches(point)
 
 
@@ -172,6 +173,11 @@ def _times(point: Point) -> Iterator[Flaw]:
         yield "unchanged_s_max", f"must be at least two periods ({2 * point.period_s:g} s)"
     if point.age_max_s <= point.period_s:
         yield "age_s_max", f"age_s_max must be longer than period_s ({point.period_s:g})"
+
+
+def _shown(point: Point) -> Iterator[Flaw]:
+    if point.shown_as is not None and (not point.is_numeric or point.unit != "s"):
+        yield "shown_as", 'belongs to numbers of seconds: it needs unit = "s"'
 
 
 def _watches(point: Point) -> Iterator[Flaw]:

@@ -2,8 +2,8 @@
 
 Those of files are for editors that check and complete while typing: mistakes of form (a key, a
 type, a range); what only the whole file shows is said by `shorewatch check`. Those of MQTT are for
-a NOC: one for each payload, and all of it as one AsyncAPI document. JSON Schema draft 2020-12;
-versions are those of the program.
+a NOC: one for each payload, and all of it as one AsyncAPI document. What the page answers to
+programs is an OpenAPI document. JSON Schema draft 2020-12; versions are those of the program.
 """
 
 import json
@@ -15,6 +15,7 @@ from shorewatch.cable.file import CableFile
 from shorewatch.config import BoardFile, StationFile
 from shorewatch.mqtt.asyncapi import asyncapi
 from shorewatch.mqtt.payload import payload_schemas
+from shorewatch.openapi.document import openapi
 from shorewatch.profile import Profile
 from shorewatch.toml import Table
 
@@ -30,7 +31,8 @@ _FILES: Final[Mapping[str, tuple[type[Table], str]]] = {
 def schemas() -> dict[str, str]:
     """File name to its content, each JSON with a line end.
 
-    station.schema.json and so on for files, mqtt-state.schema.json and so on, asyncapi.json.
+    station.schema.json and so on for files, mqtt-state.schema.json and so on, asyncapi.json,
+    openapi.json.
     """
     files = {
         name: {**shape.model_json_schema(), **_head(), "title": title}
@@ -40,7 +42,9 @@ def schemas() -> dict[str, str]:
     named = {f"{name}.schema.json": found for name, found in (files | payloads).items()}
     return {
         name: json.dumps(found, indent=2, ensure_ascii=False) + "\n"
-        for name, found in (named | {"asyncapi.json": asyncapi()}).items()
+        for name, found in (
+            named | {"asyncapi.json": asyncapi(), "openapi.json": openapi()}
+        ).items()
     }
 
 

@@ -136,7 +136,7 @@ class Sign(Table):
         value, quality, reason = point.decode(list(words))
         if quality is not Quality.GOOD or value is None:
             return Judged(False, 0.0, f"{point.id}: {reason or 'no value'}")
-        said = f"{point.id} {point.text(value)} {point.unit}".rstrip()
+        said = f"{point.id} {point.text(value)} {point.text_unit}".rstrip()
         is_number = point.is_numeric and isinstance(value, (int, float))
         if is_number and point.type in ("f32", "f64") and any(words) and abs(float(value)) < _TINY:
             return Judged(False, 0.0, f"{point.id}: too small to be a measurement")

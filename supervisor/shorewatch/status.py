@@ -19,11 +19,14 @@ from shorewatch.image import Image
 from shorewatch.link import BoardStatus
 from shorewatch.model import Quality, Reason, Value, to_json, to_text, utc_now
 from shorewatch.outbox import Outbox
-from shorewatch.verdict import judge
+from shorewatch.verdict import Fault, judge
 
 Snapshot = dict[str, Any]
 # Exception 2, illegal data address. Source: MODBUS Application Protocol V1.1b3, 7.
 _ILLEGAL_ADDRESS = 2
+# Nobody reads more at once, and a flood must not cost every viewer megabytes a second.
+ALARMS_MAX = 500
+FAULTS_MAX = 200
 
 
 class Requests(Protocol):
@@ -87,7 +90,10 @@ def snapshot(
     history: Snapshot | None = None,
     cable_watch: Snapshot | None = None,
 ) -> Snapshot:
-    """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC."""
+    """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC.
+
+    Of `alarms`, the most urgent first, ALARMS_MAX are in it, and how many there are more.
+    """
     now_s = time.monotonic()
     lines: list[BoardStatus | DirectStatus] = [*boards.values(), *directs.values()]
     counters = {name: c for line in lines for name, c in line.devices.items()}
@@ -107,7 +113,8 @@ def snapshot(
             device.id: device_row(device, image.look(device.id), counters.get(device.id), now_s)
             for device in station.devices.values()
         },
-        "alarms": list(alarms),
+        "alarms": list(alarms[:ALARMS_MAX]),
+        "alarms_more": max(0, len(alarms) - ALARMS_MAX),
         "alarm_mode": alarm_mode,
         "uplinks": {name: _uplink(status, outbox.last) for name, status in uplinks.items()},
         "clock": _clock(clock),
@@ -122,8 +129,10 @@ def snapshot(
         "cable_watch": cable_watch,
     }
     verdict = judge(found)
-    told = {"level": verdict.level.name.lower(), "faults": [asdict(f) for f in verdict.faults]}
-    return found | {"verdict": told}
+    faults = [asdict(fault) for fault in verdict.faults[:FAULTS_MAX]]
+    if left := len(verdict.faults) - len(faults):
+        faults.append(asdict(Fault(f"And {left} more that are not listed here")))
+    return found | {"verdict": {"level": verdict.level.name.lower(), "faults": faults}}
 
 
 def _clock(clock: StationClock) -> Snapshot:
@@ -206,6 +215,7 @@ def _point(device: Device, name: str, value: Value, now_s: float) -> Snapshot:
         "name": point.name,
         "text": point.text(value.value),
         "unit": point.unit,
+        "text_unit": point.text_unit,
         "value": to_json(value.value),
         "quality": str(value.quality),
         "reason": value.reason and str(value.reason),

@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,8 @@ from shorewatch.model import encode, to_text, utc_now
 
 KINDS: Final = ("sample", "event", "alarm", "loss", "audit", "note")
 READ_BYTES_MAX: Final = 1_000_000
+BACK_ROWS: Final = 20_000
+BACK_RECORDS: Final = 500
 BALLAST_BYTES: Final = 3_000_000
 _VERSION = 2
 _APPLICATION = 0x53576F78
@@ -52,6 +54,7 @@ _SCHEMA = f"""
     PRAGMA application_id = {_APPLICATION};
     PRAGMA user_version = {_VERSION};
 """
+_COLUMNS: Final = "seq, CAST(kind AS BLOB), at_ms, coalesce(CAST(body AS BLOB), x'')"
 # From each older version to the next one.
 _MIGRATIONS: Final = {1: _KEPT_TABLE}
 Facts = Mapping[str, object]
@@ -412,11 +415,30 @@ class Store:
             self._suffer(error)
             raise
 
+    def read_back(self, before: int, kinds: Collection[str]) -> tuple[list[Record], int]:
+        """One step back: records of these kinds, descending, and before which to go on; 0: no more.
+
+        It looks at `BACK_ROWS` numbers and gives `BACK_RECORDS` records at most: some ms.
+        """
+        low = max(before - 1 - BACK_ROWS, self.first - 1, 0)
+        marks = ", ".join("?" * len(kinds))
+        try:
+            rows = self._db.execute(
+                f"SELECT {_COLUMNS} FROM record WHERE seq > ? AND seq < ? AND kind IN ({marks})"
+                " ORDER BY seq DESC LIMIT ?",
+                (low, before, *kinds, BACK_RECORDS),
+            ).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._suffer(error)
+            raise
+        found = [_record(*row) for row in rows]
+        if len(found) == BACK_RECORDS:
+            return found, found[-1].seq
+        return found, low + 1 if low >= self.first else 0
+
     def _read(self, after: int, count: int) -> list[Record]:
         rows = self._db.execute(
-            "SELECT seq, CAST(kind AS BLOB), at_ms, coalesce(CAST(body AS BLOB), x'')"
-            " FROM record WHERE seq > ? ORDER BY seq LIMIT ?",
-            (after, count),
+            f"SELECT {_COLUMNS} FROM record WHERE seq > ? ORDER BY seq LIMIT ?", (after, count)
         )
         records: list[Record] = []
         size = 0

@@ -243,7 +243,7 @@ def fits_there(point: Point, words: Sequence[int], where: str) -> Iterator[str]:
         # Made anew, not copied: a point may remember what follows from its order.
         value, quality, _ = Point.model_validate(raw | {"order": order}).decode(words)
         if quality is Quality.GOOD and not _is_tiny(words, value):
-            yield f"order {order}{where}: {point.text(value)} {point.unit}".rstrip()
+            yield f"order {order}{where}: {point.text(value)} {point.text_unit}".rstrip()
 
 
 def _said(outcome: Outcome, exception: int | None, block: Block) -> str:

@@ -96,6 +96,9 @@ def _faults(snapshot: Row) -> Iterator[Fault]:
     for row in snapshot["alarms"]:
         if row["state"] in OPEN and row["priority"] != "warning":
             yield _alarm(row)
+    more = snapshot["alarms_more"]
+    if more and snapshot["alarms"][-1]["state"] in OPEN:
+        yield Fault(f"{more} more alarm{'s' if more > 1 else ''}: the list has the most urgent")
     if not any(row["source"] == "gateway/cable" for row in snapshot["alarms"]):
         for standing in (snapshot["cable_watch"] or {}).get("standing", ()):
             yield Fault(f"Cable: {standing['text']}", standing["since"])

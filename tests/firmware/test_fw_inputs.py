@@ -132,6 +132,20 @@ def test_sixteen_at_once(wakes_idle):
     assert board.word(0) == 0xFFFF
 
 
+def test_changes_that_end_in_one_long_pass_keep_their_order():
+    """Of contacts that moved one after the other the first is told first, however late the pass."""
+    board = Board(contact(0), contact(1), contact(2))
+    board.run(200)
+    for index in (2, 0, 1):
+        board.contacts.mask |= 1 << index
+        board.inputs.step(board.ticks.ticks_us(), board.ticks.ticks_ms())
+        board.ticks.advance(3000)
+    board.ticks.advance(500_000)
+    for _ in range(2):
+        board.inputs.step(board.ticks.ticks_us(), board.ticks.ticks_ms())
+    assert [row[0] for row in board.found()] == [0x0102, 0x0100, 0x0101]
+
+
 def test_a_chattering_contact_is_not_valid():
     """A contact that keeps no level for 10 s is invalid, and valid again when it rests."""
     board = Board(contact(0, debounce_ms=20))

@@ -30,6 +30,7 @@ from shorewatch.intake import Intake, Records
 from shorewatch.model import Reason, utc_now
 from shorewatch.plan import Block, DirectPlan
 from shorewatch.report import Reporter
+from shorewatch.words import Words
 
 FAILURES_MAX = 2
 PLACES = 4
@@ -116,6 +117,7 @@ class DirectLine:
         self._intake = Intake(f"direct/{plan.direct_id}", image, reporter, records, _log)
         self._turns = Turns(plan.direct, plan.blocks, time.monotonic())
         self._held: dict[int, _Held] = {}
+        self.words = Words()
         self._failures = 0
         self._strays = 0  # of the connections before this one
         self._counters_due_s = 0.0
@@ -192,6 +194,7 @@ class DirectLine:
         for block in result.blocks:
             served, uncertainty_s = self._served(block, code << 8 | result.outcome, now_s)
             moment = Moment(at, now_s - uncertainty_s, uncertainty_s, rate_max=0.0)
+            self.words.note(block, served, moment)
             await self._intake.take(block.device.id, decode_block(block, served, moment), at)
 
     def _served(self, block: Block, status: int, now_s: float) -> tuple[list[int], float]:

@@ -126,7 +126,7 @@ def reading(look: Row, step: Step) -> Reading | None:
         return None
     return Reading(
         text=row["text"],
-        unit=row["unit"],
+        unit=row["text_unit"],
         quality=row["quality"],
         reason=row["reason"],
         acquired_at=row["acquired_at"],

@@ -114,5 +114,5 @@ def _values(asked: Piece, words: Sequence[int], points: Sequence[Point]) -> Iter
             continue
         if not point.partners:
             value, quality, reason = point.decode(words[at : at + point.count])
-            text = f"{point.text(value)} {point.unit}".rstrip()
+            text = f"{point.text(value)} {point.text_unit}".rstrip()
             yield f"{point.id} {text if reason is None else f'{quality} ({reason})'}"

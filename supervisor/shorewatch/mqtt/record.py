@@ -305,16 +305,16 @@ class RequestFailed(_Audit):
 
 
 class AtPage(_Audit):
-    """Who came to the page's door; `from` is an address, null for who leaves."""
+    """Who came to the page's door, or took the support bundle; `from` is an address."""
 
-    what: Literal["login", "login-refused", "logout"]
+    what: Literal["login", "login-refused", "logout", "support"]
     source: Literal["page"]
     by: str
     from_: Annotated[str | None, Field(alias="from")] = None
 
 
 class NoteRecord(_Record):
-    """Kept for words that belong to no alarm; nothing writes it yet."""
+    """Words of somebody at the station that belong to no alarm."""
 
     kind: Literal["note"]
     by: str

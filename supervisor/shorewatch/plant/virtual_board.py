@@ -15,6 +15,7 @@ The firmware runs unchanged on the MicroPython unix VM, a child of this process.
     no program  exit code 73: boot.py and main.py have ended or are not there, as on an empty board.
                 Then too there is the REPL, for as long as it takes; Ctrl-D boots anew
     strap       bridged while there is a file boards/<board>.strap; looked at by each boot
+    power       SIGUSR1 takes it away, SIGUSR2 gives it back
 
 Buses and link may also be attached to ttys that somebody else has made: a serial adapter, a pty.
 
@@ -42,6 +43,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from shorewatch.assets import asset_folder, board_files
@@ -147,6 +149,7 @@ def run_board(
             raise DemoError(f"board {board_id} has no bus on UART {uart}; it has {has}")
     with (
         stop_signals() as stop,
+        power_signals() as power,
         empty_folder(folder) if is_empty else flash_folder(folder, station, board_id, hardware),
         # Our own name is made anew, whatever a board that was killed has left there.
         open_link(wiring.link)
@@ -167,12 +170,37 @@ def run_board(
         machine.strap = state_dir / "boards" / f"{board_id}.strap"
         doors = None if world is None else Doors(station.id, board, world)
         while not stop.is_set:
-            if machine.is_due(time.monotonic()):
+            if power.is_on and machine.is_due(time.monotonic()):
                 # A new pty for each life: whatever was under way to the last one is gone with it.
                 with open_port() as inside, open_port() as played:
-                    _live(machine, inside, outside, stop, contacts=(edges, played), doors=doors)
+                    ports = _Ports(inside, outside, edges, played)
+                    _live(machine, ports, stop, power, doors)
             else:
-                _lie_dead(machine, outside, stop)
+                _lie_dead(machine, outside, stop, power)
+
+
+@dataclass(slots=True)
+class Power:
+    """Whether the board has any."""
+
+    is_on: bool = True
+
+
+@contextmanager
+def power_signals() -> Iterator[Power]:
+    """The board's power for the time of a `with` block, as the signals have it."""
+    power = Power()
+
+    def switch(number: int, frame: FrameType | None) -> None:
+        power.is_on = number == signal.SIGUSR2
+
+    wanted = (signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.signal(number, switch) for number in wanted}
+    try:
+        yield power
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Attached:
@@ -406,6 +434,12 @@ class Machine:
             self._process.kill()
             self._ended(self._process.wait(), now_s, is_watchdog=True)
 
+    def lose_power(self) -> None:
+        """Off, at once: the next start is one from power."""
+        if self._process is not None:
+            self._process.kill()
+            self._ended(self._process.wait(), time.monotonic(), is_watchdog=False)
+
     def cut_power(self) -> None:
         """Off, at once and for good."""
         if self._process is not None:
@@ -471,22 +505,27 @@ class Machine:
         self._process = None
 
 
-def _live(
-    machine: Machine,
-    inside: Port,
-    outside: Port | Attached,
-    stop: Stop,
-    *,
-    contacts: tuple[Port, Port],
-    doors: Doors | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """The link's VM side and far side; contacts as they come, and as the VM has them."""
+
+    inside: Port
+    outside: Port | Attached
+    edges: Port
+    played: Port
+
+
+def _live(machine: Machine, ports: _Ports, stop: Stop, power: Power, doors: Doors | None) -> None:
     """One life of the VM, from its start to its end or ours."""
-    edges, played = contacts
+    inside, outside, edges, played = ports.inside, ports.outside, ports.edges, ports.played
     machine.start(time.monotonic(), inside.far_path, played.far_path)
     if doors is not None:
         doors.restart()
     try:
         while machine.is_running and not stop.is_set:
+            if not power.is_on:
+                machine.lose_power()
+                continue
             wanted = [inside.near_fd, edges.near_fd, stop.fd, *machine.fds, *_fds(outside)]
             rest_s = _rest_s(machine, outside)
             rest_s = rest_s if doors is None else min(rest_s, LOOK_S)
@@ -506,10 +545,11 @@ def _live(
         machine.cut_power()
 
 
-def _lie_dead(machine: Machine, outside: Port | Attached, stop: Stop) -> None:
+def _lie_dead(machine: Machine, outside: Port | Attached, stop: Stop, power: Power) -> None:
     """Until the next start, or something else to see to: nobody hears the gateway."""
     wanted = [stop.fd, *_fds(outside)]
-    readable, _, _ = select.select(wanted, [], [], _rest_s(machine, outside))
+    rest_s = _rest_s(machine, outside) if power.is_on else _REOPEN_S
+    readable, _, _ = select.select(wanted, [], [], rest_s)
     if outside.near_fd in readable:
         outside.receive()
     if stop.fd in readable:

@@ -4,6 +4,7 @@
     POST /api/v1/login     {"name", "password"}; sets the cookie, answers like /session
     POST /api/v1/logout    ends the session
     POST /api/v1/do        {"do": "acknowledge", "alarm": ...}: what control.py takes of alarms
+    POST /api/v1/support   {}: the support bundle (support.py), a zip
 
 A password is taken over TLS or from this machine itself, never in clear over a network. What is
 done needs the session's cookie and, in the header X-Shorewatch-Proof, its proof; it comes from our
@@ -36,6 +37,7 @@ VERBS = frozenset({
 
 Do = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
 Audit = Callable[[Mapping[str, object]], Awaitable[None]]
+Bundle = Callable[[str], Awaitable[bytes]]
 
 
 class _Refusal(Exception):
@@ -49,18 +51,28 @@ class _Refusal(Exception):
 class Actions:
     """The part of the page's API that changes something."""
 
-    def __init__(self, state_dir: Path, do: Do, audit: Audit) -> None:
-        """`do` answers for the alarms (ValueError refuses); `audit` puts a line on record."""
+    def __init__(self, state_dir: Path, do: Do, audit: Audit, bundle: Bundle) -> None:
+        """`do` answers for the alarms (ValueError refuses); `audit` puts a line on record.
+
+        `bundle` makes the support bundle for a user.
+        """
         self._state_dir = state_dir
         self._do = do
         self._audit = audit
+        self._bundle = bundle
+        self._bundling = asyncio.Semaphore(1)
         self._sessions = Sessions()
         self._attempts = Attempts()
         self._hashing = asyncio.Semaphore(1)  # 64 MB and 50 ms each
 
     def routes(self) -> list[Route]:
         """Where it is found."""
-        handlers = {"login": self._login, "logout": self._logout, "do": self._act}
+        handlers = {
+            "login": self._login,
+            "logout": self._logout,
+            "do": self._act,
+            "support": self._support,
+        }
         return [
             Route("/api/v1/session", self._session, methods=["GET"]),
             *(
@@ -78,19 +90,21 @@ class Actions:
         if not _is_private(request):
             why = "log in over https, or on the gateway itself: over http anybody could listen"
             raise _Refusal(403, why)
-        wait_s = self._attempts.wait_s(name, time.monotonic())
-        if wait_s > 0:
-            why = f"too many wrong passwords: wait {wait_s:.0f} s"
-            raise _Refusal(429, why, {"retry-after": f"{wait_s:.0f}"})
         try:
             people = load_people(self._state_dir)
         except PeopleError as error:
             raise _Refusal(503, str(error)) from error
         async with self._hashing:
+            # Looked at in turn: of many at once, each must see how the ones before it failed.
+            wait_s = self._attempts.wait_s(name, time.monotonic())
+            if wait_s > 0:
+                why = f"too many wrong passwords: wait {wait_s:.0f} s"
+                raise _Refusal(429, why, {"retry-after": f"{wait_s:.0f}"})
             is_right = await asyncio.to_thread(is_password, people.get(name), password)
+            if not is_right:
+                self._attempts.fail(name, time.monotonic())
         who = {"by": name, "from": request.client.host if request.client else "?"}
         if not is_right:
-            self._attempts.fail(name, time.monotonic())
             await self._audit({"what": "login-refused", **who})
             raise _Refusal(401, "no such user, or another password")
         token, session = self._sessions.begin(name, time.monotonic())
@@ -119,6 +133,14 @@ class Actions:
         except ControlError as error:
             raise _Refusal(409, str(error)) from error
         return JSONResponse(dict(done))
+
+    async def _support(self, request: Request, body: Mapping[str, object]) -> Response:
+        session = self._acting(request)
+        await self._audit({"what": "support", "by": session.user})
+        async with self._bundling:
+            data = await self._bundle(session.user)
+        headers = {"content-disposition": 'attachment; filename="shorewatch-support.zip"'}
+        return Response(data, media_type="application/zip", headers=headers)
 
     def _acting(self, request: Request) -> Session:
         """The session that acts; raises _Refusal for none, or for a user who is no more."""

@@ -6,11 +6,14 @@ reaches a board. It works with the network down: everything it needs comes from 
     / and its views     the page          /static/        its parts
     /cable.svg          the cable's potentials, and a fault that stands
     /api/v1/station     what the station is, as its file says (describe.py)
+    /api/v1/words       a device's registers as they came (words.py)
     /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
+    /api/v1/openapi.json                                    all of this for programs
     /healthz            whether the gateway's loop turns
     /metrics            figures for Prometheus (metrics.py)
     /api/v1/login, logout, do, session                      what a user may do
     /trend              what points did (trend.py)
+    /api/v1/alarms/history, alarms/figures, events          what happened (past.py)
 
 At most 128 viewers, 256 connections.
 """
@@ -18,28 +21,26 @@ At most 128 viewers, 256 connections.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from shorewatch.lag import LoopLag
 from shorewatch.model import encode
-from shorewatch.web import metrics, trend
+from shorewatch.web import metrics, past, trend
 from shorewatch.web.action import Actions
+from shorewatch.web.asset import assets, packed, takes_gzip
 from shorewatch.web.feed import Feed, Look
 from shorewatch.web.guard import Guard
 
 VIEWERS_MAX = 128
-_STATIC = Path(str(resources.files("shorewatch.web"))) / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +52,56 @@ class Place:
     key_file: Path | None = None
     actions: Actions | None = None  # without them it only shows
     history: trend.Ask | None = None
+    diary: past.Ask | None = None
     describe: Look | None = None  # what the station is (describe.py)
+    words: Callable[[str], Mapping[str, object]] | None = None  # of a device (ValueError refuses)
     draw: Callable[[], str] | None = None  # the cable as SVG
+    document: Callable[[], Mapping[str, object]] | None = None  # this interface (OpenAPI)
 
 
 def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
     """The page's ASGI application; `look` makes a snapshot (status.py), `feed` streams them."""
 
-    async def page(_: Request) -> Response:
-        return FileResponse(_STATIC / "index.html")
+    async def page(request: Request) -> Response:
+        return assets()["index.html"].answer(request)
 
-    async def status(_: Request) -> Response:
-        return Response(encode(look()), media_type="application/json")
+    async def part(request: Request) -> Response:
+        found = assets().get(request.path_params["name"])
+        return PlainTextResponse("not found\n", 404) if found is None else found.answer(request)
 
-    async def station(_: Request) -> Response:
+    async def status(request: Request) -> Response:
+        return await packed(request, encode(look()))
+
+    async def station(request: Request) -> Response:
         assert place.describe is not None, "only then there is a route"
-        return Response(encode(place.describe()), media_type="application/json")
+        return await packed(request, encode(place.describe()))
 
-    async def cable(_: Request) -> Response:
+    async def words(request: Request) -> Response:
+        assert place.words is not None, "only then there is a route"
+        try:
+            found = place.words(request.query_params.get("device", ""))
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        return await packed(request, encode(found))
+
+    async def document(request: Request) -> Response:
+        assert place.document is not None, "only then there is a route"
+        return await packed(request, encode(await asyncio.to_thread(place.document)))
+
+    async def cable(request: Request) -> Response:
         assert place.draw is not None, "only then there is a route"
-        return Response(await asyncio.to_thread(place.draw), media_type="image/svg+xml")
+        drawn = await asyncio.to_thread(place.draw)
+        return await packed(request, drawn.encode(), "image/svg+xml")
 
-    async def stream(_: Request) -> Response:
+    async def stream(request: Request) -> Response:
         if feed.viewers >= VIEWERS_MAX:
             text = f"{VIEWERS_MAX} viewers are watching already; close one of them\n"
             return PlainTextResponse(text, 503, {"retry-after": "5"})
-        return StreamingResponse(feed.follow(stop), media_type="text/event-stream")
+        is_small = takes_gzip(request)
+        headers = {"vary": "accept-encoding", "cache-control": "no-store"}
+        headers |= {"content-encoding": "gzip"} if is_small else {}
+        events = feed.follow(stop, is_small=is_small)
+        return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 
     async def health(_: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -95,6 +120,10 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
     }
     if place.describe is not None:
         handlers["/api/v1/station"] = station
+    if place.words is not None:
+        handlers["/api/v1/words"] = words
+    if place.document is not None:
+        handlers["/api/v1/openapi.json"] = document
     if place.draw is not None:
         handlers["/cable.svg"] = cable
     return Starlette(
@@ -102,7 +131,8 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
             *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
             *(place.actions.routes() if place.actions is not None else ()),
             *(trend.routes(place.history) if place.history is not None else ()),
-            Mount("/static", StaticFiles(directory=_STATIC)),
+            *(past.routes(place.diary) if place.diary is not None else ()),
+            Route("/static/{name}", part, methods=["GET"]),
         ],
         middleware=[Middleware(Guard, place.names)],
     )
@@ -150,6 +180,7 @@ async def serve(
     # A feed that has ended by a bug takes the page with it: whoever runs us starts both again.
     feeding.add_done_callback(lambda _: setattr(server, "should_exit", True))
     try:
+        await asyncio.to_thread(assets)
         await server.serve(sockets=[listener])
     finally:
         for task in (ending, feeding, measuring):

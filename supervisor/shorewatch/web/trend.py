@@ -15,7 +15,6 @@ import io
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from shorewatch.model import encode
+from shorewatch.web.asset import assets, packed, takes_gzip
 
 POINTS_MAX = 5000
 COLUMNS = ("from", "to", "low", "mean", "high", "last", "quality", "reason", "good", "known")
-_STATIC = Path(str(files("shorewatch.web"))) / "static"
 # Plotly styles its charts inline; scripts are ours and its one file, as everywhere.
 _POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -52,7 +51,7 @@ def routes(ask: Ask) -> list[Route]:
 
     async def as_json(request: Request) -> Response:
         try:
-            return Response(encode(await found(request)), media_type="application/json")
+            return await packed(request, encode(await found(request)))
         except ValueError as error:
             return JSONResponse({"error": str(error)}, 400)
 
@@ -84,8 +83,10 @@ def table(reply: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-async def _view(_: Request) -> Response:
-    return FileResponse(_STATIC / "trend.html", headers={"content-security-policy": _POLICY})
+async def _view(request: Request) -> Response:
+    found = assets()["trend.html"].answer(request)
+    found.headers["content-security-policy"] = _POLICY
+    return found
 
 
 async def _library(request: Request) -> Response:
@@ -94,7 +95,7 @@ async def _library(request: Request) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     kind = "text/javascript; charset=utf-8"
-    if "gzip" not in request.headers.get("accept-encoding", ""):
+    if not takes_gzip(request):
         return FileResponse(_plotly(), headers=headers, media_type=kind)
     data = await asyncio.to_thread(_compressed)
     return Response(data, headers={**headers, "content-encoding": "gzip"}, media_type=kind)

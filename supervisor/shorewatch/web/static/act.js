@@ -15,6 +15,7 @@ const DEEDS = {
   note: { title: "Note", text: "Words for who comes next", done: "noted" },
   "maintenance-begin": { title: "Begin maintenance", minutes: 60, text: "What is being done", done: "maintenance has begun: alarms are hidden" },
   "maintenance-end": { title: "End maintenance", done: "maintenance is over" },
+  support: { title: "Support bundle", done: "support bundle made" },
   test: { title: "Test alarm", done: "test alarm raised: it proves the way to the NOC" },
 };
 
@@ -45,9 +46,9 @@ function button(verb, alarm) {
 }
 
 async function call(path, body) {
-  const headers = { "content-type": "application/json", "x-shorewatch-proof": session.proof ?? "" };
   try {
-    const reply = await fetch(`/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+    if (body.do === "support") return await download();
+    const reply = await send(path, body);
     return { status: reply.status, ...(await reply.json()) };
   } catch {
     return { status: 0, error: "the gateway does not answer: nothing was done" };
@@ -60,6 +61,24 @@ function say(text, isBad = false) {
   $("said").hidden = false;
   clearTimeout(say.timer);
   say.timer = setTimeout(() => { $("said").hidden = true; }, isBad ? 15000 : 6000);
+}
+
+const send = (path, body) => fetch(`/api/v1/${path}`, {
+  method: "POST",
+  headers: { "content-type": "application/json", "x-shorewatch-proof": session.proof ?? "" },
+  body: JSON.stringify(body),
+});
+
+// The support bundle comes as a file, and is handed on as one.
+async function download() {
+  const reply = await send("support", {});
+  if (reply.status !== 200) return { status: reply.status, ...(await reply.json()) };
+  const link = make("a");
+  link.href = URL.createObjectURL(await reply.blob());
+  link.download = `shorewatch-support-${new Date().toISOString().slice(0, 16).replace(":", "")}.zip`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  return { status: 200 };
 }
 
 async function act(body) {

@@ -1,5 +1,5 @@
 // Devices: all their values as cards, one of them in full, the few of each that stand on the overview.
-import { make, shownUnit } from "./dom.js";
+import { folded, make, shownUnit } from "./dom.js";
 import { agoS, latest, span } from "./part.js";
 
 export function quality(point) {
@@ -9,7 +9,7 @@ export function quality(point) {
 }
 
 function lastGood(point) {
-  const text = [point.last_good_text, shownUnit(point.unit)].join(" ").trim();
+  const text = [point.last_good_text, shownUnit(point.text_unit)].join(" ").trim();
   return `(${text}, good ${span(agoS(point.last_good_at))} ago)`;
 }
 
@@ -21,15 +21,15 @@ function place(device) {
 function pointRow(point) {
   const bad = point.quality !== "good";
   const row = make("tr", bad ? point.quality : "");
-  const unit = shownUnit(point.unit);
+  const unit = shownUnit(point.text_unit);
   const link = make("a", "", point.name);
   link.href = `/trend?points=${point.source}`;
-  row.append(make("th", "", link));
+  row.append(make("th", folded("", point.name), link));
   if (point.quality === "bad" && point.last_good_at) {
-    row.append(make("td", "last", lastGood(point)));
+    row.append(make("td", folded("last", lastGood(point)), lastGood(point)));
     row.lastChild.colSpan = 3;
   } else {
-    row.append(make("td", "value", point.text), make("td", "unit", unit), make("td", "age", span(point.age_s)));
+    row.append(make("td", folded("value", point.text), point.text), make("td", folded("unit", unit), unit), make("td", "age", span(point.age_s)));
   }
   row.append(make("td", "quality", quality(point)));
   row.firstChild.scope = "row";
@@ -39,7 +39,7 @@ function pointRow(point) {
 export function deviceCard([id, device]) {
   const points = Object.values(device.points);
   const bad = points.filter((point) => point.quality === "bad").length;
-  const word = bad === 0 ? (latest.lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
+  const word = bad === 0 ? (latest().lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
   const link = make("a", "", device.name);
   link.href = `/device/${id}`;
   const title = make("h3", "", link, make("span", "word", word));
@@ -49,6 +49,16 @@ export function deviceCard([id, device]) {
   const lines = [where, device.hint].filter(Boolean).map((line) => make("p", "", line));
   return make("article", `card ${bad ? "is-bad" : ""}`, title, ...lines, table);
 }
+
+// Past a limit at which an alarm comes, a value is told by a sign, not by its place alone.
+function past(point, about) {
+  if (point.quality === "bad" || typeof point.value !== "number") return ["", ""];
+  const passed = about.limits.filter((limit) => isPast(point.value, limit));
+  if (!passed.length) return ["", ""];
+  return passed.some(({ priority }) => priority === "critical" || priority === "major") ? ["✕ ", "past-bad"] : ["? ", "past-warn"];
+}
+
+const isPast = (value, { when, at }) => (when === "above" ? value > at : value < at);
 
 // Where a value lies in its range, and the limits at which an alarm comes: grey while it is between them.
 const SVG = "http://www.w3.org/2000/svg";
@@ -62,14 +72,14 @@ function draw(tag, attributes) {
 export function bar(point, about) {
   const limits = about.limits.map((limit) => limit.at);
   const ends = limits.length > 1 ? around(limits, about.range) : about.range;
-  if (!ends || !(ends[1] > ends[0]) || typeof point.value !== "number") return make("span", "");
+  if (!ends || !(ends[1] > ends[0]) || typeof point.value !== "number") return null;
   const at = (value) => Math.min(100, Math.max(0, (100 * (value - ends[0])) / (ends[1] - ends[0])));
-  const over = about.limits.some(({ when, at: limit }) => (when === "above" ? point.value > limit : point.value < limit));
+  const over = about.limits.some((limit) => isPast(point.value, limit));
   const svg = draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: over ? "bar is-over" : "bar", role: "img",
     "aria-label": `${point.text} between ${ends[0]} and ${ends[1]} ${about.unit}${over ? ", past a limit" : ""}` });
   svg.append(draw("rect", { x: 0, y: 3, width: 100, height: 4, class: "range" }));
   for (const limit of limits) svg.append(draw("rect", { x: at(limit) - 0.4, y: 0, width: 0.8, height: 10, class: "limit" }));
-  svg.append(draw("rect", { x: at(point.value) - 0.9, y: 1, width: 1.8, height: 8, class: "mark" }));
+  svg.append(draw("rect", { x: Math.min(98.2, Math.max(0, at(point.value) - 0.9)), y: 1, width: 1.8, height: 8, class: "mark" }));
   return svg;
 }
 
@@ -100,30 +110,42 @@ export function sparkline(spans) {
   return svg;
 }
 
+// The words that a point's value was made of; in brackets if its block is not good now.
+function rawWords(facts, blocks) {
+  const block = blocks.find((one) => one.function === facts.function && one.address <= facts.address && facts.address < one.address + one.count);
+  if (!block?.words.length) return "";
+  const at = facts.address - block.address;
+  const isBit = facts.function < 3;
+  const text = isBit ? (parseInt(block.words[at >> 4], 16) >> (at & 15)) & 1 : block.words.slice(at, at + facts.count).join(" ");
+  const isOld = block.reason || block.age_s > facts.age_s_max;
+  return make("span", "raw", isOld ? `(${text}, ${span(block.age_s)} ago)` : String(text));
+}
+
 // One device in full: each value between its limits, how it was read, the day behind it.
-export function deviceView([id, device], about, days) {
+export function deviceView([id, device], about, days, blocks) {
   const points = device.points.map((point) => {
     const facts = about.points[point.source.split(".")[1]];
-    const row = make("tr", point.quality === "good" ? "" : point.quality);
+    const [sign, state] = past(point, facts);
+    const row = make("tr", point.quality === "good" ? state : point.quality);
     const link = make("a", "", point.name);
     link.href = `/trend?points=${point.source}`;
-    const head = make("th", "", link);
+    const head = make("th", folded("", point.name), link);
     head.scope = "row";
-    const value = point.quality === "bad" ? (point.last_good_at ? lastGood(point) : "–") : `${point.text} ${shownUnit(point.unit)}`;
-    const limits = facts.limits.map(({ when, at, priority }) => `${when} ${at} ${priority}`).join(", ");
+    const value = point.quality === "bad" ? (point.last_good_at ? lastGood(point) : "–") : `${sign}${point.text} ${shownUnit(point.text_unit)}`;
+    const limits = facts.limits.map(({ when, at, priority }) => `${when} ${`${at} ${shownUnit(facts.unit)}`.trim()}: ${priority}`).join(", ");
     const read = facts.function ? `${String(facts.function).padStart(2, "0")}: ${facts.address}${facts.count > 1 ? ` to ${facts.address + facts.count - 1}` : ""}, ${facts.type}` : "";
-    row.append(head, make("td", point.quality === "bad" ? "last" : "value", value), make("td", "scale", bar(point, facts)),
+    row.append(head, make("td", folded(point.quality === "bad" ? "last" : "value", value), value), make("td", "scale", bar(point, facts) ?? ""),
       make("td", "age", span(point.age_s)), make("td", "quality", quality(point)), make("td", "soft", limits),
-      make("td", "soft", read), make("td", "day", days[point.source] ? sparkline(days[point.source]) : ""));
+      make("td", "soft", read, rawWords(facts, blocks)), make("td", "day", days[point.source] ? sparkline(days[point.source]) : ""));
     return row;
   });
-  const names = ["point", "value", "", "age", "quality", "alarms when", "read by", "24 hours"];
-  const head = make("thead", "", make("tr", "", ...names.map((name) => make("th", "", name))));
+  const names = { point: "", value: "value", "between limits": "", age: "age", quality: "quality", "alarms when": "", "read by": "", "24 hours": "" };
+  const head = make("thead", "", make("tr", "", ...Object.entries(names).map(([name, side]) => make("th", side, name))));
   const counters = device.counters;
   const told = counters ? `${counters.state}; answers in ${counters.reply_ms} ms, at most ${counters.reply_ms_max} ms; ${counters.good} good, ${counters.bad} bad` : "";
   const lines = [`${id} on ${place(device)}. ${about.type}. Source: ${about.source}`, told, device.hint].filter(Boolean);
   const found = make("article", "card wide", make("h3", "", device.name), ...lines.map((line) => make("p", "", line)),
-    make("div", "scroll", make("table", "full", head, make("tbody", "", ...points))));
+    make("div", "scroll", make("table", "full device", head, make("tbody", "", ...points))));
   return found;
 }
 
@@ -141,7 +163,7 @@ export function areas(s, station) {
     const devices = Object.entries(s.devices).filter(([id]) => station.devices[id]?.area === area);
     if (!devices.length) return [];
     const bad = devices.filter(([, device]) => device.points.some((point) => point.quality === "bad")).map(([, device]) => device.name);
-    const word = bad.length ? `✕ ${bad.join(", ")}` : latest.lost ? "? not current" : "";
+    const word = bad.length ? `✕ ${bad.join(", ")}` : latest().lost ? "? not current" : "";
     const found = make("article", `card ${bad.length ? "is-bad" : ""}`, make("h3", "", title, make("span", "word", word)));
     found.append(make("table", "", make("tbody", "", ...rows)));
     return [found];
@@ -149,15 +171,19 @@ export function areas(s, station) {
 }
 
 function headline(point, about) {
-  const row = make("tr", point.quality === "good" ? "" : point.quality);
+  const [sign, state] = past(point, about);
+  const row = make("tr", point.quality === "good" ? state : point.quality);
   const link = make("a", "", point.name);
   link.href = `/device/${point.source.split(".")[0]}`;
-  const head = make("th", "", link);
+  const head = make("th", folded("", point.name), link);
   head.scope = "row";
   if (point.quality === "bad") {
     row.append(head, make("td", "last", point.last_good_at ? lastGood(point) : ""), make("td", "quality", quality(point)));
   } else {
-    row.append(head, make("td", "value", `${point.text} ${shownUnit(point.unit)}`), make("td", "scale", bar(point, about)));
+    const scale = bar(point, about);
+    const text = `${sign}${point.text} ${shownUnit(point.text_unit)}`;
+    row.append(head, make("td", folded("value", text), text), ...(scale ? [make("td", "scale", scale)] : []));
+    if (!scale) row.lastChild.colSpan = 2;
   }
   return row;
 }

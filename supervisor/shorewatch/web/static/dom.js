@@ -10,6 +10,9 @@ export function make(tag, className, ...children) {
   return node;
 }
 
+// A word that is too long for its place may be broken, no other: a name folded letter by letter tells nothing.
+export const folded = (className, text) => (/\S{21}/.test(text) ? `${className} long`.trim() : className);
+
 export const shownUnit = (unit) => unit.replace("degC", "°C").replace("Ohm", "Ω");
 
 export function fill(parent, ...nodes) {

@@ -1,63 +1,39 @@
 // The page: one stream, five views, the verdict over all of them. The address says which view.
 import { start } from "./act.js";
-import { alarmCard } from "./alarm.js";
+import { alarmCards } from "./alarm.js";
 import { areas, deviceCard, deviceView } from "./device.js";
 import { cable } from "./cable.js";
 import { diagnostics } from "./diagnostics.js";
 import { $, fill, make } from "./dom.js";
-import { agoS, look, since, span } from "./part.js";
+import { past } from "./past.js";
+import { look, since } from "./part.js";
 import { follow } from "./stream.js";
+import { judge, mourn } from "./verdict.js";
 import { ways } from "./ways.js";
 
-const LINES_MAX = 4;
 const DAY_MS = 86400000;
+const AGAIN_MS = 2000;
 const DAYS_AGAIN_MS = 300000;
+const WORDS_AGAIN_MS = 2000;
 const VIEWS = { "": "overview", devices: "devices", alarms: "alarms", diagnostics: "diagnostics", device: "device" };
 
 const [, first, second] = location.pathname.split("/");
 const view = VIEWS[first] ?? "overview";
 let station = null; // what the station is (/api/v1/station)
 let asked = null;
+let last = null; // the snapshot as it was shown last
 const days = {}; // by point: its last 24 hours
 let daysAt = -Infinity;
-
-// What the gateway says of itself (verdict.py); of a silent one only the silence is true.
-function verdict(s) {
-  if (s.lost) return [[`No word from the gateway since ${s.at.slice(11, 19)} UTC: nothing below is current`], "alarm"];
-  const { level, faults } = s.verdict;
-  return level === "good" ? [[`All ${s.points.good} points are good`], level] : [faults.map(faultLine), level];
-}
-
-// How long it lasts changes all the time, and is not read aloud for that.
-function faultLine({ what, since: at, more }) {
-  if (!at) return what + more;
-  const passed = make("span", "", ` (${span(agoS(at))})`);
-  passed.setAttribute("aria-hidden", "true");
-  return make("span", "", `${what} since ${at.slice(11, 19)}`, passed, more);
-}
-
-const LEVELS = { good: ["", ""], warning: ["? ", "is-warn"], alarm: ["✕ ", "is-bad"] };
-
-// The verdict is read aloud where that is wanted: only what of it changes.
-function say(lines, level) {
-  const [sign, state] = LEVELS[level];
-  const left = lines.length - LINES_MAX;
-  const shown = lines.slice(0, left > 1 ? LINES_MAX : lines.length).map((line) => make("p", "", sign, line));
-  if (left > 1) shown.push(make("p", "", `and ${left} more`));
-  fill($("verdict"), ...shown);
-  $("verdict").className = state;
-}
+let blocks = []; // the registers of the device that is looked at
+let wordsAt = -Infinity;
 
 function show(s) {
+  last = s;
   look(s);
   document.body.classList.toggle("lost", s.lost);
   document.title = `${s.name} · Shorewatch`;
-  $("station").textContent = s.name;
-  $("cable").textContent = s.cable;
-  $("clock").textContent = s.at.slice(0, 19).replace("T", " ");
-  $("clock").dateTime = s.at;
-  say(...verdict(s));
-  if (station?.config !== s.config) describe(s.config);
+  judge(s);
+  if (station && station.config !== s.config) describe(s.config);
   DRAW[view](s);
   const isMaintained = Boolean(s.alarm_mode?.maintenance);
   $("maintenance-begin").hidden = isMaintained;
@@ -81,6 +57,7 @@ const DRAW = {
   alarms(s) {
     alarms(s.alarms);
     $("no-alarms").hidden = s.alarms.length > 0;
+    past(s.alarms);
   },
   diagnostics(s) {
     fill($("tables"), ...diagnostics(s));
@@ -91,7 +68,8 @@ const DRAW = {
     if (!station?.devices[second]) return undefined;
     const facts = station.devices[second].points;
     remember(device.points.filter((point) => facts[point.source.split(".")[1]].recorded));
-    return fill($("tables"), deviceView([second, device], station.devices[second], days));
+    askWords();
+    return fill($("tables"), deviceView([second, device], station.devices[second], days, s.lost ? [] : blocks));
   },
 };
 
@@ -99,17 +77,19 @@ const HIDDEN = ["shelved", "suppressed", "out-of-service", "maintenance"];
 
 function alarms(list) {
   $("alarms-section").hidden = !list.length;
-  fill($("alarms"), ...list.map(alarmCard));
+  fill($("alarms"), ...alarmCards(list, last.alarms_more));
 }
 
-// What the station is, asked for again whenever its file has changed.
+// What the station is, asked for beside the first snapshot, and again whenever its file has changed.
 async function describe(config) {
   if (asked === config) return;
   asked = config;
   try {
     station = await (await fetch("/api/v1/station")).json();
+    if (last) show(last);
   } catch {
-    asked = null; // with the next snapshot
+    asked = null;
+    setTimeout(describe, AGAIN_MS, config);
   }
 }
 
@@ -124,15 +104,29 @@ async function remember(points) {
   }
 }
 
+async function askWords() {
+  if (performance.now() - wordsAt < WORDS_AGAIN_MS) return;
+  wordsAt = performance.now();
+  try {
+    const reply = await fetch(`/api/v1/words?${new URLSearchParams({ device: second })}`);
+    blocks = reply.ok ? (await reply.json()).blocks : [];
+  } catch {
+    blocks = [];
+  }
+}
+
 function begin() {
   for (const part of document.querySelectorAll("[data-views]")) {
     part.hidden = !part.dataset.views.split(" ").includes(view);
   }
+  if (view === "device") $("tables-title").textContent = "Device";
   for (const link of document.querySelectorAll("nav a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
+    if (view === "device" && link.pathname === "/devices") link.setAttribute("aria-current", "true");
   }
   start();
-  follow(show, () => say(["No word from the gateway since this page was opened"], "alarm"));
+  describe("");
+  follow(show, mourn);
 }
 
 begin();

@@ -1,10 +1,12 @@
-// The words and small parts that all views share. `latest` is the snapshot as it is shown.
+// The words and small parts that all views share. `latest()` is the snapshot as it is shown.
 import { make } from "./dom.js";
 
-export let latest = null;
+let shown = null;
+
+export const latest = () => shown;
 
 export function look(snapshot) {
-  latest = snapshot;
+  shown = snapshot;
 }
 
 export function span(seconds) {
@@ -16,13 +18,13 @@ export function span(seconds) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
-export const agoS = (at) => Math.max(0, (Date.parse(latest.at) - Date.parse(at)) / 1000 + latest.silentS);
+export const agoS = (at) => Math.max(0, (Date.parse(shown.at) - Date.parse(at)) / 1000 + shown.silentS);
 export const since = (at) => `since ${at.slice(11, 19)} (${span(agoS(at))})`;
 export const plural = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 export const number = (n) => n.toLocaleString("en");
 
 export function card(title, word, state, ...lines) {
-  if (latest.lost) [word, state] = [`? was ${word.replace("✕ ", "")}`, "is-warn"];
+  if (shown.lost) [word, state] = [`? was ${word.replace("✕ ", "")}`, "is-warn"];
   const head = make("h3", "", title, make("span", "word", word));
   return make("article", `card ${state}`, head, ...lines.map((line) => make("p", "", line)));
 }

@@ -2,16 +2,21 @@
 // is the mean, the band around it lowest and highest; where nothing was recorded or the value was bad
 // there is no line. Zooming asks the gateway again, so that it is as fine as it was recorded.
 import { $, fill, make, shownUnit } from "./dom.js";
+import { look } from "./part.js";
+import { follow } from "./stream.js";
+import { judge, mourn } from "./verdict.js";
 
 const SPANS = [["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 d", 604800], ["90 d", 7776000]];
 const POINTS_MAX = 8;
-const COLOURS = ["#1d5fa8", "#8a4b08", "#2b7a3d", "#7a3b8f", "#a3161a", "#00707a", "#5a5a00", "#444c52"];
+const ON_LIGHT = ["#1d5fa8", "#8a4b08", "#2b7a3d", "#7a3b8f", "#a3161a", "#00707a", "#5a5a00", "#444c52"];
+const ON_DARK = ["#7db4f0", "#e0a060", "#7fcf92", "#cf9be0", "#ff9a94", "#5fc7d0", "#c9c95a", "#b5bec4"];
 const FINE = 600;
 const AGAIN_S = 30;
 
 const wanted = new URLSearchParams(location.search);
 let chosen = (wanted.get("points") ?? "").split(",").filter(Boolean).slice(0, POINTS_MAX);
 let spanS = Number(wanted.get("span")) || 86400;
+let offered = null; // the configuration whose points can be chosen
 let fixed = null; // [from, to] in ms after a zoom, until a span is chosen
 
 // No button that would send anything anywhere.
@@ -21,6 +26,7 @@ const BAR = {
 };
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
+const colour = (index) => (dark.matches ? ON_DARK : ON_LIGHT)[index];
 
 function button(text, click, isMain = false) {
   const node = make("button", isMain ? "main" : "", text);
@@ -39,8 +45,8 @@ const query = (point, [from, to], points) =>
   new URLSearchParams({ point, from: utc(from), to: utc(to), points }).toString();
 
 function say(text, isBad = false) {
-  $("verdict").textContent = isBad ? `✕ ${text}` : text;
-  $("verdict").className = isBad ? "is-bad" : "";
+  $("span-said").textContent = isBad ? `✕ ${text}` : text;
+  $("span-said").className = isBad ? "is-bad word" : "";
 }
 
 async function ask(path) {
@@ -51,7 +57,7 @@ async function ask(path) {
 }
 
 // A span is a step: it holds from its begin to its end. Plotly shows times as they are written: UTC.
-function traces(reply, colour, axis) {
+function traces(reply, ink, axis) {
   const x = [], mean = [], low = [], high = [];
   const add = (at, span) => {
     x.push(at.replace("Z", ""));
@@ -64,30 +70,31 @@ function traces(reply, colour, axis) {
     add(span.to, span);
   }
   const numbers = mean.map((value) => (typeof value === "boolean" ? Number(value) : value));
-  const base = { x, yaxis: axis, mode: "lines", line: { color: colour, width: 1.6, shape: "linear" }, connectgaps: false };
+  const base = { x, yaxis: axis, mode: "lines", line: { color: ink, width: 1.6, shape: "linear" }, connectgaps: false };
   const band = { ...base, line: { width: 0 }, hoverinfo: "skip", showlegend: false };
   const unit = shownUnit(reply.unit);
   const name = `${reply.point}${unit ? ` (${unit})` : ""}`;
   return [
     { ...band, y: low },
-    { ...band, y: high, fill: "tonexty", fillcolor: `${colour}33` },
+    { ...band, y: high, fill: "tonexty", fillcolor: `${ink}33` },
     { ...base, y: numbers, name, hovertemplate: `%{y:.6g} ${unit}` },
   ];
 }
 
 function layout(units) {
   const style = getComputedStyle(document.body);
-  const colour = style.color;
-  const grid = style.getPropertyValue("--line");
+  const ink = style.color;
+  const [grid, soft] = ["--line", "--soft"].map((name) => style.getPropertyValue(name));
   const found = {
-    height: Math.max(320, 240 * units.length), margin: { l: 70, r: 15, t: 10, b: 40 },
+    height: Math.max(320, 240 * units.length), margin: { l: 70, r: 15, t: 35, b: 40 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: { color: colour, family: style.fontFamily, size: 12 },
+    font: { color: ink, family: style.fontFamily, size: 12 },
     hovermode: "x unified", hoverlabel: { bgcolor: style.backgroundColor },
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    showlegend: false, // the buttons above have the lines' colours
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
     xaxis: {
       type: "date", range: range().map((ms) => utc(ms).replace("Z", "")), gridcolor: grid, title: { text: "UTC" },
-      showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: colour, anchor: "free", position: 0,
+      showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: ink, anchor: "free", position: 0,
     },
   };
   units.forEach((unit, index) => {
@@ -112,7 +119,7 @@ async function draw() {
     const units = [...new Set(replies.map((reply) => reply.unit))];
     const lines = replies.flatMap((reply, index) => {
       const axis = units.indexOf(reply.unit);
-      return traces(reply, COLOURS[index], axis ? `y${axis + 1}` : "y");
+      return traces(reply, colour(index), axis ? `y${axis + 1}` : "y");
     });
     await Plotly.react($("chart"), lines, layout(units), BAR);
     const sick = replies.find((reply) => reply.health);
@@ -130,8 +137,12 @@ function choices() {
     node.setAttribute("aria-pressed", String(!fixed && seconds === spanS));
     return node;
   }));
-  $("chosen").replaceChildren(...chosen.map((point) =>
-    button(`${point} ×`, () => { chosen = chosen.filter((other) => other !== point); draw(); })));
+  $("chosen").replaceChildren(...chosen.map((point, index) => {
+    const node = button(`${point} ×`, () => { chosen = chosen.filter((other) => other !== point); draw(); });
+    node.style.borderLeft = `.5rem solid ${colour(index)}`;
+    node.setAttribute("aria-label", `Remove ${point}`);
+    return node;
+  }));
   const shown = range();
   $("files").replaceChildren(...chosen.flatMap((point) => {
     const link = make("a", "", `${point}.csv`);
@@ -149,7 +160,22 @@ function zoomed(change) {
   draw();
 }
 
+function show(s) {
+  look(s);
+  judge(s);
+  if (offered === s.config) return;
+  offered = s.config;
+  document.title = `Trends · ${s.name} · Shorewatch`;
+  const options = Object.values(s.devices).flatMap(({ points }) => points).map(({ source, name, unit }) => {
+    const option = make("option", "", `${name} (${unit || "no unit"})`);
+    option.value = source;
+    return option;
+  });
+  $("points").replaceChildren(...options);
+}
+
 async function begin() {
+  follow(show, mourn);
   $("choice").addEventListener("submit", (event) => {
     event.preventDefault();
     const point = $("point").value.trim();
@@ -164,20 +190,6 @@ async function begin() {
     [spanS, fixed] = [Number(target.dataset.span), null];
     draw();
   });
-  try {
-    const status = await ask("/api/v1/status");
-    $("station").textContent = status.name;
-    document.title = `Trends · ${status.name} · Shorewatch`;
-    for (const [device, { points }] of Object.entries(status.devices)) {
-      for (const [id, point] of Object.entries(points)) {
-        const option = make("option", "", `${point.name} (${point.unit || "no unit"})`);
-        option.value = `${device}.${id}`;
-        $("points").append(option);
-      }
-    }
-  } catch {
-    say("No word from the gateway", true);
-  }
   await draw();
   $("chart").on?.("plotly_relayout", zoomed);
   dark.addEventListener("change", draw);

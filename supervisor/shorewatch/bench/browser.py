@@ -1,4 +1,4 @@
-"""Headless Chromium for tests, driven over its own debugging pipe: no driver, no port.
+"""Headless Chromium, driven over its own debugging pipe: no driver, no port; for tests, too.
 
 Source: Chrome DevTools Protocol, --remote-debugging-pipe: JSON messages ended by a zero byte, read
 by the browser from descriptor 3 and written to descriptor 4.
@@ -9,6 +9,7 @@ import base64
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,10 +22,14 @@ _FLAGS = (
 
 
 class Page:
-    """One tab. `errors` collects what its scripts threw and what the console called an error."""
+    """One tab. `errors` collects what its scripts threw and what the console called an error.
+
+    `heard` counts the events of the protocol, by name.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, write_fd: int) -> None:
         self.errors: list[str] = []
+        self.heard: Counter[str] = Counter()
         self._reader = reader
         self._write_fd = write_fd
         self._ids = itertools.count(1)
@@ -39,6 +44,7 @@ class Page:
         os.write(self._write_fd, json.dumps(message).encode() + b"\0")
         while True:
             answer = json.loads((await self._reader.readuntil(b"\0"))[:-1])
+            self.heard[answer.get("method", "")] += 1
             if answer.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(answer["params"]["exceptionDetails"]))
             if answer.get("method") == "Log.entryAdded":
@@ -69,12 +75,12 @@ class Page:
 
     async def until(self, expression: str) -> None:
         """Wait until a JavaScript expression is true; the test's timeout is the limit."""
-        while not await self.value(expression):
+        while not await self.value(expression):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
     async def screenshot(self, path: Path) -> None:
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
+        await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
 
 
 @asynccontextmanager
