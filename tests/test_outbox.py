@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 
 from shorewatch import outbox as outbox_module
 from shorewatch import store
@@ -614,19 +615,6 @@ async def test_a_read_that_succeeds_makes_no_disk_healthy(
             async with asyncio.timeout(1):
                 for _ in range(3000):
                     await outbox.put("sample", AT, {})
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of its own; skips where none may be mounted."""
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if subprocess.run(words, capture_output=True, check=False).returncode != 0:
-        pytest.skip("no file system may be mounted here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 async def test_a_full_disk_costs_samples_and_no_other_record(

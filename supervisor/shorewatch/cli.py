@@ -36,10 +36,12 @@ from shorewatch.errors import (
     ShorewatchError,
     UsageError,
 )
-from shorewatch.field.commands import boards, flash, maintenance, push
+from shorewatch.field.boardscli import boards
 from shorewatch.field.commissioncli import commission
 from shorewatch.field.consolecli import console
 from shorewatch.field.doctorcli import bus_app
+from shorewatch.field.flashcli import flash, push
+from shorewatch.field.maintenancecli import maintenance
 from shorewatch.field.scancli import scan
 from shorewatch.grafanacli import grafana
 from shorewatch.hil.checkcli import bench_check

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shorewatch.assets import asset_folder
+from shorewatch.field.package import Catalogue
 
 STATION = asset_folder("stations") / "sumqayit.toml"
 BOARD = "beach"
@@ -22,15 +24,16 @@ UNIQUE_ID = "5357000000010002"
 class Bench:
     """One board in a process of its own, and the tools at work on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, board: str = BOARD) -> None:
         self.folder = folder
-        self.link = folder / "boards" / f"{BOARD}.link"
-        self.flash_folder = folder / "boards" / f"{BOARD}.flash"
+        self.board = board
+        self.link = folder / "boards" / f"{board}.link"
+        self.flash_folder = folder / "boards" / f"{board}.flash"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *words: str) -> None:
         """Plug the board in."""
-        command = [sys.executable, "-m", "shorewatch", "plant", "board", str(STATION), BOARD]
+        command = [sys.executable, "-m", "shorewatch", "plant", "board", str(STATION), self.board]
         self._process = subprocess.Popen(
             [*command, "--state-dir", str(self.folder), *words], stderr=subprocess.DEVNULL
         )
@@ -72,7 +75,7 @@ class Bench:
         return self.tool("flash", "--port", str(self.link), *words)
 
     def flash_role(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return self.flash("--station", str(STATION), "--board-id", BOARD, *words)
+        return self.flash("--station", str(STATION), "--board-id", self.board, *words)
 
     def boards(self) -> dict[str, object]:
         """What `shorewatch boards` says of it."""
@@ -80,6 +83,35 @@ class Bench:
         self.tool("boards", "--port", str(self.link), "--json", str(found))
         rows = json.loads(found.read_text())
         return next(row for row in rows if row["port"] == str(self.link))
+
+
+def by_strap(folder: Path) -> Catalogue:
+    """Our firmware, and a virtual board whose REPL opens by its strap alone."""
+    shutil.copytree(asset_folder("boards"), folder / "types")
+    for name, more in (("board.py", ""), ("board.toml", "\nstrap_pin = 0")):
+        path = folder / "types" / "virtual" / name
+        text = re.sub(r'(?mi)^(maintenance = )"link"', rf'\1"strap"{more}', path.read_text())
+        path.write_text(text)
+    return Catalogue(asset_folder("firmware"), folder / "types")
+
+
+class Person:
+    """Somebody beside the board, who does as told about its strap."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.did: list[str] = []
+        self._bench = bench
+        self._strap = bench.folder / "boards" / f"{bench.board}.strap"
+
+    def hear(self, text: str) -> None:
+        if "bridge" not in text:
+            return
+        self.did.append(text.partition(" ")[0])
+        if text.startswith("bridge"):
+            self._strap.touch()
+        else:
+            self._strap.unlink()
+        self._bench.kill_vm()
 
 
 @pytest.fixture

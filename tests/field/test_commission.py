@@ -20,6 +20,7 @@ from shorewatch.field.commission import (
     Reading,
     Result,
     answered,
+    failed_by_persons,
     steps,
     still_open,
     why_not,
@@ -97,6 +98,17 @@ def test_what_failed_is_asked_again(compiled: Compiled) -> None:
 
     assert [step.id for step in still_open(plan, results)] == ids[2:]
     assert [step.id for step in still_open(plan, [*results, result(ids[2])])] == ids[3:]
+
+
+def test_what_a_person_failed_stays_failed_until_a_person_passes_it() -> None:
+    """Neither --yes nor "later" takes a person's failure back; a person's pass does."""
+    failed = result(outcome=Outcome.FAIL)
+    by_machine = replace(result(), how="--yes")
+
+    for after in ([], [by_machine], [result(outcome=Outcome.OPEN), by_machine]):
+        assert failed_by_persons([failed, *after]) == {failed.id: failed}
+    assert not failed_by_persons([failed, result()])
+    assert not failed_by_persons([replace(failed, how="--yes")])
 
 
 def test_results_are_read_again(tmp_path: Path) -> None:
@@ -392,6 +404,20 @@ async def test_a_person_cannot_pass_a_bad_value(tmp_path: Path, compiled: Compil
     (row,) = _results(tmp_path)
     assert code == 2 and "it cannot pass: " in out
     assert (row["outcome"], row["why"]) == ("fail", "broken")
+
+
+async def test_yes_does_not_pass_what_a_person_has_failed(
+    tmp_path: Path, compiled: Compiled
+) -> None:
+    """A failed point is failed after --yes as well, with the words of who failed it."""
+    async with alone(tmp_path, compiled) as board, lively(board):
+        await done(tmp_path, typed="f reads 3 K too much\nq\n")
+        (first, *_) = _results(tmp_path)
+        code, out = await done(tmp_path, "--yes", "--contact-s", 20)
+
+    body = read(tmp_path)
+    assert (code, body["failed"]) == (1, [first["id"]])
+    assert "R. Aliyev has failed it: reads 3 K too much" in out
 
 
 async def test_another_board_is_not_commissioned(tmp_path: Path, compiled: Compiled) -> None:

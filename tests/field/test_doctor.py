@@ -1,6 +1,6 @@
 """field/doctor.py: each pattern, on what a client counts on a line that is broken that way."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from wiring import Cabinet, Wiring, full
@@ -28,8 +28,16 @@ def profile(**more: object) -> Profile:
     )
 
 
-def counted(wiring: Wiring, *units: int, baud: int = BAUD, **more: object) -> Bus:
-    """The figures of a client that has read these units for `SPAN_S`, by a clock of our own."""
+class Wire(Protocol):
+    """What a client is wired to: a `Wiring`, or the like."""
+
+    def step(self, now_s: float, data: bytes, baud: int) -> bytes: ...
+
+
+def counted(
+    wiring: Wire, *units: int, baud: int = BAUD, span_s: float = SPAN_S, **more: object
+) -> Bus:
+    """The figures of a client that has read these units for so long, by a clock of our own."""
     devices = [{"id": f"d{u}", "name": f"D{u}", "profile": "p", "unit_id": u} for u in units]
     line = DirectConfig.model_validate(
         {"id": "x", "port": "tty", "baud": baud, "format": "8N1", "delay_ms": 0, "device": devices}
@@ -37,7 +45,7 @@ def counted(wiring: Wiring, *units: int, baud: int = BAUD, **more: object) -> Bu
     blocks = compile_blocks([Device(d, profile(**more), None, line) for d in line.device])
     turns, client = Turns(line, blocks, 0.0), RtuClient(line.char_us / 1e6, line.t35_us / 1e6)
     out, is_asking = b"", False
-    for step in range(int(SPAN_S / STEP_S)):
+    for step in range(int(span_s / STEP_S)):
         now_s = step * STEP_S
         if heard := wiring.step(now_s, out, baud):
             client.hear(now_s, heard)
@@ -53,7 +61,7 @@ def counted(wiring: Wiring, *units: int, baud: int = BAUD, **more: object) -> Bu
     found = turns.device_counters()
     return Bus(
         "x",
-        turns.bus_counters(SPAN_S, client.strays),
+        turns.bus_counters(span_s, client.strays),
         tuple(Unit(f"D{u}", u, found[f"d{u}"]) for u in units),
     )
 
@@ -153,7 +161,7 @@ def test_few_failures_prove_nothing(count: int) -> None:
 
 def test_a_dead_device_explains_its_own_failures_only() -> None:
     """Time-outs of a device that is down are no losses of those that are up."""
-    dead = Unit("E", 2, unit(state="down", good=0, bad=50).counters)
+    dead = Unit("E", 2, unit(state="down", good=0, bad=50, failures=50).counters)
     assert names(figures(unit(), dead, requests=150, good=100, timeouts=50)) == {"silent"}
 
 

@@ -6,18 +6,20 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 
 from shorewatch.assets import asset_folder
 from shorewatch.control import NAME, ask
+from shorewatch.errors import FieldError
 from shorewatch.field.flash import Account, Talk, Wish, flash
 from shorewatch.field.package import Catalogue, digest
 from shorewatch.field.port import Attached
 
-from .conftest import BOARD, STATION, UNIQUE_ID, Bench
+from .conftest import BOARD, STATION, UNIQUE_ID, Bench, Person, by_strap
 
 pytestmark = pytest.mark.timeout(240)
 ROLE = f"trans-caspian/sumqayit/{BOARD}"
@@ -193,27 +195,14 @@ def test_a_board_of_a_running_station_is_flashed(bench: Bench, quiet_text: str) 
 
 def test_a_board_by_strap_is_opened_by_a_person(empty: Bench, tmp_path: Path) -> None:
     """The tool says what to bridge and waits, and again when the bridge is to be taken away."""
-    shutil.copytree(asset_folder("boards"), tmp_path / "types")
-    for name, more in (("board.py", ""), ("board.toml", "\nstrap_pin = 0")):
-        path = tmp_path / "types" / "virtual" / name
-        text = re.sub(r'(?mi)^(maintenance = )"link"', rf'\1"strap"{more}', path.read_text())
-        path.write_text(text)
-    catalogue = Catalogue(asset_folder("firmware"), tmp_path / "types")
+    catalogue = by_strap(tmp_path)
     flashed(empty, catalogue)
-    strap = empty.folder / "boards" / f"{BOARD}.strap"
-    said: list[str] = []
-
-    def person(text: str) -> None:
-        """Does as told."""
-        if "bridge" in text:
-            said.append(text.partition(" ")[0])
-            strap.touch() if text.startswith("bridge") else strap.unlink()
-            empty.kill_vm()
+    person = Person(empty)
 
     account = Account()
     wish = Wish(type="virtual", again=True)
-    flash(Attached(str(empty.link)), wish, catalogue, Talk(say=person), account)
-    assert said == ["bridge", "take"] and account.result == "flashed"
+    flash(Attached(str(empty.link)), wish, catalogue, Talk(say=person.hear), account)
+    assert person.did == ["bridge", "take"] and account.result == "flashed"
 
 
 def test_what_is_no_port_is_told(bench: Bench) -> None:
@@ -267,3 +256,54 @@ def killed_at(command: list[str], moment: str) -> None:
                 break
         else:
             raise AssertionError(f"it never said {moment!r}")
+
+
+def test_a_board_without_room_gets_no_file(bench: Bench) -> None:
+    """A full file system is told before a byte is sent, with how much is free and is needed."""
+    with small_disk(bench.folder / "boards", "64k"):
+        bench.start("--empty")
+        done = bench.flash_role()
+        assert done.returncode == 1, done.stderr
+        assert re.search(r"its flash has \d+ kB free, \d+ kB are needed: remove what", done.stderr)
+        assert not [path for path in bench.flash_folder.rglob("*") if path.is_file()]
+        assert str(bench.boards()["state"]).startswith("MicroPython")
+        bench.stop()
+
+
+def test_a_board_that_fills_up_in_the_middle_is_told(bench: Bench) -> None:
+    """The write that fails is named as what it is; with room again the next run finishes."""
+    with small_disk(bench.folder / "boards", "400k") as disk:
+        bench.start("--empty")
+        words = ("--port", str(bench.link), "--station", str(STATION), "--board-id", BOARD)
+        with subprocess.Popen(
+            bench.command("flash", *words), stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+        ) as tool:  # fmt: skip
+            assert tool.stderr is not None
+            for line in tool.stderr:
+                if "(5 of 23)" in line:
+                    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                        while filler.write(bytes(4096)):
+                            pass
+                    break
+            rest = tool.stderr.read()
+        assert tool.returncode == 1 and "the board's file system is full" in rest, rest
+        assert not (bench.flash_folder / "slots.state").exists()
+
+        (disk / "filler").unlink()
+        done = bench.flash_role()
+        assert done.returncode == 0 and ROLE in done.stdout, done.stderr
+        bench.stop()
+
+
+def test_a_micropython_that_is_too_old_is_told(empty: Bench, tmp_path: Path) -> None:
+    """Nothing is written to it, and it is said how it gets a newer one."""
+    shutil.copytree(asset_folder("boards"), tmp_path / "types")
+    path = tmp_path / "types" / "virtual" / "board.toml"
+    text = re.sub(r'(?m)^(micropython_version = )"[0-9.]+"', r'\1"9.0"', path.read_text())
+    path.write_text(text)
+
+    with pytest.raises(FieldError, match=r"is too old, a virtual needs 9\.0: .* --uf2 FILE"):
+        flashed(empty, Catalogue(asset_folder("firmware"), tmp_path / "types"))
+    assert not list(empty.flash_folder.iterdir())
+    assert str(empty.boards()["state"]).startswith("MicroPython")

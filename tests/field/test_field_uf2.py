@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 
 from shorewatch.config import BoardFile
-from shorewatch.errors import FieldError
+from shorewatch.errors import AbsentError, FieldError
 from shorewatch.field.package import Catalogue
-from shorewatch.field.uf2 import copy_to_drive, find_drives, load_image, parse_uf2
+from shorewatch.field.uf2 import (
+    DRIVE_S_MAX,
+    Image,
+    copy_to_drive,
+    find_drives,
+    load_image,
+    parse_uf2,
+    wait_drive,
+)
 
 CONTENT = b"\0" * 300 + b"v1.24.1 on 2024-11-29\0Raspberry Pi Pico with RP2040\0" + b"\0" * 300
 RP2040, RP2350 = 0xE48BFF56, 0xE48BFF59
@@ -88,3 +96,97 @@ def test_it_is_copied_to_the_bootloaders_drive(tmp_path: Path, pico: BoardFile) 
     copy_to_drive(load_image(path, pico), drive, lambda name, done, total: steps.append(done))
     assert (drive / "x.uf2").read_bytes() == path.read_bytes()
     assert steps[-1] == len(path.read_bytes())
+
+
+def test_a_drive_is_found_under_any_name(tmp_path: Path) -> None:
+    """Spaces, which the mount table has in octal, and letters of any script are no hindrance."""
+    drive = tmp_path / "Əli Алматы" / "RPI-RP2"
+    drive.mkdir(parents=True)
+    (drive / "INFO_UF2.TXT").touch()
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda1 {str(drive).replace(' ', chr(92) + '040')} vfat rw 0 0\n")
+
+    assert find_drives(mounts) == [drive]
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """A bootloader's drive on which every write fails."""
+    drive = tmp_path / "RPI-RP2"
+    drive.mkdir()
+    (drive / "INFO_UF2.TXT").touch()
+    (drive / "x.uf2").symlink_to("/dev/full")
+    return drive
+
+
+def image_at(path: Path, size: int) -> Image:
+    path.write_bytes(b"x" * size)
+    return Image(path, hashlib.sha256(path.read_bytes()).hexdigest(), "1.24.1", size)
+
+
+def test_a_drive_that_refuses_the_file_is_told(tmp_path: Path, full: Path) -> None:
+    """As long as it is there, a write that fails is no success."""
+    with pytest.raises(FieldError, match=r"No space left.*try again"):
+        copy_to_drive(image_at(tmp_path / "x.uf2", 512), full, lambda *_: None)
+
+
+@pytest.mark.parametrize(("size", "is_done"), [(512, True), (100_000, False)])
+def test_a_drive_that_goes_has_the_file_only_with_its_last_block(
+    tmp_path: Path, full: Path, size: int, is_done: bool
+) -> None:
+    """The bootloader restarts at the last block; a drive that goes earlier was pulled."""
+    (full / "INFO_UF2.TXT").unlink()
+    image = image_at(tmp_path / "x.uf2", size)
+    if is_done:
+        copy_to_drive(image, full, lambda *_: None)
+    else:
+        with pytest.raises(AbsentError, match="has gone after 32768 of 100000 bytes"):
+            copy_to_drive(image, full, lambda *_: None)
+
+
+def test_a_file_that_changed_meanwhile_is_not_written(tmp_path: Path) -> None:
+    """What was looked at is what is copied."""
+    image = image_at(tmp_path / "x.uf2", 512)
+    image.path.write_bytes(b"y" * 512)
+    with pytest.raises(FieldError, match="has changed since"):
+        copy_to_drive(image, tmp_path / "none", lambda *_: None)
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, span_s: float, /) -> None:
+        self.now_s += span_s
+
+
+def test_a_drive_is_waited_for(pico: BoardFile) -> None:
+    """It is said once how the board gets there; the drive is taken when it comes."""
+    clock, said = Clock(), []
+
+    def look() -> list[Path]:
+        return [Path("/media/RPI-RP2")] if clock.now_s > 30 else []
+
+    assert wait_drive(said.append, pico, look=look, clock=clock) == Path("/media/RPI-RP2")
+    (text,) = said
+    assert pico.bootloader is not None and text.startswith(pico.bootloader)
+
+
+def test_a_drive_that_does_not_come_is_told(pico: BoardFile) -> None:
+    """With how to mount one that is only not mounted."""
+    clock = Clock()
+    with pytest.raises(AbsentError, match="udisksctl mount"):
+        wait_drive(lambda _: None, pico, look=list, clock=clock)
+    assert clock.now_s >= DRIVE_S_MAX
+
+
+def test_two_drives_are_one_too_many(pico: BoardFile) -> None:
+    """Nobody could say which board would get the file."""
+    drives = [Path("/media/a/RPI-RP2"), Path("/media/b/RPI-RP2")]
+    with pytest.raises(FieldError, match="leave one plugged in"):
+        wait_drive(lambda _: None, pico, look=lambda: drives, clock=Clock())

@@ -10,7 +10,7 @@ import pytest
 from typed import typed
 from wiring import Wiring, asking, climate, full
 
-COMMON = ("--baud", "115200", "--format", "8N1", "--wait-ms", "60")
+COMMON = ("--baud", "115200", "--format", "8N1", "--wait-ms", "250")
 
 
 async def test_help_has_an_example() -> None:

@@ -22,10 +22,11 @@ def test_what_is_no_unit_id_is_refused(text: str) -> None:
 
 
 def test_the_usual_settings_come_first() -> None:
-    """auto begins with 9600 8N1 and 19200 8E1, and tries every pair once."""
+    """auto begins with 9600 8N1 and 19200 8E1, tries every pair once, and two stop bits last."""
     found = parse_settings("auto", "auto")
     assert [str(setting) for setting in found[:2]] == ["9600 8N1", "19200 8E1"]
-    assert len(set(found)) == len(found) == 3 * len(BAUDS)
+    assert len(set(found)) == len(found) == 4 * len(BAUDS)
+    assert all(setting.format == "8N2" for setting in found[-len(BAUDS) :])
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:

@@ -5,7 +5,8 @@
 The board's identity and its buses are judged by their facts alone. A point is judged by a person,
 who sees its value beside its range and looks at the device itself; but no answer, whoever gives it,
 makes a value pass that is not good at that moment (`why_not`). A contact passes when it was seen to
-change and to come back. What failed or was left for later is asked again next time.
+change and to come back. What failed or was left for later is asked again next time; what a person
+has failed, a person alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from shorewatch.point import Point
 
 Row = Mapping[str, Any]
 NOTE_MAX = 300
+ASKED = "asked"  # how a person's answers come
 
 
 class Kind(StrEnum):
@@ -183,6 +185,12 @@ def identity(look: Row, compiled: Compiled, board_id: str) -> tuple[Outcome, str
 def newest(results: Sequence[Result]) -> dict[str, Result]:
     """The last result of each step."""
     return {result.id: result for result in results}
+
+
+def failed_by_persons(results: Sequence[Result]) -> dict[str, Result]:
+    """What somebody has looked at and failed, by step: a person alone may pass it after that."""
+    last = newest([r for r in results if r.how == ASKED and r.outcome is not Outcome.OPEN])
+    return {id_: result for id_, result in last.items() if result.outcome is Outcome.FAIL}
 
 
 def still_open(plan: Sequence[Step], results: Sequence[Result]) -> Iterator[Step]:

@@ -63,7 +63,7 @@ def commission(
         A TOML file with a table [answers]: "room.temperature" = "pass", "fail: why", "note: what"
         or "later"; for training and tests.
     yes
-        Pass every value that is good, fail every other.
+        Pass every value that is good, fail every other; what a person has failed stays failed.
     contact_s
         How long a contact is waited for.
     set_

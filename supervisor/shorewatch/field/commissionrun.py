@@ -18,12 +18,14 @@ from shorewatch.compiled import Compiled
 from shorewatch.disk import write_durably
 from shorewatch.errors import LinkError, ShorewatchError, UsageError
 from shorewatch.field.commission import (
+    ASKED,
     Kind,
     Outcome,
     Reading,
     Result,
     Step,
     answered,
+    failed_by_persons,
     identity,
     reading,
     steps,
@@ -111,9 +113,14 @@ class Commissioning:
         done = len([s for s in self.plan if s.kind in (Kind.POINT, Kind.CONTACT)]) - len(todo)
         if done:
             self._talk.tell(f"{done} steps are done already; {len(todo)} are open")
+        failed = failed_by_persons(self._ledger.results)
         for at, step in enumerate(todo, 1):
             place = f"{at} of {len(todo)}"
-            if step.kind is Kind.CONTACT:
+            before = failed.get(step.id)
+            if before is not None and self._talk.how != ASKED:
+                text = f"[{place}] {step.id}: {before.by} has failed it: {before.why}"
+                self._talk.tell(f"{text}; only a person can pass it", is_bad=True)
+            elif step.kind is Kind.CONTACT:
                 await self._contact(step, place)
             else:
                 await self._point(step, place)

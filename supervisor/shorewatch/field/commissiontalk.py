@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.text import Text
 
-from shorewatch.field.commission import Reading, Step, answered, why_not
+from shorewatch.field.commission import ASKED, Reading, Step, answered, why_not
 from shorewatch.field.commissionrun import AGAIN, QuitError
 
 PAUSE_S = 0.05
@@ -50,7 +50,7 @@ class Written:
 class Terminal:
     """A person who types."""
 
-    how = "asked"
+    how = ASKED
 
     def __init__(self, fd: int) -> None:
         self._console = Console(highlight=False, markup=False, emoji=False)

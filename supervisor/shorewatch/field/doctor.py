@@ -15,6 +15,10 @@ from shorewatch.tryout import EXCEPTIONS
 TWIN_SHARE = 0.25
 CLEAN_SHARE = 0.05
 STRAYS_SHARE = 0.05  # bytes a request
+ANSWER_BYTES_MIN = 5  # no answer is shorter
+RUBBLE_BYTES_MAX = 4  # that are left of two answers at once
+LATE_SHARE = 0.02  # of failures
+TORN_FACTOR = 4  # noise damages answers, and does not only cut them
 SLOW_MS, SLOW_FACTOR = 100, 4
 
 
@@ -60,22 +64,23 @@ def _idle(bus: Bus) -> Iterator[str]:
 
 def _nobody(bus: Bus) -> Iterator[str]:
     counts = bus.counts
-    heard = counts.crc_errors + counts.rejected
-    if counts.requests >= COUNT_MIN and not bus.answers and heard < COUNT_MIN:
+    if counts.requests >= COUNT_MIN and not bus.answers and bus.heard < COUNT_MIN:
         yield f"{counts.requests} requests to {len(bus.units)} devices, no answer"
+    elif bus.answers and bus.units and all(unit.is_silent for unit in bus.units):
+        last = min(unit.counters.failures for unit in bus.units)
+        yield f"the last {last} requests to each of {len(bus.units)} devices, no proper answer"
 
 
 def _speed(bus: Bus) -> Iterator[str]:
     counts = bus.counts
-    heard = counts.crc_errors + counts.rejected
-    if counts.requests >= COUNT_MIN and not bus.answers and heard >= COUNT_MIN:
-        yield f"{counts.requests} requests, no proper answer, {heard} that make no sense"
+    if counts.requests >= COUNT_MIN and not bus.answers and bus.heard >= COUNT_MIN:
+        yield f"{counts.requests} requests, no proper answer, {bus.heard} that make no sense"
 
 
 def _silent(bus: Bus) -> Iterator[str]:
     for unit in bus.units:
         is_heard = bus.counts.timeouts < unit.counters.bad / 2
-        if not unit.is_up and unit.counters.bad >= COUNT_MIN and not is_heard:
+        if unit.is_silent and not is_heard:
             others = ", ".join(other.name for other in bus.up) or "nobody"
             yield f"{unit}: {unit.counters.bad} requests failed; {others} on this bus answers"
 
@@ -84,17 +89,31 @@ def _twin(bus: Bus) -> Iterator[str]:
     for unit in bus.units:
         others = [other for other in bus.up if other is not unit and other.asked]
         is_alone = others and all(other.bad_share <= CLEAN_SHARE for other in others)
+        if not is_alone or unit.counters.bad < COUNT_MIN or unit.bad_share < TWIN_SHARE:
+            continue
         spoiled = bus.damaged + bus.counts.rejected
-        if (
-            is_alone
-            and unit.counters.bad >= COUNT_MIN
-            and unit.bad_share >= TWIN_SHARE
-            and spoiled >= unit.counters.bad / 2
-        ):
+        worst = f"{max(other.bad_share for other in others):.0%}"
+        if bus.counts.stray_bytes > RUBBLE_BYTES_MAX * unit.counters.bad:
+            continue  # noise, which comes at any time
+        if spoiled >= unit.counters.bad / 2:
             yield (
                 f"{unit}: {unit.counters.bad} of {unit.asked} answers damaged or foreign, of "
-                f"others at most {max(o.bad_share for o in others):.0%}"
+                f"others at most {worst}"
             )
+        elif spoiled < COUNT_MIN and bus.counts.stray_bytes >= unit.counters.bad:
+            yield (
+                f"{unit}: {unit.counters.bad} requests failed, {bus.counts.stray_bytes} bytes "
+                f"came instead of answers; of others failed at most {worst}"
+            )
+
+
+def _torn(bus: Bus) -> Iterator[str]:
+    lost, strays = bus.lost, bus.counts.stray_bytes
+    if bus.is_many(lost) and strays >= ANSWER_BYTES_MIN * lost and lost >= TORN_FACTOR * bus.heard:
+        yield (
+            f"{lost} of {bus.counts.requests} requests without an answer in time, {strays} bytes "
+            "later or beside it"
+        )
 
 
 def _noise(bus: Bus) -> Iterator[str]:
@@ -106,16 +125,21 @@ def _noise(bus: Bus) -> Iterator[str]:
 
 def _strays(bus: Bus) -> Iterator[str]:
     count = bus.counts.stray_bytes
+    if count <= 2 * bus.damaged:
+        return  # ends of damaged answers
     if count >= 4 * COUNT_MIN and bus.share(count) >= STRAYS_SHARE:
         yield f"{count} bytes that nobody asked for, at {bus.counts.requests} requests"
 
 
 def _late(bus: Bus) -> Iterator[str]:
-    if bus.is_many(bus.counts.rejected):
+    count, failed = bus.counts.rejected, bus.heard + bus.lost
+    # On a sound line there is none: few of them among many time-outs tell what those are.
+    is_telling = count >= COUNT_MIN and bus.is_many(failed) and count >= LATE_SHARE * failed
+    if bus.is_many(count) or is_telling:
         slow = max(bus.units, key=lambda unit: unit.counters.reply_ms_max, default=None)
         more = f"; slowest {slow}: up to {slow.counters.reply_ms_max} ms" if slow else ""
         total = bus.counts.requests
-        yield f"{bus.counts.rejected} of {total} answers were another's, cut or late{more}"
+        yield f"{count} of {total} answers were another's, cut or late{more}"
 
 
 def _losses(bus: Bus) -> Iterator[str]:
@@ -169,25 +193,18 @@ PATTERNS = (
         _speed,
     ),
     Pattern(
+        "twin",
+        "two devices seem to have one unit id",
+        "take this device off the line: if its unit id still answers, there is another one; if "
+        "not, its own baud rate and parity",
+        _twin,
+    ),
+    Pattern(
         "silent",
         "a device does not answer, others on its bus do",
         "its power; its unit id (`shorewatch scan --units`); its own A and B; its baud rate",
         _silent,
-        ("nobody", "speed"),
-    ),
-    Pattern(
-        "twin",
-        "two devices seem to have one unit id",
-        "take this device off the line: if its unit id still answers, there is another one",
-        _twin,
-    ),
-    Pattern(
-        "noise",
-        "answers come damaged",
-        "termination: 120 Ohm at the two ends and nowhere else; bias at one place; the third wire "
-        "(ground); shield at one end; distance from power cables; then a lower baud rate",
-        _noise,
-        ("twin", "speed"),
+        ("nobody", "speed", "twin"),
     ),
     Pattern(
         "late",
@@ -198,12 +215,28 @@ PATTERNS = (
         ("twin", "speed"),
     ),
     Pattern(
+        "torn",
+        "answers come too late, or not whole",
+        "timeout_ms and worst_ms in the profile of the slowest device; then loose wires, and a "
+        "driver enable that ends too early (`shorewatch scan` on a plain adapter tells which)",
+        _torn,
+        ("twin", "speed", "late"),
+    ),
+    Pattern(
+        "noise",
+        "answers come damaged",
+        "termination: 120 Ohm at the two ends and nowhere else; bias at one place; the third wire "
+        "(ground); shield at one end; distance from power cables; then a lower baud rate",
+        _noise,
+        ("twin", "speed", "torn"),
+    ),
+    Pattern(
         "loss",
         "a device leaves requests unanswered",
         "its terminals (a loose wire) and power supply; whether it is asked more often than it "
         "can: a longer period_s in its profile",
         _losses,
-        ("twin", "noise", "late"),
+        ("twin", "noise", "late", "torn"),
     ),
     Pattern(
         "strays",
@@ -211,6 +244,7 @@ PATTERNS = (
         "bias: 560 Ohm from A to ground and from B to 3.3 V at one place; a transmitter that is "
         "switched on too early or too late; another client on the line",
         _strays,
+        ("twin", "late", "torn"),
     ),
     Pattern(
         "refused",

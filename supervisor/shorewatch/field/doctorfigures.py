@@ -36,6 +36,11 @@ class Unit:
         return self.counters.state in ("up", "failing")
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it has not answered for some time, not only once or twice by chance."""
+        return not self.is_up and self.counters.failures >= COUNT_MIN
+
+    @property
     def bad_share(self) -> float:
         return self.counters.bad / self.asked if self.asked else 0.0
 
@@ -58,6 +63,17 @@ class Bus:
     @property
     def damaged(self) -> int:
         return self.counts.crc_errors
+
+    @property
+    def heard(self) -> int:
+        """Answers that made no sense."""
+        return self.counts.crc_errors + self.counts.rejected
+
+    @property
+    def lost(self) -> int:
+        """Requests to devices that do answer, after which nothing came that was counted."""
+        failed = sum(unit.counters.bad for unit in self.units if not unit.is_silent)
+        return max(0, failed - self.heard - self.counts.exceptions)
 
     @property
     def up(self) -> tuple[Unit, ...]:

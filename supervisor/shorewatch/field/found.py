@@ -13,8 +13,9 @@ from pathlib import Path
 
 from shorewatch.config import BoardFile
 from shorewatch.errors import AbsentError, FieldError
-from shorewatch.field.door import station_of
+from shorewatch.field.door import Say, lent, station_of
 from shorewatch.field.fitting import types_of
+from shorewatch.field.flash import Wish
 from shorewatch.field.holder import holders
 from shorewatch.field.onboard import LOOK, bring, parse_facts
 from shorewatch.field.package import Catalogue
@@ -63,12 +64,17 @@ class Seen:
 
 
 def look(
-    types: Mapping[str, BoardFile], named: Sequence[str], *, unit_id: int, state_dir: Path | None
+    types: Mapping[str, BoardFile],
+    named: Sequence[str],
+    *,
+    unit_id: int,
+    state_dir: Path | None,
+    sysfs: Path = _USB,
 ) -> Iterator[Seen]:
-    """Each board in turn; `named` are ports beside those that USB tells of."""
+    """Each board in turn; `named` are ports beside those that USB tells of, `sysfs` Linux' own."""
     ports = attached()
     by_path = {port.path: port for port in ports}
-    asked = [port for port in ports if _types_by_usb(port.usb, types)]
+    asked = [port for port in ports if types_by_usb(port.usb, types)]
     for path in named:
         port = by_path.get(os.path.realpath(path), Attached(path))
         if port not in asked:
@@ -78,7 +84,7 @@ def look(
     for port in ports:
         if port.usb in BOOTLOADERS:
             yield _in_bootloader(port.usb, port.serial_number, port.path, types)
-    for usb, serial_number in _usb_devices():
+    for usb, serial_number in _usb_devices(sysfs):
         if usb in BOOTLOADERS and not any(port.usb == usb for port in ports):
             yield _in_bootloader(usb, serial_number, None, types)
 
@@ -86,7 +92,7 @@ def look(
 def _seen(
     port: Attached, types: Mapping[str, BoardFile], unit_id: int, state_dir: Path | None
 ) -> Seen:
-    able = _types_by_usb(port.usb, types)
+    able = types_by_usb(port.usb, types)
 
     def seen(state: str, then: str = "", found: Found | None = None) -> Seen:
         return Seen(port.path, port.usb, port.serial_number, state, able, found, then)
@@ -126,13 +132,14 @@ def _in_bootloader(
     return Seen(path, usb, serial_number, f"{BOOTLOADERS[usb]}", able, None, then)
 
 
-def _types_by_usb(usb: str | None, types: Mapping[str, BoardFile]) -> tuple[str, ...]:
+def types_by_usb(usb: str | None, types: Mapping[str, BoardFile]) -> tuple[str, ...]:
+    """The board types whose MicroPython has this USB id."""
     return tuple(kind.name for kind in types.values() if usb is not None and usb in kind.usb)
 
 
-def _usb_devices() -> Iterator[tuple[str, str | None]]:
+def _usb_devices(sysfs: Path) -> Iterator[tuple[str, str | None]]:
     """(vendor:product, serial number) of what is plugged in."""
-    for folder in sorted(_USB.glob("*")) if _USB.is_dir() else ():
+    for folder in sorted(sysfs.glob("*")) if sysfs.is_dir() else ():
         with suppress(OSError):
             vendor, product = ((folder / name).read_text() for name in ("idVendor", "idProduct"))
             number = None
@@ -141,11 +148,14 @@ def _usb_devices() -> Iterator[tuple[str, str | None]]:
             yield f"{vendor.strip()}:{product.strip()}", number
 
 
-def unique_id_of(port: Attached, catalogue: Catalogue, unit_id: int) -> str:
-    """The unique id of the board there; raises FieldError if it tells none."""
-    with locked(port.path) as lock_fd:
+def unique_id_of(port: Attached, catalogue: Catalogue, wish: Wish, say: Say) -> str:
+    """The unique id of the board there; raises AbsentError if it tells none."""
+    with (
+        locked(port.path) as lock_fd,
+        lent(port.path, wish.state_dir, by=wish.by, reason="who is it", say=say),
+    ):
         with opened(port.path) as line:
-            found = ask_who(line, unit_id=unit_id)
+            found = ask_who(line, unit_id=wish.unit_id or 1, may_interrupt=True)
         if found.identity is not None:
             return found.identity.unique_id
         if found.answer is Answer.PROMPT:

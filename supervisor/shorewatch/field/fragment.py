@@ -13,19 +13,19 @@ from shorewatch.field.sweep import Setting
 _NAME_MAX = 60
 
 
-def fragment(port: str, setting: Setting | None, found: Sequence[Found]) -> str:
-    """The TOML of one line and its devices."""
+def fragment(port: str, setting: Setting | None, found: Sequence[Found], uart: int = 0) -> str:
+    """The TOML of one line and its devices; `uart` is the board's, as far as it is known."""
     clear = [device for device in found if device.is_clear]
     known = [device for device in clear if device.guess.best is not None]
     if not clear:
         return ""
-    head = list(_head(port, setting, is_empty=not known))
+    head = list(_head(port, setting, uart, is_empty=not known))
     key = "direct.device" if setting is None else "board.bus.device"
     parts = [_device(device, key) for device in clear]
     return "\n".join([*head, *("\n" + part for part in parts)]) + "\n"
 
 
-def _head(port: str, setting: Setting | None, *, is_empty: bool) -> Iterator[str]:
+def _head(port: str, setting: Setting | None, uart: int, *, is_empty: bool) -> Iterator[str]:
     mark = "# " if is_empty else ""  # a bus without a device is none
     if setting is None:
         yield f"{mark}[[direct]]"
@@ -35,7 +35,7 @@ def _head(port: str, setting: Setting | None, *, is_empty: bool) -> Iterator[str
     yield f"# Found through {_plain(port)}. Below the [[board]] that reads it; its number is in"
     yield "# boards/README.md, Wiring."
     yield f"{mark}[[board.bus]]"
-    yield f"{mark}uart = 0"
+    yield f"{mark}uart = {uart}"
     yield f"{mark}baud = {setting.baud}"
     yield f'{mark}format = "{setting.format}"'
 

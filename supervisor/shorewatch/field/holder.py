@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -22,7 +23,8 @@ class Holder:
     @property
     def is_station(self) -> bool:
         """Whether it is a `shorewatch run`, which lends its ports."""
-        return "run" in self.argv[1:4] and any("shorewatch" in word for word in self.argv[:3])
+        names = [Path(word).name for word in self.argv[:4]]
+        return any(pair == ("shorewatch", "run") for pair in pairwise(names))
 
     @property
     def state_dir(self) -> Path | None:

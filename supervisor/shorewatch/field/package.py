@@ -76,6 +76,11 @@ class Catalogue:
         boot, update = (path.read_text("utf-8") for path in paths)
         return boot, update
 
+    @property
+    def version(self) -> str:
+        """The firmware's."""
+        return _version(self.firmware / "station" / "__init__.py")
+
     def build(self, board_type: str) -> Package:
         """Compile the application for a board type."""
         sources = {
@@ -87,7 +92,7 @@ class Catalogue:
         versions = {data[1] for name, data in files.items() if name.endswith(".mpy")}
         return Package(
             board_type,
-            _version(self.firmware / "station" / "__init__.py"),
+            self.version,
             files,
             (self.firmware / BOOT).read_bytes(),
             max(versions, default=None),

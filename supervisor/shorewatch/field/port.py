@@ -77,8 +77,7 @@ def locked(path: str) -> Iterator[int]:
     """
     name = os.path.realpath(path).strip("/").replace("/", "-")
     file = Path(tempfile.gettempdir()) / f"shorewatch-{name}.lock"
-    # Read-only: a file in /tmp that another user made is not to be had for writing.
-    fd = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    fd = _lock_file(file)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,6 +87,24 @@ def locked(path: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _lock_file(file: Path) -> int:
+    """The file, open for reading: in /tmp that of another user cannot be had for more.
+
+    Nor may it be opened as one to be made (Linux, sysctl fs.protected_regular).
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        try:
+            return os.open(file, flags)
+        except FileNotFoundError:
+            fd = os.open(file, flags | os.O_CREAT, 0o644)
+            os.fchmod(fd, 0o644)  # whatever the umask is: others have to read it
+            return fd
+    except OSError as error:
+        text = f"{file}: {error.strerror}; it keeps two tools from one board: remove it"
+        raise FieldError(text) from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shorewatch.config import DirectConfig
 from shorewatch.direct.frame import Outcome, Read, Request, encode_rtu
@@ -61,8 +62,21 @@ class Trial:
         return encode_rtu(self.request)
 
 
+class Asker(Protocol):
+    """Who asks on an open line: an adapter of this machine (`Prober`), or a board (remote.py)."""
+
+    async def ask(self, request: Request, wait_s: float) -> Trial:
+        """Ask once; the reply's first byte may take `wait_s`, the reply its own time on top.
+
+        Raises LinkError if the line is lost.
+        """
+
+    async def listen(self, for_s: float) -> bytes:
+        """What is heard in so many seconds in which nothing is asked."""
+
+
 class Prober:
-    """Asks on one open line."""
+    """Asks on one open line through a wire of this machine."""
 
     def __init__(self, line: DirectConfig, wire: Wire) -> None:
         self.line = line
@@ -70,13 +84,9 @@ class Prober:
         self._client = client_for(line)
 
     async def ask(self, request: Request, wait_s: float) -> Trial:
-        """Ask once; the reply's first byte may take `wait_s`, the reply its own time on top.
-
-        Raises LinkError if the line is lost.
-        """
         client, tap = self._client, self._tap
         tap.is_sent = False
-        await exchange(tap, client, request, wait_s + self._reply_s(request))
+        await exchange(tap, client, request, wait_s + reply_s(self.line, request))
         trial = Trial(
             request,
             client.outcome,
@@ -90,7 +100,6 @@ class Prober:
         return trial
 
     async def listen(self, for_s: float) -> bytes:
-        """What is heard in so many seconds in which nothing is asked."""
         until_s = time.monotonic() + for_s
         found = bytearray()
         while time.monotonic() < until_s:
@@ -102,10 +111,11 @@ class Prober:
         self._tap.heard.clear()
         return bytes(found)
 
-    def _reply_s(self, request: Request) -> float:
-        """How long the reply is on the line."""
-        size = request.data_size if isinstance(request, Read) else _IDENTITY_SIZE
-        return (_REPLY_EXTRA + size) * self.line.char_us / 1e6
+
+def reply_s(line: DirectConfig, request: Request) -> float:
+    """How long the reply to a request is on the line."""
+    size = request.data_size if isinstance(request, Read) else _IDENTITY_SIZE
+    return (_REPLY_EXTRA + size) * line.char_us / 1e6
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from shorewatch.errors import UsageError
 from shorewatch.model import to_text, utc_now
@@ -30,12 +31,19 @@ def append(path: Path, body: Mapping[str, object]) -> None:
     """Add one line; raises UsageError."""
     line = json.dumps(body, ensure_ascii=False, sort_keys=True).encode() + b"\n"
     try:
-        with path.open("ab") as file:
+        with path.open("a+b") as file:
+            if file.tell() and not _ends_whole(file):
+                line = b"\n" + line  # what a full disk has cut stays a line of its own
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; choose another file with --record") from error
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def head(what: str, by: str, port: str | None) -> dict[str, object]:

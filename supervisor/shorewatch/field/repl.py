@@ -25,7 +25,7 @@ _TIMEOUT_S = 30.0
 _COPY_S = 20.0  # of one file
 _GONE = ("failed to access", "Input/output error", "device disconnected", "could not enter raw",
          "could not open port", "no device found", "returned no data")  # fmt: skip
-_FULL = ("ENOSPC", "OSError: 28", "Errno 28")
+_FULL = ("ENOSPC", "OSError: 28", "Errno 28", "No space left")
 
 
 class Repl:

@@ -13,11 +13,12 @@ some 80 times more.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from shorewatch.direct.frame import Identify, Outcome, Read
 from shorewatch.field.guess import Guess, guess, seen_in
-from shorewatch.field.probe import Prober, Trial, probing
+from shorewatch.field.probe import Asker, Trial, probing
 from shorewatch.field.sweep import LISTEN_S, Setting, line_of
 from shorewatch.field.symptom import (
     DAMAGED_MIN,
@@ -40,6 +41,7 @@ SILENT_MAX = 2  # requests of one function that a device may leave unanswered
 _NOBODY = (0x0A, 0x0B)  # a gateway's exceptions: there is no such unit behind it
 
 Tell = Callable[[str, int, int], None]
+Opener = Callable[[Setting | None], AbstractAsyncContextManager[Asker]]
 
 
 @dataclass(slots=True)
@@ -82,6 +84,8 @@ class Scan:
         is_busy: another client was heard, so that nothing was asked.
         setting_is_known: somebody has answered properly.
         is_whole: everything was asked.
+        opener: opens the line at a setting; as it is left, the port of this machine.
+        uart: the board's that asks; None where an adapter does.
     """
 
     def __init__(
@@ -97,6 +101,8 @@ class Scan:
         tell: Tell = lambda text, done, total: None,
     ) -> None:
         self.port = port
+        self.uart: int | None = None
+        self.opener: Opener = lambda setting: probing(line_of(port, setting))
         self.units = units
         self.setting: Setting | None = None
         self.found: dict[int, Found] = {}
@@ -134,7 +140,7 @@ class Scan:
             return
         for function in self._functions:
             for at, setting in enumerate(self._settings):
-                async with probing(line_of(self.port, setting)) as prober:
+                async with self.opener(setting) as prober:
                     await self._try(prober, setting, function, at)
                 if self.setting_is_known:
                     break
@@ -144,7 +150,7 @@ class Scan:
             self._trials = self._damaged_trials
         self.is_whole = True
 
-    async def _try(self, prober: Prober, setting: Setting | None, function: int, at: int) -> None:
+    async def _try(self, prober: Asker, setting: Setting | None, function: int, at: int) -> None:
         """One setting: hunt, and if somebody answers, everything else."""
         self._trials = []
         text = f"{setting or self.port}, function {function:02}"
@@ -169,7 +175,7 @@ class Scan:
                 continue
             heard_at.add(setting.baud)
             self.tell(f"listening at {setting.baud}: is somebody else on this line?", 0, 0)
-            async with probing(line_of(self.port, setting)) as prober:
+            async with self.opener(setting) as prober:
                 heard = await prober.listen(self._listen_s)
             self.is_busy = bool(others_on(heard))
             if self.is_busy or not self._silence_s:
@@ -179,7 +185,7 @@ class Scan:
         return self.is_busy
 
     async def _ask_all(
-        self, prober: Prober, setting: Setting | None, function: int, text: str, at: int
+        self, prober: Asker, setting: Setting | None, function: int, text: str, at: int
     ) -> None:
         """Ask every unit that has not answered yet for one register."""
         silent = [unit for unit in self.units if not self._is_clear(unit)]
@@ -193,7 +199,7 @@ class Scan:
         for unit_id in self._late(begun):
             await self._ask(prober, setting, Read(unit_id, function, 0, 1), LATE_S)
 
-    async def _listen_on(self, prober: Prober, for_s: float) -> None:
+    async def _listen_on(self, prober: Asker, for_s: float) -> None:
         """Hear what comes behind the last request: a late answer, a second one."""
         if self.is_serial and self._trials:
             heard = await prober.listen(for_s)
@@ -212,7 +218,7 @@ class Scan:
         return sorted(found)
 
     async def _ask(
-        self, prober: Prober, setting: Setting | None, request: Read, wait_s: float
+        self, prober: Asker, setting: Setting | None, request: Read, wait_s: float
     ) -> Trial:
         trial = await prober.ask(request, wait_s)
         self._trials.append(trial)
@@ -229,7 +235,7 @@ class Scan:
     def _is_clear(self, unit_id: int) -> bool:
         return unit_id in self.found and self.found[unit_id].is_clear
 
-    async def _check_all(self, prober: Prober) -> None:
+    async def _check_all(self, prober: Asker) -> None:
         units = sorted(self.found)
         for at, unit_id in enumerate(units):
             found = self.found[unit_id]
@@ -242,7 +248,7 @@ class Scan:
             found.is_checked = True
         self.tell("done", len(units), len(units))
 
-    async def _repeat(self, prober: Prober, found: Found) -> None:
+    async def _repeat(self, prober: Asker, found: Found) -> None:
         """Ask a unit the same again, with time enough between for a second answer."""
         request = self._short(found)
         for _ in range(CHECKS):
@@ -257,7 +263,7 @@ class Scan:
             return best.request
         return Read(found.unit_id, 3, 0, 1)
 
-    async def _identify(self, prober: Prober, found: Found) -> None:
+    async def _identify(self, prober: Asker, found: Found) -> None:
         unit_id = found.unit_id
         silences = _Silences()
 
@@ -278,7 +284,7 @@ class Scan:
         baud = None if found.setting is None else found.setting.baud
         found.guess = await guess(self._profiles, read, unit_id=unit_id, baud=baud)
 
-    async def _stretch(self, prober: Prober, found: Found) -> None:
+    async def _stretch(self, prober: Asker, found: Found) -> None:
         """Ask for as many registers at once as the unit gives, some times: damage by length."""
         if not self.is_serial:
             return

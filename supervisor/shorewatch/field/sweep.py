@@ -1,15 +1,15 @@
 """What a scan asks, in which order, and how long that takes. Pure.
 
 A bus speaks one baud rate and one parity, so they are tried from the usual to the rare; the first
-at which anything answers is taken to be the bus'. `8N2` is not tried: a device cannot tell it from
-8N1, nor from 8E1 by its answers. Each unit is asked once with function 03, the silent ones again
-with 04: some devices do not answer a function that they do not know.
+at which anything answers is taken to be the bus'. `8N2` comes last: all but the strictest devices
+that are set to it answer at 8N1 as well. Each unit is asked once with function 03, the silent ones
+again with 04: some devices do not answer a function that they do not know.
 
 A unit that is silent costs the request, the wait, and the time of the shortest reply on the wire.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from shorewatch.errors import UsageError
 
 UNIT_ID_MAX = 247
 BAUDS: tuple[Baud, ...] = (9600, 19200, 115200, 38400, 57600, 4800, 2400, 14400, 1200)
-FORMATS: tuple[Format, ...] = ("8N1", "8E1", "8O1")
+FORMATS: tuple[Format, ...] = ("8N1", "8E1", "8O1", "8N2")
 LISTEN_S = 2.0
 # A request, and a reply with one register.
 _BYTES = 15
@@ -58,7 +58,7 @@ def parse_units(text: str) -> tuple[int, ...]:
 def parse_settings(baud: str, form: str) -> tuple[Setting, ...]:
     """`auto` or lists such as `9600,19200` and `8N1,8E1` as settings, the usual ones first."""
     bauds = _chosen("--baud", baud, {str(known): known for known in BAUDS})
-    forms = _chosen("--format", form, {known: known for known in (*FORMATS, "8N2")}, FORMATS)
+    forms = _chosen("--format", form, {known: known for known in FORMATS})
     return tuple(sorted((Setting(b, f) for f in forms for b in bauds), key=_rarity))
 
 
@@ -90,16 +90,14 @@ def line_of(port: str, setting: Setting | None) -> DirectConfig:
 def _rarity(setting: Setting) -> tuple[bool, int, int]:
     """The two usual ones first, then by parity and baud rate."""
     is_usual = (setting.baud, setting.format) in ((9600, "8N1"), (19200, "8E1"))
-    form = (*FORMATS, "8N2").index(setting.format)
+    form = FORMATS.index(setting.format)
     return not is_usual, form, BAUDS.index(setting.baud)
 
 
-def _chosen(
-    option: str, text: str, known: Mapping[str, T], usual: Iterable[T] | None = None
-) -> list[T]:
-    """The values that a list names; all of them, or the `usual` ones, for auto."""
+def _chosen(option: str, text: str, known: Mapping[str, T]) -> list[T]:
+    """The values that a list names; all of them for auto."""
     if text == "auto":
-        return list(known.values() if usual is None else usual)
+        return list(known.values())
     found = []
     for part in text.replace(" ", "").split(","):
         if part not in known:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shorewatch.config import BoardFile
 from shorewatch.errors import AbsentError, FieldError
@@ -40,6 +41,8 @@ _HAS_FAMILY = 0x2000
 _RP2040 = 0xE48BFF56
 _ESP_MAGIC = 0xE9
 _INFO = "INFO_UF2.TXT"
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how /proc/mounts has spaces. Source: proc(5)
+_CHUNK = 64 * _BLOCK
 _VERSION = re.compile(rb"v(\d+\.\d+(?:\.\d+)?)(?:-[\w.-]+)? on \d{4}-\d\d-\d\d")
 
 
@@ -107,7 +110,7 @@ def find_drives(mounts: Path = Path("/proc/mounts")) -> list[Path]:
     """Where drives of RP2040 bootloaders are mounted."""
     found = []
     for line in mounts.read_text("utf-8", "replace").splitlines() if mounts.exists() else ():
-        folder = Path(line.split()[1].encode().decode("unicode_escape"))
+        folder = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), line.split()[1]))
         if "RPI-RP2" in folder.name and (folder / _INFO).is_file():
             found.append(folder)
     return found
@@ -116,30 +119,48 @@ def find_drives(mounts: Path = Path("/proc/mounts")) -> list[Path]:
 def copy_to_drive(image: Image, drive: Path, step: Callable[[str, int, int], None]) -> None:
     """Write the file to a bootloader's drive, which restarts the board with its last block.
 
-    Raises AbsentError if the drive goes before that.
+    Raises AbsentError if the drive goes before that, FieldError if it does not take the file.
     """
     data = image.path.read_bytes()
     if hashlib.sha256(data).hexdigest() != image.sha256:
         raise FieldError(f"{image.path}: has changed since it was looked at; try again")
+    sent = 0
     try:
         with (drive / image.path.name).open("wb", buffering=0) as file:
-            for at in range(0, len(data), 64 * _BLOCK):
-                file.write(data[at : at + 64 * _BLOCK])
-                step(f"MicroPython {image.version}", min(at + 64 * _BLOCK, len(data)), len(data))
+            for at in range(0, len(data), _CHUNK):
+                sent = min(at + _CHUNK, len(data))
+                file.write(data[at:sent])
+                step(f"MicroPython {image.version}", sent, len(data))
             os.fsync(file.fileno())
     except OSError as error:
+        then = "unplug the board, reach its bootloader, try again"
+        if (drive / _INFO).exists():
+            raise FieldError(f"{drive}: {error.strerror}; {then}") from error
         # With the last block the bootloader restarts, and its drive goes.
-        if drive.exists() and (drive / _INFO).exists():
-            text = f"{drive}: {error.strerror}; unplug the board, reach its bootloader, try again"
+        if sent < len(data):
+            text = f"{drive}: has gone after {sent} of {len(data)} bytes; {then}"
             raise AbsentError(text) from error
 
 
-def wait_drive(say: Callable[[str], None], kind: BoardFile) -> Path:
+class Clock(Protocol):
+    """The part of `time` that waiting needs."""
+
+    def monotonic(self) -> float: ...
+    def sleep(self, span_s: float, /) -> None: ...
+
+
+def wait_drive(
+    say: Callable[[str], None],
+    kind: BoardFile,
+    *,
+    look: Callable[[], list[Path]] = find_drives,
+    clock: Clock = time,
+) -> Path:
     """The drive of the one board at BOOTSEL; raises AbsentError if none comes."""
-    end_s = time.monotonic() + DRIVE_S_MAX
+    end_s = clock.monotonic() + DRIVE_S_MAX
     is_told = False
-    while time.monotonic() < end_s:
-        drives = find_drives()
+    while clock.monotonic() < end_s:
+        drives = look()
         if len(drives) > 1:
             raise FieldError(f"{len(drives)} boards are at BOOTSEL; leave one plugged in")
         if drives:
@@ -147,7 +168,7 @@ def wait_drive(say: Callable[[str], None], kind: BoardFile) -> Path:
         if not is_told:
             is_told = True
             say(f"{kind.bootloader}; waiting for its drive RPI-RP2 (is it mounted?)")
-        time.sleep(_LOOK_S)
+        clock.sleep(_LOOK_S)
     text = (
         f"no drive RPI-RP2 came within {DRIVE_S_MAX:.0f} s; if `lsblk` shows it, mount it "
         f"(udisksctl mount -b /dev/disk/by-label/RPI-RP2), then try again"
