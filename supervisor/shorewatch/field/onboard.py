@@ -86,8 +86,9 @@ if boot.exists(root + "crash.txt"):
     os.remove(root + "crash.txt")
 """
 
+# What the REPL has said must have left before: who asked waits for its word.
 RESTART = """
-import os, sys
+import os, sys, time
 cwd = os.getcwd()
 top = cwd if cwd.endswith("/") else cwd + "/"
 for name in ("a", "b"):
@@ -98,6 +99,7 @@ try:
 except Exception:
     import machine
     reset = machine.reset
+time.sleep_ms(200)
 reset()
 """
 

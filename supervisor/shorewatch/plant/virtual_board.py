@@ -541,6 +541,7 @@ def _live(machine: Machine, ports: _Ports, stop: Stop, power: Power, doors: Door
             if stop.fd in readable:
                 stop.drain()
             machine.step(time.monotonic())
+        outside.send(inside.receive())  # what it said last has left
     finally:
         machine.cut_power()
 
