@@ -25,6 +25,7 @@ from shorewatch.model import Quality, Reason, Value, to_text, utc_now
 from shorewatch.mqtt.desk import Requests
 from shorewatch.people import save_person
 from shorewatch.status import snapshot
+from shorewatch.texts import english
 from shorewatch.web import app
 from shorewatch.web.action import Actions
 from shorewatch.web.app import VIEWERS_MAX, Place, serve
@@ -35,7 +36,7 @@ STATIC = Path(app.__file__).parent / "static"
 @asynccontextmanager
 async def page(
     look=lambda: {"station": "x"}, names=(), state=Path("/nonexistent"), do=None, about=None,
-    draw=None, diary=None, history=None, words=None,
+    draw=None, diary=None, history=None, words=None, texts=None,
 ):  # fmt: skip
     async def audit(body):
         pass
@@ -43,10 +44,11 @@ async def page(
     async def bundle(by):
         return b"PK a zip"
 
-    actions = Actions(state, do, audit, bundle)
+    texts = texts or english()
+    actions = Actions(state, do, audit, bundle, texts)
     place = Place(
         names=names, actions=actions, describe=lambda: about, draw=draw, diary=diary,
-        history=history, words=words,
+        history=history, words=words, texts=texts,
     )  # fmt: skip
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -180,7 +182,7 @@ async def test_the_page_shows_what_is_wrong(tmp_path, sumqayit, width):
         text = await browser.value("document.body.innerText")
 
         assert "✕ Board pfe-room is down since " in text and "✕ Board beach is down since " in text
-        assert "no values of Beach manhole, Equipment room climate and Contacts of board" in text
+        assert "no values of Beach manhole, Equipment room climate, Contacts of board" in text
         assert "not reached yet" in text
         assert "Water level" in text
         assert await browser.value("document.documentElement.scrollWidth") <= width

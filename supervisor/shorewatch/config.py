@@ -17,7 +17,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args
@@ -30,6 +30,7 @@ from shorewatch.cable.file import CableFile, load_cable
 from shorewatch.errors import ConfigError, Problem
 from shorewatch.point import Id, Point
 from shorewatch.profile import Profile, load_profiles
+from shorewatch.texts import Texts, english, load_texts
 from shorewatch.toml import Key, Table, Text, TomlFile, load_toml, printable, read_toml
 
 # The contacts of board `beach` are the device `beach-contacts`; how often their states are due.
@@ -248,6 +249,21 @@ class PageConfig(Table):
     names: Annotated[tuple[Text, ...], Field(max_length=16)] = ()
     cert_file: FilePath | None = None
     key_file: FilePath | None = None
+    # A BCP 47 tag, and the file with the page's words in it (texts.py), from the station file's
+    # folder; without a file they are English.
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")] = "en"
+    texts: FilePath | None = None
+
+    @model_validator(mode="after")
+    def _check_language(self) -> Self:
+        if self.texts is None and self.language.partition("-")[0] != "en":
+            raise ValueError(
+                f"language {self.language} needs texts, a file with the page's words in it: "
+                "`shorewatch schema` writes the English ones to start from"
+            )
+        if self.texts is not None and "language" not in self.model_fields_set:
+            raise ValueError('texts needs language: in which it is written, like "az"')
+        return self
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
@@ -593,6 +609,7 @@ class Station:
     devices: Mapping[str, Device]
     source: TomlFile
     cable_file: CableFile | None = None
+    texts: Texts = field(default_factory=english)
 
     @property
     def id(self) -> str:
@@ -745,8 +762,24 @@ def read_station(
         cable_file = _cable(source, file, devices)
     except ConfigError as error:
         problems += error.problems
+    texts = english()
+    try:
+        texts = _texts(source)
+    except ConfigError as error:
+        problems += error.problems
     problems.sort(key=lambda problem: (problem.file, problem.line or 0))
-    return Station(file, devices, source, cable_file), problems
+    return Station(file, devices, source, cable_file, texts), problems
+
+
+def _texts(source: TomlFile) -> Texts:
+    """The page's words as the station file wants them, if its page is sound."""
+    table = source.data.get("page")
+    if not (isinstance(table, dict) and _is(PageConfig, table)):
+        return english()
+    page = PageConfig.model_validate(table)
+    if page.texts is None:
+        return english() if page.language == "en" else Texts(page.language, english().by_key)
+    return load_texts(source.path.parent / page.texts, page.language)
 
 
 def _cable(source: TomlFile, file: StationFile, devices: Mapping[str, Device]) -> CableFile | None:

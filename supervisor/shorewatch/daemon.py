@@ -79,7 +79,9 @@ async def run_station(compiled: Compiled, state_dir: Path, load: Callable[[], Co
             serving = None
             if page is not None and listener is not None:
                 audit = partial(_audit, outbox)
-                actions = Actions(state_dir, gateway.desk.answer, audit, support.bundle)
+                actions = Actions(
+                    state_dir, gateway.desk.answer, audit, support.bundle, station.texts
+                )
                 place = _place(page, actions, gateway)
                 part = _serve_page(gateway.look, page, listener, stop, place)
                 serving = tasks.create_task(part, name="page")
@@ -139,6 +141,7 @@ def _place(page: PageConfig, actions: Actions, gateway: Gateway) -> web.Place:
         describe=lambda: describe(gateway.station),
         words=gateway.words_of,
         document=openapi,
+        texts=gateway.station.texts,
         draw=None if gateway.locator is None else gateway.locator.draw,
     )
 

@@ -17,6 +17,7 @@ from shorewatch.mqtt.asyncapi import asyncapi
 from shorewatch.mqtt.payload import payload_schemas
 from shorewatch.openapi.document import openapi
 from shorewatch.profile import Profile
+from shorewatch.texts import english
 from shorewatch.toml import Table
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -32,7 +33,7 @@ def schemas() -> dict[str, str]:
     """File name to its content, each JSON with a line end.
 
     station.schema.json and so on for files, mqtt-state.schema.json and so on, asyncapi.json,
-    openapi.json.
+    openapi.json. And page-texts.json, the page's words in English, to be translated.
     """
     files = {
         name: {**shape.model_json_schema(), **_head(), "title": title}
@@ -43,7 +44,9 @@ def schemas() -> dict[str, str]:
     return {
         name: json.dumps(found, indent=2, ensure_ascii=False) + "\n"
         for name, found in (
-            named | {"asyncapi.json": asyncapi(), "openapi.json": openapi()}
+            named
+            | {"asyncapi.json": asyncapi(), "openapi.json": openapi()}
+            | {"page-texts.json": english().by_key}
         ).items()
     }
 

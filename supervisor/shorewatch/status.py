@@ -129,9 +129,9 @@ def snapshot(
         "cable_watch": cable_watch,
     }
     verdict = judge(found)
-    faults = [asdict(fault) for fault in verdict.faults[:FAULTS_MAX]]
+    faults = [fault.row for fault in verdict.faults[:FAULTS_MAX]]
     if left := len(verdict.faults) - len(faults):
-        faults.append(asdict(Fault(f"And {left} more that are not listed here")))
+        faults.append(Fault("verdict.unlisted", {"count": left}).row)
     return found | {"verdict": {"level": verdict.level.name.lower(), "faults": faults}}
 
 

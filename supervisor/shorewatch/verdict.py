@@ -1,14 +1,16 @@
 """Whether a station is all right, in words: what is wrong with it, the most urgent first.
 
-Pure: a snapshot (status.py) goes in. The terminal shows it and turns it into an exit code.
+Pure: a snapshot (status.py) goes in. The terminal shows it and turns it into an exit code. The
+words are English (texts.py); with their keys and values the page says them in its language.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any
 
 from shorewatch.model import from_text
+from shorewatch.texts import english
 
 Row = Mapping[str, Any]
 OPEN = ("unacknowledged", "acknowledged")
@@ -26,11 +28,31 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: what, since when (RFC 3339 UTC) if that is known, and more of it."""
+    """One thing that is wrong: what, since when (RFC 3339 UTC) if that is known, and more of it.
 
-    what: str
+    `key` and `more_key` are texts whose places `values` fill; a place of a word that the gateway
+    has for a state, a reason and the like has that kind's name.
+    """
+
+    key: str
+    values: Mapping[str, object] = field(default_factory=dict)
     since: str | None = None
-    more: str = ""
+    more_key: str | None = None
+
+    @property
+    def what(self) -> str:
+        """What is wrong, in English."""
+        return english().said(self.key, self.values)
+
+    @property
+    def more(self) -> str:
+        """What is told after the time, in English."""
+        return "" if self.more_key is None else english().said(self.more_key, self.values)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As a snapshot has it."""
+        return asdict(self) | {"what": self.what, "more": self.more}
 
     def said(self, now: str) -> str:
         """In one line, with how long ago it began."""
@@ -61,7 +83,7 @@ def judge(snapshot: Row) -> Verdict:
 def lines(verdict: Verdict, snapshot: Row) -> list[str]:
     """What is wrong in one line each, or, if nothing is, the one thing that is right."""
     if verdict.is_good:
-        return [f"All {snapshot['points']['good']} points are good"]
+        return [english().said("verdict.good", {"count": snapshot["points"]["good"]})]
     return [fault.said(snapshot["at"]) for fault in verdict.faults]
 
 
@@ -92,30 +114,32 @@ def _lasts_s(at: str, now: str) -> float:
 
 def _faults(snapshot: Row) -> Iterator[Fault]:
     if (snapshot["alarm_mode"] or {}).get("flood"):
-        yield Fault("More alarms than people can follow: begin with the first")
+        yield Fault("verdict.flood")
     for row in snapshot["alarms"]:
         if row["state"] in OPEN and row["priority"] != "warning":
             yield _alarm(row)
     more = snapshot["alarms_more"]
     if more and snapshot["alarms"][-1]["state"] in OPEN:
-        yield Fault(f"{more} more alarm{'s' if more > 1 else ''}: the list has the most urgent")
+        yield Fault("verdict.alarms", {"count": more})
     if not any(row["source"] == "gateway/cable" for row in snapshot["alarms"]):
         for standing in (snapshot["cable_watch"] or {}).get("standing", ()):
-            yield Fault(f"Cable: {standing['text']}", standing["since"])
-    for key, noun in (("boards", "Board"), ("directs", "Direct line")):
-        for name, line in snapshot[key].items():
+            yield Fault("verdict.cable", {"text": standing["text"]}, standing["since"])
+    for noun in ("board", "direct"):
+        for name, line in snapshot[f"{noun}s"].items():
             if not line["up"]:
-                names = _devices_of(snapshot, key.removesuffix("s"), name)
-                lost = f"; no values of {names}" if names else ""
-                yield Fault(f"{noun} {name} is down", line["since"], f"{lost}; {line['reason']}")
+                devices = _devices_of(snapshot, noun, name)
+                values = {"id": name, "text": line["reason"], "devices": devices}
+                more = "verdict.line.devices" if devices else "verdict.line.more"
+                yield Fault(f"verdict.{noun}", values, line["since"], more)
     for name, uplink in snapshot["uplinks"].items():
         if uplink["state"] != "online":
-            text = f": {uplink['text']}" if uplink["text"] else ""
-            yield Fault(f"Uplink {name} is {uplink['state']}", uplink["since"], text)
+            values = {"id": name, "uplink": uplink["state"], "text": uplink["text"]}
+            more = "verdict.uplink.more" if uplink["text"] else None
+            yield Fault("verdict.uplink", values, uplink["since"], more)
         for consumer, at in uplink["silent"].items():
-            yield Fault(f"Uplink {name}: {consumer} acknowledges nothing", at)
+            yield Fault("verdict.consumer", {"id": name, "consumer": consumer}, at)
     if snapshot["outbox"]["health"]:
-        yield Fault(f"Outbox: {snapshot['outbox']['health']}")
+        yield Fault("verdict.outbox", {"text": snapshot["outbox"]["health"]})
     for device in snapshot["devices"].values():
         if not _is_line_down(snapshot, device):
             yield from _device(device)
@@ -126,23 +150,23 @@ def _warnings(snapshot: Row) -> Iterator[Fault]:
         if row["state"] in OPEN and row["priority"] == "warning":
             yield _alarm(row)
     if trouble := snapshot["config_trouble"]:
-        yield Fault(f"Station file: {trouble['text']}")
+        yield Fault("verdict.config", {"text": trouble["text"]})
     if (snapshot["history"] or {}).get("health"):
-        yield Fault(f"History: {snapshot['history']['health']}")
+        yield Fault("verdict.history", {"text": snapshot["history"]["health"]})
     watch = snapshot["cable_watch"] or {}
     if watch.get("trouble") and _lasts_s(watch["since"], snapshot["at"]) >= UNJUDGED_S:
-        yield Fault(f"The cable is not judged: {watch['trouble']}", watch["since"])
+        yield Fault("verdict.cable.unjudged", {"text": watch["trouble"]}, watch["since"])
     if uncertain := snapshot["points"].get("uncertain"):
-        yield Fault(f"{uncertain} point{'s are' if uncertain > 1 else ' is'} uncertain")
+        yield Fault("verdict.uncertain", {"count": uncertain})
 
 
 def _alarm(row: Row) -> Fault:
-    return Fault(row["text"], row["since"], f", {row['priority']}, {row['state']}")
+    values = {key: row[key] for key in ("text", "priority", "state")}
+    return Fault("verdict.alarm", values, row["since"], "verdict.alarm.more")
 
 
-def _devices_of(snapshot: Row, noun: str, name: str) -> str:
-    names = [row["name"] for row in snapshot["devices"].values() if row[noun] == name]
-    return ", ".join(names[:-1]) + " and " * (len(names) > 1) + names[-1] if names else ""
+def _devices_of(snapshot: Row, noun: str, name: str) -> list[str]:
+    return [row["name"] for row in snapshot["devices"].values() if row[noun] == name]
 
 
 def _is_line_down(snapshot: Row, device: Row) -> bool:
@@ -155,8 +179,11 @@ def _device(device: Row) -> Iterator[Fault]:
     points = device["points"].values()
     bad = [point for point in points if point["quality"] == "bad"]
     if bad:
-        what = "no values" if len(bad) == len(points) else f"{len(bad)} of {len(points)} values bad"
-        reasons = ", ".join(sorted({str(point["reason"]) for point in bad}))
+        key = "verdict.device.dead" if len(bad) == len(points) else "verdict.device.bad"
+        values = {
+            "name": device["name"], "bad": len(bad), "points": len(points),
+            "reason": sorted({str(point["reason"]) for point in bad}),
+        }  # fmt: skip
         good = [point.get("last_good_at") for point in bad]
         begun = None if None in good else min(map(str, good))
-        yield Fault(f"{device['name']}: {what} ({reasons})", begun)
+        yield Fault(key, values, begun)

@@ -22,11 +22,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Fault(Shape):
-    """One thing that is wrong."""
+    """One thing that is wrong: in English, and as keys of the page's texts with their values."""
 
     what: str
     since: Time | None
     more: str
+    key: str
+    more_key: str | None
+    values: dict[str, str | int | list[str]]
 
 
 class Verdict(Shape):

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from shorewatch.control import ControlError, parse_request
 from shorewatch.errors import PeopleError
 from shorewatch.people import is_password, load_people
+from shorewatch.texts import Texts, english
 from shorewatch.web.guard import host_of
 from shorewatch.web.session import Attempts, Session, Sessions
 
@@ -51,15 +52,19 @@ class _Refusal(Exception):
 class Actions:
     """The part of the page's API that changes something."""
 
-    def __init__(self, state_dir: Path, do: Do, audit: Audit, bundle: Bundle) -> None:
+    def __init__(
+        self, state_dir: Path, do: Do, audit: Audit, bundle: Bundle, texts: Texts | None = None
+    ) -> None:
         """`do` answers for the alarms (ValueError refuses); `audit` puts a line on record.
 
-        `bundle` makes the support bundle for a user.
+        `bundle` makes the support bundle for a user; refusals of this module are said in `texts`,
+        by default in English.
         """
         self._state_dir = state_dir
         self._do = do
         self._audit = audit
         self._bundle = bundle
+        self._texts = texts or english()
         self._bundling = asyncio.Semaphore(1)
         self._sessions = Sessions()
         self._attempts = Attempts()
@@ -88,8 +93,7 @@ class Actions:
     async def _login(self, request: Request, body: Mapping[str, object]) -> Response:
         name, password = str(body.get("name", ""))[:32], str(body.get("password", ""))[:200]
         if not _is_private(request):
-            why = "log in over https, or on the gateway itself: over http anybody could listen"
-            raise _Refusal(403, why)
+            raise _Refusal(403, self._texts.said("refused.insecure"))
         try:
             people = load_people(self._state_dir)
         except PeopleError as error:
@@ -98,7 +102,7 @@ class Actions:
             # Looked at in turn: of many at once, each must see how the ones before it failed.
             wait_s = self._attempts.wait_s(name, time.monotonic())
             if wait_s > 0:
-                why = f"too many wrong passwords: wait {wait_s:.0f} s"
+                why = self._texts.said("refused.hasty", {"time": f"{wait_s:.0f}"})
                 raise _Refusal(429, why, {"retry-after": f"{wait_s:.0f}"})
             is_right = await asyncio.to_thread(is_password, people.get(name), password)
             if not is_right:
@@ -106,7 +110,7 @@ class Actions:
         who = {"by": name, "from": request.client.host if request.client else "?"}
         if not is_right:
             await self._audit({"what": "login-refused", **who})
-            raise _Refusal(401, "no such user, or another password")
+            raise _Refusal(401, self._texts.said("refused.login"))
         token, session = self._sessions.begin(name, time.monotonic())
         await self._audit({"what": "login", **who})
         reply = _who(session)
@@ -147,14 +151,14 @@ class Actions:
         token, proof = request.cookies.get(COOKIE, ""), request.headers.get(PROOF, "")
         session = self._sessions.act(token, proof, time.monotonic())
         if session is None:
-            raise _Refusal(401, "log in first: there is no session, or it is over")
+            raise _Refusal(401, self._texts.said("refused.session"))
         try:
             is_user = session.user in load_people(self._state_dir)
         except PeopleError as error:
             raise _Refusal(503, str(error)) from error
         if not is_user:
             self._sessions.end_all(session.user)
-            raise _Refusal(401, f"{session.user} is no user any more")
+            raise _Refusal(401, self._texts.said("refused.user", {"name": session.user}))
         return session
 
 

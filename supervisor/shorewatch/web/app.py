@@ -22,7 +22,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
@@ -34,6 +34,7 @@ from starlette.routing import Route
 
 from shorewatch.lag import LoopLag
 from shorewatch.model import encode
+from shorewatch.texts import Texts, english
 from shorewatch.web import metrics, past, trend
 from shorewatch.web.action import Actions
 from shorewatch.web.asset import assets, packed, takes_gzip
@@ -57,16 +58,17 @@ class Place:
     words: Callable[[str], Mapping[str, object]] | None = None  # of a device (ValueError refuses)
     draw: Callable[[], str] | None = None  # the cable as SVG
     document: Callable[[], Mapping[str, object]] | None = None  # this interface (OpenAPI)
+    texts: Texts = field(default_factory=english)
 
 
 def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: Place) -> Starlette:
     """The page's ASGI application; `look` makes a snapshot (status.py), `feed` streams them."""
 
     async def page(request: Request) -> Response:
-        return assets()["index.html"].answer(request)
+        return assets(place.texts)["index.html"].answer(request)
 
     async def part(request: Request) -> Response:
-        found = assets().get(request.path_params["name"])
+        found = assets(place.texts).get(request.path_params["name"])
         return PlainTextResponse("not found\n", 404) if found is None else found.answer(request)
 
     async def status(request: Request) -> Response:
@@ -130,11 +132,11 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
         routes=[
             *(Route(path, handler, methods=["GET"]) for path, handler in handlers.items()),
             *(place.actions.routes() if place.actions is not None else ()),
-            *(trend.routes(place.history) if place.history is not None else ()),
+            *(trend.routes(place.history, place.texts) if place.history is not None else ()),
             *(past.routes(place.diary) if place.diary is not None else ()),
             Route("/static/{name}", part, methods=["GET"]),
         ],
-        middleware=[Middleware(Guard, place.names)],
+        middleware=[Middleware(Guard, place.names, place.texts)],
     )
 
 
@@ -180,7 +182,7 @@ async def serve(
     # A feed that has ended by a bug takes the page with it: whoever runs us starts both again.
     feeding.add_done_callback(lambda _: setattr(server, "should_exit", True))
     try:
-        await asyncio.to_thread(assets)
+        await asyncio.to_thread(assets, place.texts)
         await server.serve(sockets=[listener])
     finally:
         for task in (ending, feeding, measuring):

@@ -1,5 +1,6 @@
 """What of the page does not change while it runs: read, joined and compressed once, then sent.
 
+It is in one language: the pages have their texts, the scripts a module `texts` with all of them.
 A browser that has it already is told so (ETag). Answers that do change are compressed by `packed`,
 where they are worth it, beside the loop.
 """
@@ -7,6 +8,7 @@ where they are worth it, beside the loop.
 import asyncio
 import gzip
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shorewatch.texts import Texts
 from shorewatch.web.bundle import bundled
 
 WORTH_BYTES = 1000
@@ -51,12 +54,28 @@ class Asset:
 
 
 @cache
-def assets() -> dict[str, Asset]:
+def assets(texts: Texts) -> dict[str, Asset]:
     """All files of the page by name; of the page's own modules, one script a page and worker."""
     files = {path.name: path.read_bytes() for path in _STATIC.iterdir() if path.suffix in _KINDS}
     modules = {Path(name).stem: data.decode() for name, data in files.items() if ".js" in name}
+    modules["texts"] = _module(texts)
     files |= {name: bundled(modules, Path(name).stem).encode() for name in SCRIPTS}
+    files |= {
+        name: texts.filled(data.decode()).encode()
+        for name, data in files.items()
+        if name.endswith(".html")
+    }
     return {name: _asset(name, data) for name, data in files.items()}
+
+
+def _module(texts: Texts) -> str:
+    """The texts as a module of the page's script."""
+    known = {"LANGUAGE": texts.language, "TEXTS": texts.by_key}
+    lines = (
+        f"export const {name} = {json.dumps(value, ensure_ascii=False, separators=(',', ':'))};"
+        for name, value in known.items()
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _asset(name: str, data: bytes) -> Asset:

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shorewatch.texts import Texts
+
 # What is answered is true of a moment: nobody keeps it (an asset says otherwise of itself).
 # A browser then also freezes no page that is left, with the worker that has its stream.
 _HEADERS = {
@@ -44,9 +46,10 @@ def host_of(header: str) -> str:
 class Guard:
     """ASGI middleware: refuses foreign names, puts the headers on every answer."""
 
-    def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, names: Iterable[str], texts: Texts) -> None:
         """`names` are allowed beside addresses and the names of this machine."""
         self._app = app
+        self._texts = texts
         self._names = names_here() | {name.lower() for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,11 +76,8 @@ class Guard:
         return True
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        text = (
-            "This gateway is not known under that name. Ask it by its address, or add the name to "
-            "page.names in the station file.\n"
-        )
-        await PlainTextResponse(text, 421)(scope, receive, send)
+        text = self._texts.said("refused.name")
+        await PlainTextResponse(f"{text}\n", 421)(scope, receive, send)
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -24,6 +24,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from shorewatch.model import encode
+from shorewatch.texts import Texts
 from shorewatch.web.asset import assets, packed, takes_gzip
 
 POINTS_MAX = 5000
@@ -37,8 +38,13 @@ _POLICY = (
 Ask = Callable[[Mapping[str, object]], Awaitable[Mapping[str, Any]]]
 
 
-def routes(ask: Ask) -> list[Route]:
+def routes(ask: Ask, texts: Texts) -> list[Route]:
     """Where trends are found; `ask` answers what history.py can be asked (ValueError refuses)."""
+
+    async def view(request: Request) -> Response:
+        answer = assets(texts)["trend.html"].answer(request)
+        answer.headers["content-security-policy"] = _POLICY
+        return answer
 
     async def found(request: Request) -> Mapping[str, Any]:
         wanted = request.query_params
@@ -65,7 +71,7 @@ def routes(ask: Ask) -> list[Route]:
         return Response(table(reply), media_type="text/csv; charset=utf-8", headers=headers)
 
     return [
-        Route("/trend", _view, methods=["GET"]),
+        Route("/trend", view, methods=["GET"]),
         Route("/api/v1/history", as_json, methods=["GET"]),
         Route("/api/v1/history.csv", as_csv, methods=["GET"]),
         Route("/lib/plotly.js", _library, methods=["GET"]),
@@ -81,12 +87,6 @@ def table(reply: Mapping[str, Any]) -> str:
     writer.writerow(heads)
     writer.writerows([span[key] for key in COLUMNS] for span in reply["spans"])
     return text.getvalue()
-
-
-async def _view(request: Request) -> Response:
-    found = assets()["trend.html"].answer(request)
-    found.headers["content-security-policy"] = _POLICY
-    return found
 
 
 async def _library(request: Request) -> Response:

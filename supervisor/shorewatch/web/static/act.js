@@ -1,22 +1,17 @@
 // What a named user does here: log in and out, answer alarms, maintenance of the station. The gateway
 // judges all of it (web/action.py) and says in words what it refuses; that is shown as it is.
 import { $, make } from "./dom.js";
+import { t } from "./text.js";
 
 let session = { user: null, proof: null };
 let waiting = null; // what to do after a login
 
+// What a deed asks for first: minutes, and a text with its label.
 const DEEDS = {
-  acknowledge: { title: "Acknowledge", done: "acknowledged" },
-  shelve: { title: "Shelve", minutes: 60, text: "Reason", done: "shelved" },
-  unshelve: { title: "Show again", done: "shown again" },
-  reset: { title: "Reset", done: "reset" },
-  "out-of-service": { title: "Out of service", text: "Reason", done: "out of service" },
-  "in-service": { title: "Back into service", done: "in service" },
-  note: { title: "Note", text: "Words for who comes next", done: "noted" },
-  "maintenance-begin": { title: "Begin maintenance", minutes: 60, text: "What is being done", done: "maintenance has begun: alarms are hidden" },
-  "maintenance-end": { title: "End maintenance", done: "maintenance is over" },
-  support: { title: "Support bundle", done: "support bundle made" },
-  test: { title: "Test alarm", done: "test alarm raised: it proves the way to the NOC" },
+  shelve: { minutes: 60, label: "deed.reason" },
+  "out-of-service": { label: "deed.reason" },
+  note: { label: "deed.words" },
+  "maintenance-begin": { minutes: 60, label: "deed.work" },
 };
 
 const FOR_STATE = {
@@ -37,11 +32,11 @@ export function deeds(alarm) {
 }
 
 function button(verb, alarm) {
-  const node = make("button", verb === "acknowledge" ? "main" : "", DEEDS[verb].title);
+  const node = make("button", verb === "acknowledge" ? "main" : "", t(`deed.${verb}`));
   node.type = "button";
   node.dataset.do = verb;
   node.dataset.alarm = alarm.id;
-  node.setAttribute("aria-label", `${DEEDS[verb].title}: ${alarm.text}`);
+  node.setAttribute("aria-label", `${t(`deed.${verb}`)}: ${alarm.text}`);
   return node;
 }
 
@@ -51,7 +46,7 @@ async function call(path, body) {
     const reply = await send(path, body);
     return { status: reply.status, ...(await reply.json()) };
   } catch {
-    return { status: 0, error: "the gateway does not answer: nothing was done" };
+    return { status: 0, error: t("deed.unanswered") };
   }
 }
 
@@ -89,7 +84,7 @@ async function act(body) {
     return ask(body, reply.error);
   }
   if (reply.status !== 200) return say(reply.error, true);
-  return say(`${body.alarm ?? "station"}: ${DEEDS[body.do].done}`);
+  return say(`${body.alarm ?? t("station")}: ${t(`done.${body.do}`)}`);
 }
 
 // The login; `body` is done after it.
@@ -130,13 +125,13 @@ function enter({ user, proof }) {
 // A deed that needs a reason or a time asks for them first.
 function begin({ do: verb, alarm }) {
   const deed = DEEDS[verb];
-  if (!deed.text) return act(alarm ? { do: verb, alarm } : { do: verb });
-  $("deed-title").textContent = deed.title;
-  $("deed-alarm").textContent = alarm ?? "The whole station";
+  if (!deed) return act(alarm ? { do: verb, alarm } : { do: verb });
+  $("deed-title").textContent = t(`deed.${verb}`);
+  $("deed-alarm").textContent = alarm ?? t("station.whole");
   $("minutes").value = deed.minutes ?? "";
   $("minutes-row").hidden = !deed.minutes;
   $("minutes").required = Boolean(deed.minutes);
-  $("text-label").textContent = deed.text;
+  $("text-label").textContent = t(deed.label);
   $("text").value = "";
   $("deed").dataset.do = verb;
   $("deed").dataset.alarm = alarm ?? "";

@@ -1,21 +1,23 @@
 // Devices: all their values as cards, one of them in full, the few of each that stand on the overview.
 import { folded, make, shownUnit } from "./dom.js";
 import { agoS, latest, span } from "./part.js";
+import { named, t } from "./text.js";
 
 export function quality(point) {
-  if (point.quality === "good") return "good";
+  if (point.quality === "good") return t("quality.good");
   const sign = point.quality === "bad" ? "✕" : "?";
-  return `${sign} ${[point.reason, point.detail].filter(Boolean).join(": ")}`;
+  return `${sign} ${[point.reason && named("reason", point.reason), point.detail].filter(Boolean).join(": ")}`;
 }
 
 function lastGood(point) {
   const text = [point.last_good_text, shownUnit(point.text_unit)].join(" ").trim();
-  return `(${text}, good ${span(agoS(point.last_good_at))} ago)`;
+  return `(${t("point.last", { text, time: span(agoS(point.last_good_at)) })})`;
 }
 
 function place(device) {
-  if (device.direct) return `direct line ${device.direct}, unit ${device.unit_id}`;
-  return `board ${device.board}${device.uart === null ? "" : `, UART ${device.uart}, unit ${device.unit_id}`}`;
+  if (device.direct) return t("place.direct", { line: device.direct, unit: device.unit_id });
+  if (device.uart === null) return t("place.board", { board: device.board });
+  return t("place.bus", { board: device.board, uart: device.uart, unit: device.unit_id });
 }
 
 function pointRow(point) {
@@ -36,15 +38,18 @@ function pointRow(point) {
   return row;
 }
 
+// What is said of devices and areas that nothing is wrong with.
+const old = () => (latest().lost ? `? ${t("card.old")}` : "");
+
 export function deviceCard([id, device]) {
   const points = Object.values(device.points);
   const bad = points.filter((point) => point.quality === "bad").length;
-  const word = bad === 0 ? (latest().lost ? "? not current" : "") : bad === points.length ? "✕ no values" : `✕ ${bad} of ${points.length} bad`;
+  const word = bad === 0 ? old() : `✕ ${bad === points.length ? t("device.dead") : t("device.bad", { bad, points: points.length })}`;
   const link = make("a", "", device.name);
   link.href = `/device/${id}`;
   const title = make("h3", "", link, make("span", "word", word));
-  if (device.synthetic) title.firstChild.after(make("span", "tag", "synthetic"));
-  const where = `${id} on ${place(device)}`;
+  if (device.synthetic) title.firstChild.after(make("span", "tag", t("device.synthetic")));
+  const where = t("device.where", { id, place: place(device) });
   const table = make("table", "", make("tbody", "", ...points.map(pointRow)));
   const lines = [where, device.hint].filter(Boolean).map((line) => make("p", "", line));
   return make("article", `card ${bad ? "is-bad" : ""}`, title, ...lines, table);
@@ -76,7 +81,7 @@ export function bar(point, about) {
   const at = (value) => Math.min(100, Math.max(0, (100 * (value - ends[0])) / (ends[1] - ends[0])));
   const over = about.limits.some((limit) => isPast(point.value, limit));
   const svg = draw("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", class: over ? "bar is-over" : "bar", role: "img",
-    "aria-label": `${point.text} between ${ends[0]} and ${ends[1]} ${about.unit}${over ? ", past a limit" : ""}` });
+    "aria-label": t(over ? "bar.over" : "bar.between", { text: point.text, low: ends[0], high: ends[1], unit: about.unit }) });
   svg.append(draw("rect", { x: 0, y: 3, width: 100, height: 4, class: "range" }));
   for (const limit of limits) svg.append(draw("rect", { x: at(limit) - 0.4, y: 0, width: 0.8, height: 10, class: "limit" }));
   svg.append(draw("rect", { x: Math.min(98.2, Math.max(0, at(point.value) - 0.9)), y: 1, width: 1.8, height: 8, class: "mark" }));
@@ -94,7 +99,7 @@ function around(limits, range) {
 // A day of a point: its mean, with gaps where nothing good is known.
 export function sparkline(spans) {
   const known = spans.filter((span_) => typeof span_.mean === "number");
-  const svg = draw("svg", { viewBox: "0 0 100 20", preserveAspectRatio: "none", class: "spark", role: "img", "aria-label": "the last 24 hours" });
+  const svg = draw("svg", { viewBox: "0 0 100 20", preserveAspectRatio: "none", class: "spark", role: "img", "aria-label": t("spark") });
   if (!known.length) return svg;
   const [from, to] = [Date.parse(spans[0].from), Date.parse(spans.at(-1).to)];
   const low = Math.min(...known.map((span_) => span_.low)), high = Math.max(...known.map((span_) => span_.high));
@@ -118,8 +123,10 @@ function rawWords(facts, blocks) {
   const isBit = facts.function < 3;
   const text = isBit ? (parseInt(block.words[at >> 4], 16) >> (at & 15)) & 1 : block.words.slice(at, at + facts.count).join(" ");
   const isOld = block.reason || block.age_s > facts.age_s_max;
-  return make("span", "raw", isOld ? `(${text}, ${span(block.age_s)} ago)` : String(text));
+  return make("span", "raw", isOld ? `(${t("raw.old", { text, time: span(block.age_s) })})` : String(text));
 }
+
+const registers = ({ address, count }) => (count > 1 ? t("registers", { first: address, last: address + count - 1 }) : address);
 
 // One device in full: each value between its limits, how it was read, the day behind it.
 export function deviceView([id, device], about, days, blocks) {
@@ -132,28 +139,28 @@ export function deviceView([id, device], about, days, blocks) {
     const head = make("th", folded("", point.name), link);
     head.scope = "row";
     const value = point.quality === "bad" ? (point.last_good_at ? lastGood(point) : "–") : `${sign}${point.text} ${shownUnit(point.text_unit)}`;
-    const limits = facts.limits.map(({ when, at, priority }) => `${when} ${`${at} ${shownUnit(facts.unit)}`.trim()}: ${priority}`).join(", ");
-    const read = facts.function ? `${String(facts.function).padStart(2, "0")}: ${facts.address}${facts.count > 1 ? ` to ${facts.address + facts.count - 1}` : ""}, ${facts.type}` : "";
+    const limits = facts.limits.map(({ when, at, priority }) => t(`limit.${when}`, { value: `${at} ${shownUnit(facts.unit)}`.trim(), priority: named("priority", priority) })).join(", ");
+    const read = facts.function ? `${String(facts.function).padStart(2, "0")}: ${registers(facts)}, ${facts.type}` : "";
     row.append(head, make("td", folded(point.quality === "bad" ? "last" : "value", value), value), make("td", "scale", bar(point, facts) ?? ""),
       make("td", "age", span(point.age_s)), make("td", "quality", quality(point)), make("td", "soft", limits),
       make("td", "soft", read, rawWords(facts, blocks)), make("td", "day", days[point.source] ? sparkline(days[point.source]) : ""));
     return row;
   });
-  const names = { point: "", value: "value", "between limits": "", age: "age", quality: "quality", "alarms when": "", "read by": "", "24 hours": "" };
-  const head = make("thead", "", make("tr", "", ...Object.entries(names).map(([name, side]) => make("th", side, name))));
+  const names = { point: "", value: "value", scale: "", age: "age", quality: "quality", limits: "", read: "", day: "" };
+  const head = make("thead", "", make("tr", "", ...Object.entries(names).map(([name, side]) => make("th", side, t(`column.${name}`)))));
   const counters = device.counters;
-  const told = counters ? `${counters.state}; answers in ${counters.reply_ms} ms, at most ${counters.reply_ms_max} ms; ${counters.good} good, ${counters.bad} bad` : "";
-  const lines = [`${id} on ${place(device)}. ${about.type}. Source: ${about.source}`, told, device.hint].filter(Boolean);
+  const told = counters ? t("device.counters", { state: named("device", counters.state), reply: counters.reply_ms, longest: counters.reply_ms_max, good: counters.good, bad: counters.bad }) : "";
+  const lines = [t("device.about", { where: t("device.where", { id, place: place(device) }), type: about.type, source: about.source }), told, device.hint].filter(Boolean);
   const found = make("article", "card wide", make("h3", "", device.name), ...lines.map((line) => make("p", "", line)),
     make("div", "scroll", make("table", "full device", head, make("tbody", "", ...points))));
   return found;
 }
 
 // The few points of an area's devices that answer: is it all right there?
-const AREAS = { feed: "Power feed", manhole: "Beach manhole", power: "Power", room: "Equipment room", security: "Doors and contacts" };
+const AREAS = ["feed", "manhole", "power", "room", "security"];
 
 export function areas(s, station) {
-  return Object.entries(AREAS).flatMap(([area, title]) => {
+  return AREAS.flatMap((area) => {
     const rows = Object.entries(s.devices).flatMap(([id, device]) => {
       const about = station.devices[id];
       if (about?.area !== area) return [];
@@ -163,8 +170,8 @@ export function areas(s, station) {
     const devices = Object.entries(s.devices).filter(([id]) => station.devices[id]?.area === area);
     if (!devices.length) return [];
     const bad = devices.filter(([, device]) => device.points.some((point) => point.quality === "bad")).map(([, device]) => device.name);
-    const word = bad.length ? `✕ ${bad.join(", ")}` : latest().lost ? "? not current" : "";
-    const found = make("article", `card ${bad.length ? "is-bad" : ""}`, make("h3", "", title, make("span", "word", word)));
+    const word = bad.length ? `✕ ${bad.join(", ")}` : old();
+    const found = make("article", `card ${bad.length ? "is-bad" : ""}`, make("h3", "", t(`area.${area}`), make("span", "word", word)));
     found.append(make("table", "", make("tbody", "", ...rows)));
     return [found];
   });

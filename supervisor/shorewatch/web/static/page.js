@@ -8,6 +8,7 @@ import { $, fill, make } from "./dom.js";
 import { past } from "./past.js";
 import { look, since } from "./part.js";
 import { follow } from "./stream.js";
+import { t } from "./text.js";
 import { judge, mourn } from "./verdict.js";
 import { ways } from "./ways.js";
 
@@ -39,7 +40,7 @@ function show(s) {
   $("maintenance-begin").hidden = isMaintained;
   $("maintenance-end").hidden = !isMaintained;
   $("footer").textContent =
-    `Shorewatch ${s.version}, configuration ${s.config}, running ${since(s.started_at)}. Grey values in brackets are the last good ones.`;
+    t("footer", { version: s.version, config: s.config, since: since(s.started_at) });
 }
 
 const DRAW = {
@@ -64,7 +65,7 @@ const DRAW = {
   },
   device(s) {
     const device = s.devices[second];
-    if (!device) return fill($("tables"), make("p", "", `There is no device ${second}.`));
+    if (!device) return fill($("tables"), make("p", "", t("device.none", { id: second })));
     if (!station?.devices[second]) return undefined;
     const facts = station.devices[second].points;
     remember(device.points.filter((point) => facts[point.source.split(".")[1]].recorded));
@@ -119,7 +120,7 @@ function begin() {
   for (const part of document.querySelectorAll("[data-views]")) {
     part.hidden = !part.dataset.views.split(" ").includes(view);
   }
-  if (view === "device") $("tables-title").textContent = "Device";
+  if (view === "device") $("tables-title").textContent = t("device.title");
   for (const link of document.querySelectorAll("nav a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
     if (view === "device" && link.pathname === "/devices") link.setAttribute("aria-current", "true");

@@ -1,7 +1,9 @@
 // What happened: the journal read back, and the figures that say whether the alarms serve people.
 // Both are asked for when this view is opened, when an alarm changes, and when somebody asks.
+import { ask } from "./ask.js";
 import { $, fill, make } from "./dom.js";
-import { card, number, plural } from "./part.js";
+import { card, number } from "./part.js";
+import { named, t } from "./text.js";
 
 const AGAIN_MS = 60000;
 const SOON_MS = 1500;
@@ -18,15 +20,8 @@ let timer = null;
 let isAsking = false;
 let isPaged = false; // older rows were asked for: a new answer would take them away
 
-const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
+const query = (path, values) => `/api/v1/${path}?${new URLSearchParams(Object.entries(values).filter(([, value]) => value))}`;
 const clock = (at) => at.replace("T", " ").replace("Z", "");
-
-async function ask(path, values) {
-  const reply = await fetch(`/api/v1/${path}?${query(values)}`);
-  const body = await reply.json();
-  if (!reply.ok) throw new Error(body.error ?? `the gateway answers ${reply.status}`);
-  return body;
-}
 
 // How far a time may be off; where nothing is stated nothing is claimed.
 function spread(row) {
@@ -37,31 +32,33 @@ function spread(row) {
 
 function told(row) {
   if (row.kind === "note") return `${row.by}: ${row.text}`;
-  if (row.kind === "alarm") return [row.text, row.by && `by ${row.by}`, row.note].filter(Boolean).join("; ");
-  if (row.kind === "loss") return [row.why, row.count ? plural(row.count, `${row.what} record`) : row.what].join("; ");
-  return [row.text ?? row.label ?? row.why ?? row.note, row.lines?.join("; "), row.board && `board ${row.board}`, row.by].filter(Boolean).join("; ");
+  if (row.kind === "alarm") return [row.text, row.by && t("past.by", { name: row.by }), row.note].filter(Boolean).join("; ");
+  if (row.kind === "loss") return [row.why, row.count ? t("past.lost", { count: row.count, what: row.what }) : row.what].join("; ");
+  return [row.text ?? row.label ?? row.why ?? row.note, row.lines?.join("; "), row.board && t("place.board", { board: row.board }), row.by].filter(Boolean).join("; ");
 }
 
 function line(row) {
   const urgent = row.priority === "critical" || row.priority === "major";
   const isRaised = row.what === "raised" || row.what === "realarmed";
   const sign = row.kind === "loss" || (row.kind === "alarm" && isRaised && urgent) ? "✕ " : "";
-  const what = `${sign}${row.kind === "note" ? "note" : row.what ?? row.kind}`;
+  const what = `${sign}${named("what", row.kind === "note" ? "note" : row.what ?? row.kind)}`;
   const head = make("th", "when", clock(row.at), make("span", "spread", spread(row)));
   head.scope = "row";
-  const source = row.alarm ?? row.source ?? "station";
-  return make("tr", "", head, make("td", "", what), make("td", "", row.priority ?? ""), make("td", "", source),
-    make("td", "told", told(row)), make("td", "soft", row.state ?? ""));
+  const source = row.alarm ?? row.source ?? t("station");
+  return make("tr", "", head, make("td", "", what), make("td", "", named("priority", row.priority ?? "")), make("td", "", source),
+    make("td", "told", told(row)), make("td", "soft", named("state", row.state ?? "")));
 }
 
 function list(reaches) {
-  const heads = ["time, UTC", "what", "priority", "source", "in words", "then"].map((name) => make("th", "", name));
+  const heads = ["time", "what", "priority", "source", "words", "then"].map((name) => make("th", "", t(`column.${name}`)));
   const table = make("table", "full past", make("thead", "", make("tr", "", ...heads)), make("tbody", "", ...shown.map(line)));
   fill($("past"), ...(shown.length ? [table] : []));
   const isFull = shown.length >= SHOWN_MAX;
   $("past-more").hidden = before === null || isFull;
-  const reach = reaches ? `; the journal reaches back to ${clock(reaches).slice(0, 19)} UTC` : "";
-  $("past-said").textContent = `${shown.length ? plural(shown.length, "record") : "No record"}${before ? (isFull ? ", and more: ask for another time" : ", older ones below") : ""}${reach}`;
+  const count = shown.length ? t("past.count", { count: shown.length }) : t("past.none");
+  const more = before ? t(isFull ? "past.full" : "past.below", { records: count }) : count;
+  const reach = reaches && t("past.reach", { time: clock(reaches).slice(0, 19) });
+  $("past-said").textContent = [more, reach].filter(Boolean).join("; ");
 }
 
 function wanted() {
@@ -73,13 +70,13 @@ function wanted() {
 async function read(older = null) {
   const [path, values] = wanted();
   try {
-    const found = await ask(path, { ...values, before: older });
+    const found = await ask(query(path, { ...values, before: older }));
     shown = older ? [...shown, ...found.records] : found.records;
     before = found.before;
     isPaged = Boolean(older);
     list(found.reaches);
   } catch (error) {
-    $("past-said").textContent = `✕ ${error.message === "Failed to fetch" ? "no word from the gateway" : error.message}`;
+    $("past-said").textContent = `✕ ${error.message}`;
   }
 }
 
@@ -95,7 +92,7 @@ function chart(rows) {
   const svg = document.createElementNS(SVG, "svg");
   const width = Math.max(rows.length, HOURS_WIDE); // a single hour is a bar, not a wall
   const facts = { viewBox: `0 0 ${width} 100`, preserveAspectRatio: "none", class: "hours", role: "img",
-    "aria-label": `alarms an hour, at most ${most}` };
+    "aria-label": t("figures.chart", { most }) };
   for (const [name, value] of Object.entries(facts)) svg.setAttribute(name, value);
   rows.forEach((row, index) => {
     const bar = document.createElementNS(SVG, "rect");
@@ -110,19 +107,21 @@ const names = (rows, word) => rows.slice(0, 10).map((row) => `${row.alarm}: ${wo
 
 function figures(f) {
   const { aim, busiest_hour: busy } = f;
-  const rate = figure("Alarms an hour", f.per_hour, `aim: at most ${aim.per_hour}`, f.per_hour > aim.per_hour,
-    `${plural(f.raised, "alarm")} since ${clock(f.from).slice(0, 16)}; most in one hour ${busy.count}`);
+  const rate = figure(t("figures.hour"), f.per_hour, t("aim.most", { aim: aim.per_hour }), f.per_hour > aim.per_hour,
+    t("figures.raised", { count: f.raised, time: clock(f.from).slice(0, 16), most: busy.count }));
   if (f.raised) rate.append(chart(f.by_hour));
-  const shares = Object.entries(f.priorities).filter(([, row]) => row.count).map(([name, row]) => `${name} ${number(row.count)}`);
+  const shares = Object.entries(f.priorities).filter(([, row]) => row.count).map(([name, row]) => `${named("priority", name)} ${number(row.count)}`);
   return [
     rate,
-    figure("Alarms a day", f.per_day, `aim: at most ${aim.per_day}`, f.per_day > aim.per_day, shares.join(", ")),
-    figure("Time in flood", percent(f.flood_share), `aim: under ${percent(aim.flood_share)}`, f.flood_share >= aim.flood_share,
-      plural(f.floods.length, "flood"), `hours with over 30 alarms: ${percent(f.hours_over_30)}`),
-    figure("Most frequent", percent(f.top_share), `share of the ten most frequent; aim: at most ${percent(aim.top_share)}`, false,
+    figure(t("figures.day"), f.per_day, t("aim.most", { aim: aim.per_day }), f.per_day > aim.per_day, shares.join(", ")),
+    figure(t("figures.flood"), percent(f.flood_share), t("aim.under", { aim: percent(aim.flood_share) }), f.flood_share >= aim.flood_share,
+      t("figures.floods", { count: f.floods.length }), t("figures.hours_over_30", { share: percent(f.hours_over_30) })),
+    figure(t("figures.top"), percent(f.top_share), t("figures.top.aim", { aim: percent(aim.top_share) }), false,
       ...names(f.top, (row) => `${row.count}, ${percent(row.share)}`)),
-    figure("Chattering", f.chattering.length, "aim: none", f.chattering.length > aim.chattering, ...names(f.chattering, (row) => `${row.count} times`)),
-    figure("On for over a day", f.stale.length, `aim: under ${aim.stale}`, f.stale.length >= aim.stale, ...names(f.stale, (row) => `since ${clock(row.since).slice(0, 16)}`)),
+    figure(t("figures.chattering"), f.chattering.length, t("aim.none"), f.chattering.length > aim.chattering,
+      ...names(f.chattering, (row) => t("figures.times", { count: row.count }))),
+    figure(t("figures.stale"), f.stale.length, t("aim.under", { aim: aim.stale }), f.stale.length >= aim.stale,
+      ...names(f.stale, (row) => t("since", { time: clock(row.since).slice(0, 16) }))),
   ];
 }
 
@@ -130,9 +129,9 @@ async function judge() {
   for (const button of $("figures-span").children) button.setAttribute("aria-pressed", String(Number(button.dataset.hours) === hours));
   const to = Date.now();
   try {
-    fill($("figures"), ...figures(await ask("alarms/figures", { from: new Date(to - hours * HOUR_MS).toISOString() })));
+    fill($("figures"), ...figures(await ask(query("alarms/figures", { from: new Date(to - hours * HOUR_MS).toISOString() }))));
   } catch (error) {
-    fill($("figures"), card("Figures", "? not known", "is-warn", error.message));
+    fill($("figures"), card(t("figures.title"), `? ${t("card.unknown")}`, "is-warn", error.message));
   }
 }
 

@@ -59,7 +59,7 @@ export function aged(silentS) {
       Object.assign(found, { quality: "bad", reason: "stale", detail: null });
       if (point.quality === "good") Object.assign(found, { last_good_text: point.text, last_good_at: point.acquired_at });
     } else if (lost && point.quality === "good") {
-      Object.assign(found, { quality: "uncertain", reason: "not current" });
+      Object.assign(found, { quality: "uncertain", reason: "not-current" });
     }
     points[found.quality] += 1;
     return found;

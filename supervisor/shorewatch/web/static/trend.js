@@ -1,12 +1,14 @@
 // Trends: what points did, each unit with an axis of its own, all over one axis of time in UTC. The line
 // is the mean, the band around it lowest and highest; where nothing was recorded or the value was bad
 // there is no line. Zooming asks the gateway again, so that it is as fine as it was recorded.
+import { ask } from "./ask.js";
 import { $, fill, make, shownUnit } from "./dom.js";
 import { look } from "./part.js";
 import { follow } from "./stream.js";
+import { t } from "./text.js";
 import { judge, mourn } from "./verdict.js";
 
-const SPANS = [["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 d", 604800], ["90 d", 7776000]];
+const SPANS = { "1h": 3600, "6h": 21600, "24h": 86400, "7d": 604800, "90d": 7776000 };
 const POINTS_MAX = 8;
 const ON_LIGHT = ["#1d5fa8", "#8a4b08", "#2b7a3d", "#7a3b8f", "#a3161a", "#00707a", "#5a5a00", "#444c52"];
 const ON_DARK = ["#7db4f0", "#e0a060", "#7fcf92", "#cf9be0", "#ff9a94", "#5fc7d0", "#c9c95a", "#b5bec4"];
@@ -41,19 +43,13 @@ function range() {
 }
 
 const utc = (ms) => new Date(ms).toISOString();
+const minute = (ms) => utc(ms).slice(0, 16).replace("T", " ");
 const query = (point, [from, to], points) =>
   new URLSearchParams({ point, from: utc(from), to: utc(to), points }).toString();
 
 function say(text, isBad = false) {
   $("span-said").textContent = isBad ? `✕ ${text}` : text;
   $("span-said").className = isBad ? "is-bad word" : "";
-}
-
-async function ask(path) {
-  const reply = await fetch(path);
-  const body = await reply.json();
-  if (!reply.ok) throw new Error(body.error ?? `the gateway answers ${reply.status}`);
-  return body;
 }
 
 // A span is a step: it holds from its begin to its end. Plotly shows times as they are written: UTC.
@@ -109,7 +105,7 @@ async function draw() {
   history.replaceState(null, "", `?${new URLSearchParams({ points: chosen.join(","), span: spanS })}`);
   choices();
   if (!chosen.length) {
-    say("Choose a point");
+    say(t("trend.choose"));
     Plotly.purge($("chart"));
     return;
   }
@@ -123,15 +119,15 @@ async function draw() {
     });
     await Plotly.react($("chart"), lines, layout(units), BAR);
     const sick = replies.find((reply) => reply.health);
-    say(sick ? sick.health : `${utc(shown[0]).slice(0, 16).replace("T", " ")} to ${utc(shown[1]).slice(0, 16).replace("T", " ")} UTC`, Boolean(sick));
+    say(sick ? sick.health : t("trend.shown", { from: minute(shown[0]), to: minute(shown[1]) }), Boolean(sick));
   } catch (error) {
-    say(error.message === "Failed to fetch" ? "No word from the gateway" : error.message, true);
+    say(error.message, true);
   }
 }
 
 function choices() {
-  fill($("spans"), ...SPANS.map(([text, seconds]) => {
-    const node = make("button", !fixed && seconds === spanS ? "main" : "", text);
+  fill($("spans"), ...Object.entries(SPANS).map(([name, seconds]) => {
+    const node = make("button", !fixed && seconds === spanS ? "main" : "", t(`reach.${name}`));
     node.type = "button";
     node.dataset.span = seconds;
     node.setAttribute("aria-pressed", String(!fixed && seconds === spanS));
@@ -140,7 +136,7 @@ function choices() {
   $("chosen").replaceChildren(...chosen.map((point, index) => {
     const node = button(`${point} ×`, () => { chosen = chosen.filter((other) => other !== point); draw(); });
     node.style.borderLeft = `.5rem solid ${colour(index)}`;
-    node.setAttribute("aria-label", `Remove ${point}`);
+    node.setAttribute("aria-label", t("trend.remove", { point }));
     return node;
   }));
   const shown = range();
@@ -165,9 +161,9 @@ function show(s) {
   judge(s);
   if (offered === s.config) return;
   offered = s.config;
-  document.title = `Trends · ${s.name} · Shorewatch`;
+  document.title = `${t("nav.trends")} · ${s.name} · Shorewatch`;
   const options = Object.values(s.devices).flatMap(({ points }) => points).map(({ source, name, unit }) => {
-    const option = make("option", "", `${name} (${unit || "no unit"})`);
+    const option = make("option", "", `${name} (${unit || t("trend.unitless")})`);
     option.value = source;
     return option;
   });
@@ -180,7 +176,7 @@ async function begin() {
     event.preventDefault();
     const point = $("point").value.trim();
     if (!point || chosen.includes(point)) return;
-    if (chosen.length >= POINTS_MAX) return say(`${POINTS_MAX} points at once, remove one first`, true);
+    if (chosen.length >= POINTS_MAX) return say(t("trend.full", { count: POINTS_MAX }), true);
     chosen.push(point);
     $("point").value = "";
     return draw();
