@@ -68,7 +68,7 @@ async def test_slow_replies_are_never_taken_for_others(bench: Bench) -> None:
 @pytest.mark.parametrize("babble", ["strays", "echo"])
 async def test_a_babbling_or_echoing_line_gives_right_values(bench: Bench, babble: str) -> None:
     """Stray bytes, and a transceiver that hears itself, take away values at most, and give none."""
-    trouble = Trouble(noise_per_s=40) if babble == "strays" else Trouble(is_echoing=True)
+    trouble = Trouble(noise_per_s=10) if babble == "strays" else Trouble(is_echoing=True)
     await bench.buses["north", 0].set_trouble(trouble)
     before = bench.readings("manhole")
     await bench.noc.until(

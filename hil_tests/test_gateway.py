@@ -15,7 +15,6 @@ DAY_RECORDS = 86_400
 
 async def test_a_killed_gateway_loses_nothing(bench: Bench) -> None:
     """Kill -9 again and again: the NOC is told, and has every record once and in order."""
-    bench.expect("gateway")
     for after_s in (0.3, 1.1, 2.0):
         await asyncio.sleep(after_s)
         await bench.gateway.kill()
@@ -33,7 +32,6 @@ async def test_a_killed_gateway_loses_nothing(bench: Bench) -> None:
 
 async def test_a_killed_broker_loses_nothing(bench: Bench) -> None:
     """The station goes on without its broker; when it is back, the NOC gets all of it."""
-    bench.expect("broker")
     await bench.broker.end(9)
     await bench.gateway.until(
         lambda live: live["uplinks"]["noc"]["state"] != "online" or None, "the loss to be told"

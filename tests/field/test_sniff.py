@@ -103,3 +103,9 @@ def test_noise_without_end_is_told_in_pieces() -> None:
     rng = random.Random(1)
     talks = [t for i in range(200) for t in listener.hear(i * 0.001, rng.randbytes(100))]
     assert talks and listener.counts.noise_bytes > 10_000
+
+
+def test_a_reply_whose_crc_ends_in_nought_is_no_request() -> None:
+    """Without its last byte it would be a request with a right CRC: the longer frame it is."""
+    (piece,) = split(bytes.fromhex("0b0304411bc5dee700"))
+    assert piece.kind is Kind.REPLY and len(piece.data) == 9

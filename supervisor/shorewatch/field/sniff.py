@@ -135,7 +135,8 @@ def split(data: bytes, at_s: float = 0.0, end_s: float = 0.0) -> list[Piece]:
 
 
 def _frame(data: bytes) -> tuple[Kind, int] | None:
-    for kind, size in sizes(data):
+    # The longest: a frame whose CRC ends in 00 is whole without that byte, too.
+    for kind, size in sorted(sizes(data), key=lambda found: -found[1]):
         if SIZE_MIN <= size <= len(data) and crc16(data[:size]) == 0:
             return kind, size
     is_whole = SIZE_MIN <= len(data) <= RTU_SIZE_MAX and crc16(data) == 0

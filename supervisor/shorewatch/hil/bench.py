@@ -3,15 +3,15 @@
     devices (rack.py) ─ bus ─▶ board ─ link ─▶ gateway ─▶ wan ─▶ broker ─▶ NOC (noc.py)
 
 Benches differ only in their boards, and in where the devices answer: on ptys, or behind RS-485
-adapters. `opened` gives one whose parts are made, none of them started; `start` starts what is not.
-At the end nothing runs; a process that ended by itself is an error, unless the story `expects` it.
+adapters. `opened` gives one whose parts are made, none of them started; `start` starts them.
+At the end nothing runs; a process that ended by itself is an error.
 """
 
 import asyncio
 import random
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -119,23 +119,14 @@ class Bench:
         name = f"{station.cable}/{station.id}"
         self.noc = BenchNoc(f"mqtt://127.0.0.1:{port + 1}", name, CONSUMER)
         self.figures: dict[str, float | str | list[float]] = {}
-        self._expected: set[str] = set()
-
-    @property
-    def station_id(self) -> str:
-        return self.compiled.station.id
 
     def need(self, board_id: str, *needs: Need) -> str | None:
         """What the bench lacks of that; None: nothing."""
         lacks = [why for need in needs if (why := self.boards[board_id].why_not(need))]
         return "; ".join(lacks) or None
 
-    def expect(self, part: str) -> None:
-        """The story ends this process, or lets it fail."""
-        self._expected.add(part)
-
     async def start(self) -> None:
-        """Start every part that does not run, in the order of the day."""
+        """Start every part."""
         await self.start_field()
         await self.start_broker()
         await self.noc.start()
@@ -233,17 +224,19 @@ class Bench:
         return [*boards, *buses, self.broker, self.gateway.process]
 
     async def end(self) -> None:
-        """End everything in order."""
-        await self.noc.stop()
-        await self.gateway.stop()
-        await asyncio.gather(*(board.end() for board in self.boards.values()))
-        await asyncio.gather(*(bus.process.end() for bus in self.buses.values()))
-        await self.broker.end()
+        """End everything in order, the NOC first; what fails keeps nothing running."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.broker.end)
+            for bus in self.buses.values():
+                stack.push_async_callback(bus.process.end)
+            for board in self.boards.values():
+                stack.push_async_callback(board.end)
+            stack.push_async_callback(self.gateway.stop)
+            stack.push_async_callback(self.noc.stop)
 
     def faults(self) -> list[str]:
-        """Processes that failed although nobody expected it."""
-        found = [(process.name, process.fault) for process in self.processes()]
-        return [fault for name, fault in found if fault and name not in self._expected]
+        """Processes that ended although nobody told them to, or badly when they were told."""
+        return [process.fault for process in self.processes() if process.fault is not None]
 
 
 MakePlug = Callable[[Compiled], Plug]
@@ -255,7 +248,7 @@ async def opened(
 ) -> AsyncIterator[Bench]:
     """A bench of a station file, with its files in `folder`; it ends with the block.
 
-    Raises DemoError at the end if a process had ended that nobody expected.
+    Raises DemoError at the end if a process has ended by itself.
     """
     copy = _copied(file, folder)
     plugged = plug(load_compiled(copy))
