@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shorewatch.hil.page import Story, shares, write_page
+from shorewatch.hil.page import Story, course, shares, write_page
 
 
 def test_the_page_has_every_story_and_no_markup_of_theirs(tmp_path: Path) -> None:
@@ -26,3 +26,11 @@ def test_figures_below_nought_are_drawn_where_they_are() -> None:
     assert "half at most -5, 99 % at most -5, largest -5, of 2" in text
     assert "20.0," in text
     assert ">7</text>" in shares([7.0], "one")
+
+
+def test_a_course_is_drawn_over_its_time() -> None:
+    """From left to right, its least value at the bottom; both ends are said in words."""
+    text = course({"every_s": 1800, "values": [60.0, 62.0, 61.0]}, "memory, MB")
+    assert "first 60, last 61, least 60, largest 62" in text and ">1.5 h</text>" in text
+    assert "points='20.0,70.0 180.0,10.0 340.0,40.0'" in text
+    assert "<polyline" in course({"every_s": 10, "values": [1.0]}, "one")

@@ -1,7 +1,7 @@
 """A page about one run of the stories: what ran on which bench, and the figures; one HTML file.
 
 Figures are what the stories measured. A list of numbers is drawn by its shares: how many of them
-are at most so large.
+are at most so large. A `Course` is drawn over time.
 """
 
 import html
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 WIDTH, HEIGHT = 360, 90
 POINTS_MAX: Final = 200
@@ -30,6 +30,16 @@ svg { display: block; } svg text { font: 11px system-ui, sans-serif; fill: #5260
 """
 
 
+class Course(TypedDict):
+    """Values that follow each other, `every_s` seconds apart; a dict, as pytest's workers send."""
+
+    every_s: float
+    values: list[float]
+
+
+Figures = dict[str, float | str | list[float] | Course]
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """One that was told: `outcome` passed, failed, error or skipped; `figures` with their units."""
@@ -38,7 +48,7 @@ class Story:
     promise: str
     outcome: str
     seconds: float
-    figures: Mapping[str, float | str | Sequence[float]]
+    figures: Mapping[str, float | str | Sequence[float] | Course]
     why: str = ""
 
 
@@ -80,6 +90,8 @@ def _story(story: Story) -> Iterator[str]:
             shown = html.escape(str(value))
             if isinstance(value, float):
                 shown = f"{value:.4g}"
+            elif isinstance(value, dict):
+                shown = course(value, name) if value["values"] else "none"
             elif not isinstance(value, str | int):
                 shown = shares(sorted(value), name) if value else "none"
             yield f"<dt>{html.escape(name)}</dt><dd>{shown}</dd>"
@@ -100,10 +112,28 @@ def shares(values: Sequence[float], name: str) -> str:
     )
     half, most = (values[min(count - 1, int(share * count))] for share in (0.5, 0.99))
     text = f"half at most {half:.3g}, 99 % at most {most:.3g}, largest {values[-1]:.3g}, of {count}"
+    return text + _curve(points, f"{name}: {text}", f"{low:.3g}", f"{top:.3g}")
+
+
+def course(told: Course, name: str) -> str:
+    """Values over time as a curve from their least to their largest, with these in words."""
+    values, hours = told["values"], len(told["values"]) * told["every_s"] / 3600
+    low, top = min(values), max(values)
+    span, wide, high = top - low or 1.0, WIDTH - 40, HEIGHT - 30
+    last = len(values) - 1
+    points = " ".join(
+        f"{20 + wide * i / (last or 1):.1f},{10 + high * (1 - (values[i] - low) / span):.1f}"
+        for i in sorted({round(i * last / POINTS_MAX) for i in range(POINTS_MAX + 1)})
+    )
+    text = f"first {values[0]:.4g}, last {values[-1]:.4g}, least {low:.4g}, largest {top:.4g}"
+    return text + _curve(points, f"{name}: {text}", "0 h", f"{hours:.3g} h")
+
+
+def _curve(points: str, label: str, left: str, right: str) -> str:
     return (
-        f"{text}<svg width='{WIDTH}' height='{HEIGHT}' role='img' aria-label='{html.escape(name)}: "
-        f"{text}'><path d='M20 {HEIGHT - 20}H{WIDTH - 20}M20 10V{HEIGHT - 20}' stroke='#9aa5b1'/>"
+        f"<svg width='{WIDTH}' height='{HEIGHT}' role='img' aria-label='{html.escape(label)}'>"
+        f"<path d='M20 {HEIGHT - 20}H{WIDTH - 20}M20 10V{HEIGHT - 20}' stroke='#9aa5b1'/>"
         f"<polyline points='{points}' fill='none' stroke='#1f6f8b' stroke-width='1.5'/>"
-        f"<text x='20' y='{HEIGHT - 5}'>{low:.3g}</text><text x='{WIDTH - 20}' y='{HEIGHT - 5}' "
-        f"text-anchor='end'>{top:.3g}</text></svg>"
+        f"<text x='20' y='{HEIGHT - 5}'>{left}</text><text x='{WIDTH - 20}' y='{HEIGHT - 5}' "
+        f"text-anchor='end'>{right}</text></svg>"
     )
