@@ -37,7 +37,8 @@ class Course(TypedDict):
     values: list[float]
 
 
-Figures = dict[str, float | str | list[float] | Course]
+Figure = float | str | Sequence[float] | Course
+Figures = dict[str, Figure]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Story:
     promise: str
     outcome: str
     seconds: float
-    figures: Mapping[str, float | str | Sequence[float] | Course]
+    figures: Mapping[str, Figure]
     why: str = ""
 
 
@@ -87,13 +88,7 @@ def _story(story: Story) -> Iterator[str]:
     if story.figures:
         yield "<dl>"
         for name, value in story.figures.items():
-            shown = html.escape(str(value))
-            if isinstance(value, float):
-                shown = f"{value:.4g}"
-            elif isinstance(value, dict):
-                shown = course(value, name) if value["values"] else "none"
-            elif not isinstance(value, str | int):
-                shown = shares(sorted(value), name) if value else "none"
+            shown = html.escape(in_words(value)) + _drawn(name, value)
             yield f"<dt>{html.escape(name)}</dt><dd>{shown}</dd>"
         yield "</dl>"
     if story.why:
@@ -101,32 +96,57 @@ def _story(story: Story) -> Iterator[str]:
     yield "</div>"
 
 
-def shares(values: Sequence[float], name: str) -> str:
-    """Ascending values as a curve of shares, with the half, 99 % and the largest in words."""
+def in_words(value: Figure) -> str:
+    """A figure as a line of text."""
+    if isinstance(value, str | int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    values = value["values"] if isinstance(value, dict) else sorted(value)
+    if not values:
+        return "none"
+    low, top = min(values), max(values)
+    if isinstance(value, dict):
+        return f"first {values[0]:.4g}, last {values[-1]:.4g}, least {low:.4g}, largest {top:.4g}"
+    count = len(values)
+    half, most = (values[min(count - 1, int(share * count))] for share in (0.5, 0.99))
+    return f"half at most {half:.3g}, 99 % at most {most:.3g}, largest {top:.3g}, of {count}"
+
+
+def _drawn(name: str, value: Figure) -> str:
+    """A curve of what has many values, else nothing."""
+    label = f"{name}: {in_words(value)}"
+    if isinstance(value, dict):
+        return _course(value, label) if value["values"] else ""
+    return "" if isinstance(value, str | float | int) or not value else _shares(value, label)
+
+
+def _shares(found: Sequence[float], label: str) -> str:
+    """How many of the values are at most so large."""
+    values = sorted(found)
     count, low, top = len(values), min(0.0, values[0]), max(0.0, values[-1])
     span, wide, high = top - low or 1.0, WIDTH - 40, HEIGHT - 30
-    places = sorted({round(i * (count - 1) / POINTS_MAX) for i in range(POINTS_MAX + 1)})
     points = " ".join(
         f"{20 + wide * (values[i] - low) / span:.1f},{10 + high * (1 - (i + 1) / count):.1f}"
-        for i in places
+        for i in _places(count)
     )
-    half, most = (values[min(count - 1, int(share * count))] for share in (0.5, 0.99))
-    text = f"half at most {half:.3g}, 99 % at most {most:.3g}, largest {values[-1]:.3g}, of {count}"
-    return text + _curve(points, f"{name}: {text}", f"{low:.3g}", f"{top:.3g}")
+    return _curve(points, label, f"{low:.3g}", f"{top:.3g}")
 
 
-def course(told: Course, name: str) -> str:
-    """Values over time as a curve from their least to their largest, with these in words."""
+def _course(told: Course, label: str) -> str:
+    """Values over time, from their least to their largest."""
     values, hours = told["values"], len(told["values"]) * told["every_s"] / 3600
-    low, top = min(values), max(values)
-    span, wide, high = top - low or 1.0, WIDTH - 40, HEIGHT - 30
-    last = len(values) - 1
+    low, last = min(values), len(values) - 1
+    span, wide, high = max(values) - low or 1.0, WIDTH - 40, HEIGHT - 30
     points = " ".join(
         f"{20 + wide * i / (last or 1):.1f},{10 + high * (1 - (values[i] - low) / span):.1f}"
-        for i in sorted({round(i * last / POINTS_MAX) for i in range(POINTS_MAX + 1)})
+        for i in _places(last + 1)
     )
-    text = f"first {values[0]:.4g}, last {values[-1]:.4g}, least {low:.4g}, largest {top:.4g}"
-    return text + _curve(points, f"{name}: {text}", "0 h", f"{hours:.3g} h")
+    return _curve(points, label, "0 h", f"{hours:.3g} h")
+
+
+def _places(count: int) -> list[int]:
+    return sorted({round(i * (count - 1) / POINTS_MAX) for i in range(POINTS_MAX + 1)})
 
 
 def _curve(points: str, label: str, left: str, right: str) -> str:
