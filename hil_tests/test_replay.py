@@ -43,8 +43,8 @@ async def played(bench: Bench, name: str, path: Path) -> None:
     _, board, uart = name.split("-")
     bench.buses[board, int(uart)].process.more = ["--replay", str(path)]
     await bench.start()
-    line = {(board, int(uart)): served(path)}
-    known = witness.testimony(bench.compiled.plans, line)
+    known = witness.Testimony()
+    known.add(bench.compiled.plans, {(board, int(uart)): served(path)})
     assert known.values, "no reply of the plan is in that recording"
     devices = {device for device, _ in known.values}
 

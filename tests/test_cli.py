@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from free_ports import free_ports
 
 from shorewatch.assets import asset_folder
 
@@ -111,10 +112,9 @@ def test_a_demo_of_nonsense_is_refused_in_one_line(option, value):
 
 def test_a_demo_without_a_terminal_talks_in_lines():
     """Without --headless and without a terminal demo says where it is, and how it ended."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_ports(3)  # the page of each station has one
 
-    done = run("demo", "--for", "0.5", "--mqtt-port", str(port))
+    done = run("demo", "--for", "0.5", "--mqtt-port", str(port), "--page-port", str(port + 1))
 
     assert f"broker: mqtt://127.0.0.1:{port}" in done.stdout
     assert "sumqayit: " in done.stdout.splitlines()[-2]
@@ -215,8 +215,7 @@ def test_watch_of_no_broker_url_says_how_it_should_look():
 
 def test_a_broker_that_is_not_there_is_exit_code_2():
     """watch --for of an unreachable broker ends with 2 and says why."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_ports(1)
 
     done = run("watch", f"mqtt://127.0.0.1:{port}", "--for", "1")
 

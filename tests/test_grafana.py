@@ -47,11 +47,11 @@ def test_every_figure_that_it_names_is_one_of_ours(path):
     alarm = {"id": "a", "text": "A", "priority": "minor", "state": "acknowledged", "active": True}
     alarm |= {"since": None, "source": "x"}
     look = _snapshot(station, image, {"noc": Uplink()}, alarms=[alarm])
-    given = text(look(), 0.1).decode()
+    given = text(look(), 0.1, 30).decode()
     told = set(re.findall(r"^# TYPE (\S+) ", given, re.MULTILINE))
 
     asked = "\n".join([*queries(found), *(v["definition"] for v in found["templating"]["list"])])
-    names = set(re.findall(r"shorewatch_[a-z_]+", asked))
+    names = set(re.findall(r"(?:shorewatch|process)_[a-z_]+", asked))
     assert names and names <= told
     labels = set(re.findall(r'([a-z_]+)(?:=~|!=|=)"', asked)) - {"job", "instance"}
     assert labels <= set(re.findall(r'[{,]([a-z_]+)="', given))

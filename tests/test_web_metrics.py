@@ -10,7 +10,7 @@ def figures(snapshot):
     """Every sample by its name and labels, read by Prometheus' own parser."""
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text(snapshot, 0.002).decode())
+        for family in text_string_to_metric_families(text(snapshot, 0.002, 31).decode())
         for sample in family.samples
     }
 
@@ -42,8 +42,10 @@ def test_every_part_of_a_station_has_its_figures():
         ("shorewatch_outbox_fault",): 0,
         ("shorewatch_alarm_active", "a", "major", "unacknowledged"): 1,
         ("shorewatch_loop_lag_seconds",): 0.002,
+        ("shorewatch_tasks",): 31,
     }.items():
         assert found[key] == value, key
+    assert found[("process_resident_memory_bytes",)] > 0 and found[("process_open_fds",)] > 0
 
 
 def test_a_value_that_is_not_good_has_no_sample():

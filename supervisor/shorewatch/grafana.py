@@ -104,6 +104,11 @@ def _lines() -> Iterator[Panel]:
     yield _graph("Answers of boards", [(trip, "{{line}}")], "s")
     heap = f"shorewatch_board_heap_free_least_bytes{{{_WHERE}}}"
     yield _graph("Least free heap", [(heap, "{{line}}")], "bytes")
+    held = [(f"process_resident_memory_bytes{{{_WHERE}}}", "gateway")]
+    yield _graph("Memory of the gateway", held, "bytes")
+    counts = [("process_open_fds", "open files"), ("shorewatch_tasks", "tasks")]
+    queries = [(f"{name}{{{_WHERE}}}", what) for name, what in counts]
+    yield _graph("What the gateway holds", queries, "")
 
 
 def _devices(station: Station) -> Iterator[Panel]:

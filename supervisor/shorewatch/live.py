@@ -32,9 +32,12 @@ class Live:
         self._followers = 0
 
     async def once(self, request: Request, caller: Caller) -> Snapshot:
-        """{} for everything, {"board"} or {"device"} for one; ValueError if there is no such."""
+        """{} for everything, {"board"} or {"device"} for one; ValueError if there is no such.
+
+        Beside the snapshot it has "tasks", how many run in the gateway's loop.
+        """
         wanted = self._wanted(request)
-        found = self._gateway.look()
+        found = self._gateway.look() | {"tasks": len(asyncio.all_tasks())}
         if "board" in request:
             board_id = str(request["board"])
             events = list(self._gateway.links[board_id].events)

@@ -2,6 +2,7 @@
 
 import json
 import select
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,13 @@ IDS = {"north": "5357000000000001", "south": "5357000000000002"}
 # As a relay's program would: it moves one contact of a board that somebody else plays.
 _CONTACT = "import sys; open(sys.argv[1], 'wb', 0).write(sys.argv[2].encode() + b'\\n')"
 _POWER = "import os, sys; os.kill(int(open(sys.argv[1]).read()), int(sys.argv[2]))"
+# As a debug probe's would: it stops the VM, the child of the process that plays the board.
+_HALT = """
+import os, sys
+pid = open(sys.argv[1]).read()
+child, = open(f"/proc/{pid}/task/{pid}/children").read().split()
+os.kill(int(child), int(sys.argv[2]))
+"""
 
 
 @contextmanager
@@ -57,7 +65,9 @@ def bench_text(
     lines = ['name = "loop"']
     for name, uarts in BUSES.items():
         lines += ["[[board]]", f'id = "{name}"', 'type = "virtual"', f'unique_id = "{IDS[name]}"']
-        lines += [f'port = "{folder / "state" / "boards" / name}.link"', "[board.power]"]
+        lines += [f'port = "{folder / "state" / "boards" / name}.link"']
+        halted = _words(_HALT, folder / f"{name}.pid", int(signal.SIGSTOP))
+        lines += [f"halt = {halted}", "[board.power]"]
         lines += ['kind = "command"', f"on = {_words(_POWER, folder / f'{name}.pid', 12)}"]
         lines += [f"off = {_words(_POWER, folder / f'{name}.pid', 10)}"]
         for uart in uarts:

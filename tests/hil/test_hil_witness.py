@@ -1,5 +1,6 @@
 """The witness of a bench: a value passes if a device gave it then, and not otherwise."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,13 @@ ROOM = Served(1_767_225_600.0, 1, 4, 1, 2, (234, 450))  # 2026-01-01T00:00:00Z: 
 
 @pytest.fixture(scope="module")
 def known() -> witness.Testimony:
-    plans = load_compiled(STATION).plans
-    return witness.testimony(plans, {("north", 1): [ROOM]})
+    return heard(("north", 1), ROOM)
+
+
+def heard(line: tuple[str, int], *served: Served) -> witness.Testimony:
+    found = witness.Testimony()
+    found.add(load_compiled(STATION).plans, {line: served})
+    return found
 
 
 @pytest.mark.parametrize(
@@ -42,6 +48,16 @@ def test_devices_of_other_lines_are_not_judged(known) -> None:
     assert len(known.faults([("room", "temperature", "2026-01-01T00:00:00Z", 1.0)])) == 1
 
 
+def test_what_is_forgotten_is_no_longer_a_devices_value() -> None:
+    """Of what was answered before a time nothing is left; what came after stays."""
+    later = replace(ROOM, at_s=ROOM.at_s + 60)
+    found = heard(("north", 1), ROOM, later)
+    found.forget(later.at_s)
+    assert found.fault(("room", "temperature", "2026-01-01T00:00:00Z", 23.4)) is not None
+    assert found.fault(("room", "temperature", "2026-01-01T00:01:00Z", 23.4)) is None
+    assert {len(times) for times in found.times.values()} == {1}
+
+
 def test_served_lines_are_read_back() -> None:
     """What was served is the same after it was written; an unfinished line is passed over."""
     assert parse_served(ROOM.encoded() + "1767225601.0 1 4") == [ROOM]
@@ -50,7 +66,7 @@ def test_served_lines_are_read_back() -> None:
 def test_bits_are_packed_as_in_the_image() -> None:
     """Bits of function 02 become the points that they are."""
     served = Served(1_767_225_600.0, 3, 2, 0, 2, (1, 0))
-    found = witness.testimony(load_compiled(STATION).plans, {("north", 0): [served]})
+    found = heard(("north", 0), served)
     values = {point: values for (_, point), values in found.values.items()}
     assert sorted(map(str, (v for each in values.values() for v in each))) == ["False", "True"]
 

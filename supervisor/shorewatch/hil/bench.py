@@ -10,6 +10,7 @@ At the end nothing runs; a process that ended by itself is an error.
 import asyncio
 import random
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -24,10 +25,11 @@ from shorewatch.field.sniff import READS
 from shorewatch.hil.bus import Bus
 from shorewatch.hil.gateway import Gateway
 from shorewatch.hil.noc import BenchNoc
+from shorewatch.hil.page import Figures
 from shorewatch.hil.part import Board, Need
 from shorewatch.hil.process import Process
 from shorewatch.hil.sim import SimBoard
-from shorewatch.hil.witness import Testimony, asked_on, testimony
+from shorewatch.hil.witness import Testimony, asked_on
 from shorewatch.mqtt.broker import wait_for_broker
 from shorewatch.mqtt.station import Seen
 from shorewatch.plant.run import line_path
@@ -118,7 +120,8 @@ class Bench:
         self.gateway = Gateway(file, folder, self.state, settings)
         name = f"{station.cable}/{station.id}"
         self.noc = BenchNoc(f"mqtt://127.0.0.1:{port + 1}", name, CONSUMER)
-        self.figures: dict[str, float | str | list[float]] = {}
+        self._testimony = Testimony()
+        self.figures: Figures = {}
 
     def need(self, board_id: str, *needs: Need) -> str | None:
         """What the bench lacks of that; None: nothing."""
@@ -163,15 +166,18 @@ class Bench:
             text = f"at the NOC these are not good after {for_s:g} s: {', '.join(bad())}"
             raise DemoError(text) from error
 
-    def testimony(self) -> Testimony:
-        """What the devices answered with so far."""
-        served = {key: bus.served() for key, bus in self.buses.items()}
-        return testimony(self.compiled.plans, served)
-
     def wrong(self) -> list[str]:
         """Every good value that the NOC was shown or sent and that no device had then."""
+        self._testimony.add(
+            self.compiled.plans, {key: bus.served() for key, bus in self.buses.items()}
+        )
         shown = ((*key, value) for key, value in self.noc.shown.items())
-        return self.testimony().faults([*shown, *self.noc.samples()])
+        return self._testimony.faults([*shown, *self.noc.samples()])
+
+    def forget(self, keep_s: float) -> None:
+        """Drop all that was judged, and what devices answered so many seconds ago."""
+        self.noc.forget()
+        self._testimony.forget(time.time() - keep_s)
 
     def written(self) -> list[str]:
         """Every frame that left a board on a bus and is no read; there must be none, ever."""

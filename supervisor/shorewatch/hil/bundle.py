@@ -26,6 +26,7 @@ from shorewatch.errors import OutboxError
 from shorewatch.field.consolehear import names_of, said
 from shorewatch.field.sniff import Listener, Talk
 from shorewatch.hil.bench import Bench
+from shorewatch.hil.page import in_words
 from shorewatch.model import to_text
 from shorewatch.outbox import Outbox
 from shorewatch.plant.record import Direction, Entry, read_recording
@@ -108,7 +109,7 @@ def _readme(bench: Bench, story: str, why: str) -> str:
         f"Python {platform.python_version()} on {platform.platform()}, " + ", ".join(_versions()),
         "",
         *(f"- {text}" for text in bench.faults()),
-        *(f"- {name}: {value}" for name, value in bench.figures.items()),
+        *(f"- {name}: {in_words(value)}" for name, value in bench.figures.items()),
         "",
         "```",
         why,

@@ -25,6 +25,7 @@ class Bus:
         self.name = f"{board_id}/{uart}"
         self.wire = folder / f"{station.id}-{board_id}-{uart}.wire"
         self._served = self.wire.with_suffix(".served")
+        self._served_to = 0  # bytes of it that were read
         where = ["--tty", adapter] if adapter is not None else ["--pty", str(pty)]
         words = ["shorewatch.hil.rack", str(file), board_id, str(uart), *where]
         words += ["--record", str(folder), "--seed", str(seed)]
@@ -67,8 +68,13 @@ class Bus:
         return read_recording(self.wire)
 
     def served(self) -> list[Served]:
-        """What its devices answered with so far."""
-        return parse_served(self._served.read_text("ascii"))
+        """What its devices have answered with since this was asked last."""
+        with self._served.open("rb") as file:
+            file.seek(self._served_to)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._served_to += len(whole)
+        return parse_served(whole.decode("ascii"))
 
     async def _read(self, do: str) -> dict[str, Any]:
         assert self._child is not None and self._child.stdout is not None, "it was started"

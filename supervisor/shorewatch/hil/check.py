@@ -1,6 +1,6 @@
 """`shorewatch bench check`: whether a lab's bench is wired as its file says, and what to do if not.
 
-    programs ─▶ ports ─▶ boards ─▶ power ─▶ buses ─▶ contacts
+    programs ─▶ ports ─▶ boards ─▶ power ─▶ halt ─▶ buses ─▶ contacts
 
 A step whose part the file leaves out is passed over; one that needs another that failed is not
 made. Buses are judged by both ends: what a rack (rack.py) heard, and what its board says of it. So
@@ -13,7 +13,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -28,7 +28,7 @@ from shorewatch.hil.bus import Bus
 from shorewatch.hil.file import BenchFile, BoardPlug, ContactPlug
 from shorewatch.hil.lab import Lab
 from shorewatch.hil.part import LOOK_S
-from shorewatch.hil.switch import Uhubctl
+from shorewatch.hil.switch import Uhubctl, run_program
 from shorewatch.hil.witness import asked_on
 
 FOUND_S: Final = 6.0
@@ -37,6 +37,7 @@ _COUNTED: Final = ("requests", "good", "timeouts", "crc_errors")
 CONTACT_S: Final = 3.0
 OFF_S: Final = 2.0
 BOOT_S_MAX: Final = 20.0
+WATCHDOG_S_MAX: Final = 10.0
 Verdict = Literal["ok", "wrong", "left out"]
 Asked = tuple[int, int, int, int]  # unit, function, address, count
 
@@ -65,6 +66,7 @@ async def check(bench: BenchFile, station: Path) -> Findings:
     for plug in bench.board:
         if boards[plug.id]:
             yield await _power(plug, bench)
+            yield await _halt(plug)
     if not all(boards.values()):
         yield Finding("buses", "left out", "first the boards must be right")
         return
@@ -143,6 +145,25 @@ async def _power(plug: BoardPlug, bench: BenchFile) -> Finding:
         if (await asyncio.to_thread(_board, plug, bench)).verdict == "ok":
             return Finding(what, "ok", "off it is silent, on it answers")
     return Finding(what, "wrong", f"switched on, it does not answer for {BOOT_S_MAX:g} s")
+
+
+async def _halt(plug: BoardPlug) -> Finding:
+    """Whether the program that halts does it, and the watchdog then restarts the board."""
+    what = f"halt of {plug.id}"
+    if plug.halt is None:
+        return Finding(what, "left out", "no program in the file: the watchdog's story is skipped")
+    try:
+        await run_program(plug.halt)
+    except DemoError as error:
+        return Finding(what, "wrong", str(error))
+    for _ in range(round((BOOT_S_MAX + WATCHDOG_S_MAX) / OFF_S)):
+        await asyncio.sleep(OFF_S)
+        with suppress(FieldError):
+            found = await asyncio.to_thread(_asked, plug.port)
+            if found.header is not None and found.header.boot_reason == "watchdog":
+                return Finding(what, "ok", "halted, its watchdog restarts it")
+    text = "halted, its watchdog does not restart it: does the program halt this board's processor?"
+    return Finding(what, "wrong", text)
 
 
 async def _buses(

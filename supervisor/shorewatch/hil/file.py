@@ -1,7 +1,8 @@
 """A lab's bench as a file: which real boards are those of the stations, and what they hang on.
 
     name = "lab"
-    [[board]]            id as in hil_tests/stations, type, unique_id, port
+    [[board]]            id as in hil_tests/stations, type, unique_id, port; and `halt`, a program
+                         of yours that stops its processor, as a debug probe can
     [board.power]        a switch (switch.py): uhubctl, http, relay or command; so is [board.link],
                          which takes away the link alone, and [board.strap]: on is bridged
     [[board.bus]]        uart, and the RS-485 adapter behind which simulated devices answer
@@ -16,7 +17,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from shorewatch.config import board_types
-from shorewatch.hil.switch import Switch, Word
+from shorewatch.hil.switch import Switch, Word, Words
 from shorewatch.point import Id
 from shorewatch.toml import Table, load_toml
 
@@ -45,6 +46,7 @@ class BoardPlug(Table):
     power: Switch | None = None
     link: Switch | None = None
     strap: Switch | None = None
+    halt: Words | None = None
     bus: Annotated[list[BusPlug], Field(min_length=1, max_length=4)]
     contact: Annotated[list[ContactPlug], Field(max_length=32)] = []
 

@@ -16,10 +16,11 @@ from shorewatch.errors import DemoError
 from shorewatch.hil.file import BenchFile, BoardPlug, load_bench
 from shorewatch.hil.part import Edge, LackError, Need, until
 from shorewatch.hil.process import Process
+from shorewatch.hil.switch import run_program
 from shorewatch.model import utc_now
 
 PUSH_S_MAX: Final = 180.0
-SIMULATED: Final = (Need.EMPTY, Need.SWAP, Need.TICKS, Need.HANG)
+SIMULATED: Final = (Need.EMPTY, Need.SWAP, Need.TICKS)
 
 
 class LabBoard:
@@ -41,6 +42,7 @@ class LabBoard:
         has = {
             Need.POWER: self._plug.power is not None,
             Need.LINK: self._plug.link is not None,
+            Need.HANG: self._plug.halt is not None,
             Need.CONTACTS: {contact.input for contact in self._plug.contact} >= {0, 1},
         }
         if need in SIMULATED:
@@ -89,8 +91,9 @@ class LabBoard:
         return at
 
     async def hang(self) -> None:
-        """Not on a real board: `why_not` has said so."""
-        raise DemoError(f"board {self.id} is a real one: nothing hangs its program")
+        """Stop its processor, which its watchdog is not."""
+        assert self._plug.halt is not None, "the story needs it"
+        await run_program(self._plug.halt)
 
     def console(self) -> str:
         """What the tools have said of it."""

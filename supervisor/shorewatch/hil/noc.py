@@ -90,6 +90,11 @@ class BenchNoc:
         """What happened to an alarm, in order."""
         return [dict(r.body) for r in self.records if r.body.get("alarm") == alarm]
 
+    def forget(self) -> None:
+        """Drop what was delivered and shown until now."""
+        self.records.clear()
+        self.shown.clear()
+
     def samples(self) -> Iterator[tuple[str, str, str, object]]:
         """(device, point, its time, value) of each good value that was recorded."""
         for record in self.records:

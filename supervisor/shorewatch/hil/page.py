@@ -1,7 +1,7 @@
 """A page about one run of the stories: what ran on which bench, and the figures; one HTML file.
 
 Figures are what the stories measured. A list of numbers is drawn by its shares: how many of them
-are at most so large.
+are at most so large. A `Course` is drawn over time.
 """
 
 import html
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 WIDTH, HEIGHT = 360, 90
 POINTS_MAX: Final = 200
@@ -30,6 +30,17 @@ svg { display: block; } svg text { font: 11px system-ui, sans-serif; fill: #5260
 """
 
 
+class Course(TypedDict):
+    """Values that follow each other, `every_s` seconds apart; a dict, as pytest's workers send."""
+
+    every_s: float
+    values: list[float]
+
+
+Figure = float | str | Sequence[float] | Course
+Figures = dict[str, Figure]
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """One that was told: `outcome` passed, failed, error or skipped; `figures` with their units."""
@@ -38,7 +49,7 @@ class Story:
     promise: str
     outcome: str
     seconds: float
-    figures: Mapping[str, float | str | Sequence[float]]
+    figures: Mapping[str, Figure]
     why: str = ""
 
 
@@ -77,11 +88,7 @@ def _story(story: Story) -> Iterator[str]:
     if story.figures:
         yield "<dl>"
         for name, value in story.figures.items():
-            shown = html.escape(str(value))
-            if isinstance(value, float):
-                shown = f"{value:.4g}"
-            elif not isinstance(value, str | int):
-                shown = shares(sorted(value), name) if value else "none"
+            shown = html.escape(in_words(value)) + _drawn(name, value)
             yield f"<dt>{html.escape(name)}</dt><dd>{shown}</dd>"
         yield "</dl>"
     if story.why:
@@ -89,21 +96,64 @@ def _story(story: Story) -> Iterator[str]:
     yield "</div>"
 
 
-def shares(values: Sequence[float], name: str) -> str:
-    """Ascending values as a curve of shares, with the half, 99 % and the largest in words."""
+def in_words(value: Figure) -> str:
+    """A figure as a line of text."""
+    if isinstance(value, str | int):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    values = value["values"] if isinstance(value, dict) else sorted(value)
+    if not values:
+        return "none"
+    low, top = min(values), max(values)
+    if isinstance(value, dict):
+        return f"first {values[0]:.4g}, last {values[-1]:.4g}, least {low:.4g}, largest {top:.4g}"
+    count = len(values)
+    half, most = (values[min(count - 1, int(share * count))] for share in (0.5, 0.99))
+    return f"half at most {half:.3g}, 99 % at most {most:.3g}, largest {top:.3g}, of {count}"
+
+
+def _drawn(name: str, value: Figure) -> str:
+    """A curve of what has many values, else nothing."""
+    label = f"{name}: {in_words(value)}"
+    if isinstance(value, dict):
+        return _course(value, label) if value["values"] else ""
+    return "" if isinstance(value, str | float | int) or not value else _shares(value, label)
+
+
+def _shares(found: Sequence[float], label: str) -> str:
+    """How many of the values are at most so large."""
+    values = sorted(found)
     count, low, top = len(values), min(0.0, values[0]), max(0.0, values[-1])
     span, wide, high = top - low or 1.0, WIDTH - 40, HEIGHT - 30
-    places = sorted({round(i * (count - 1) / POINTS_MAX) for i in range(POINTS_MAX + 1)})
     points = " ".join(
         f"{20 + wide * (values[i] - low) / span:.1f},{10 + high * (1 - (i + 1) / count):.1f}"
-        for i in places
+        for i in _places(count)
     )
-    half, most = (values[min(count - 1, int(share * count))] for share in (0.5, 0.99))
-    text = f"half at most {half:.3g}, 99 % at most {most:.3g}, largest {values[-1]:.3g}, of {count}"
+    return _curve(points, label, f"{low:.3g}", f"{top:.3g}")
+
+
+def _course(told: Course, label: str) -> str:
+    """Values over time, from their least to their largest."""
+    values, hours = told["values"], len(told["values"]) * told["every_s"] / 3600
+    low, last = min(values), len(values) - 1
+    span, wide, high = max(values) - low or 1.0, WIDTH - 40, HEIGHT - 30
+    points = " ".join(
+        f"{20 + wide * i / (last or 1):.1f},{10 + high * (1 - (values[i] - low) / span):.1f}"
+        for i in _places(last + 1)
+    )
+    return _curve(points, label, "0 h", f"{hours:.3g} h")
+
+
+def _places(count: int) -> list[int]:
+    return sorted({round(i * (count - 1) / POINTS_MAX) for i in range(POINTS_MAX + 1)})
+
+
+def _curve(points: str, label: str, left: str, right: str) -> str:
     return (
-        f"{text}<svg width='{WIDTH}' height='{HEIGHT}' role='img' aria-label='{html.escape(name)}: "
-        f"{text}'><path d='M20 {HEIGHT - 20}H{WIDTH - 20}M20 10V{HEIGHT - 20}' stroke='#9aa5b1'/>"
+        f"<svg width='{WIDTH}' height='{HEIGHT}' role='img' aria-label='{html.escape(label)}'>"
+        f"<path d='M20 {HEIGHT - 20}H{WIDTH - 20}M20 10V{HEIGHT - 20}' stroke='#9aa5b1'/>"
         f"<polyline points='{points}' fill='none' stroke='#1f6f8b' stroke-width='1.5'/>"
-        f"<text x='20' y='{HEIGHT - 5}'>{low:.3g}</text><text x='{WIDTH - 20}' y='{HEIGHT - 5}' "
-        f"text-anchor='end'>{top:.3g}</text></svg>"
+        f"<text x='20' y='{HEIGHT - 5}'>{left}</text><text x='{WIDTH - 20}' y='{HEIGHT - 5}' "
+        f"text-anchor='end'>{right}</text></svg>"
     )

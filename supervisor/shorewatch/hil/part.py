@@ -29,7 +29,7 @@ class Need(Enum):
     POWER = "a switch for the board's power"
     LINK = "a switch for the board's link"
     CONTACTS = "relays as the board's contacts"
-    HANG = "a way to hang the board's program"
+    HANG = "a program that halts the board's processor"
     EMPTY = "a board that may be flashed anew"
     SWAP = "links whose plugs can be changed"
     TICKS = "a board whose clock can be set near its end"

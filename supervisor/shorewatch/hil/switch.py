@@ -37,7 +37,7 @@ class Uhubctl(Table):
         if (program := shutil.which("uhubctl")) is None:
             raise DemoError("uhubctl is not installed: apt install uhubctl, or use another switch")
         action = "on" if is_on else "off"
-        await _run([program, "-l", self.hub, "-p", str(self.port), "-a", action])
+        await run_program([program, "-l", self.hub, "-p", str(self.port), "-a", action])
 
 
 class Http(Table):
@@ -88,13 +88,14 @@ class Command(Table):
 
     async def switch(self, *, is_on: bool) -> None:
         """Run it."""
-        await _run(self.on if is_on else self.off)
+        await run_program(self.on if is_on else self.off)
 
 
 Switch = Annotated[Uhubctl | Http | Relay | Command, Field(discriminator="kind")]
 
 
-async def _run(words: list[str]) -> None:
+async def run_program(words: list[str]) -> None:
+    """Run a program of the lab's to its end; raises DemoError if it fails or does not end."""
     try:
         child = await asyncio.create_subprocess_exec(
             *words, stdin=asyncio.subprocess.DEVNULL,

@@ -81,23 +81,26 @@ class Testimony:
         known = (one for one in told if one[0] in asked)
         return [text for one in known if (text := self.fault(one, within_s)) is not None]
 
+    def add(
+        self, plans: Mapping[str, BoardPlan], lines: Mapping[tuple[str, int], Iterable[Served]]
+    ) -> None:
+        """What `lines` served next, by board and UART, as the points of the plans."""
+        for (board_id, uart), served in lines.items():
+            asked = {
+                (b.device.config.unit_id, b.function, b.address, b.count): b
+                for b in plans[board_id].blocks
+                if getattr(b.device.bus, "uart", None) == uart
+            }
+            for one in sorted(served, key=lambda one: one.at_s):
+                block = asked.get((one.unit_id, one.function, one.address, one.count))
+                if block is not None:
+                    _note(self, block, one)
 
-def testimony(
-    plans: Mapping[str, BoardPlan], lines: Mapping[tuple[str, int], Sequence[Served]]
-) -> Testimony:
-    """What `lines` served, by board and UART, as the points of the plans."""
-    found = Testimony()
-    for (board_id, uart), served in lines.items():
-        asked = {
-            (b.device.config.unit_id, b.function, b.address, b.count): b
-            for b in plans[board_id].blocks
-            if getattr(b.device.bus, "uart", None) == uart
-        }
-        for one in sorted(served, key=lambda one: one.at_s):
-            block = asked.get((one.unit_id, one.function, one.address, one.count))
-            if block is not None:
-                _note(found, block, one)
-    return found
+    def forget(self, before_s: float) -> None:
+        """Drop what was answered before; a value of that time is a fault from now on."""
+        for point, times in self.times.items():
+            count = bisect_left(times, before_s)
+            del times[:count], self.values[point][:count]
 
 
 def asked_on(entries: Iterable[Entry]) -> list[Piece]:

@@ -110,7 +110,8 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
 
     async def figures(_: Request) -> Response:
         # Some 50 ms for thousands of points: not in the loop that reads them.
-        found = await asyncio.to_thread(metrics.text, look(), lag.worst_s)
+        tasks = len(asyncio.all_tasks())
+        found = await asyncio.to_thread(metrics.text, look(), lag.worst_s, tasks)
         return Response(found, headers={"content-type": metrics.CONTENT_TYPE})
 
     handlers = {

@@ -9,7 +9,7 @@ Source: Prometheus, "Metric and label naming".
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -20,23 +20,26 @@ _COUNTS = ("requests", "good", "timeouts", "crc_errors", "exceptions", "rejected
 Row = Mapping[str, Any]
 
 
-def text(snapshot: Row, loop_lag_s: float) -> bytes:
-    """The figures of one snapshot, and the worst lag of the gateway's loop in the last 10 s."""
+def text(snapshot: Row, loop_lag_s: float, tasks: int) -> bytes:
+    """The figures of one snapshot, and of the process: worst lag of its loop in 10 s, its tasks."""
     registry = CollectorRegistry()
-    registry.register(_Snapshot(snapshot, loop_lag_s))
+    registry.register(_Snapshot(snapshot, loop_lag_s, tasks))
+    ProcessCollector(registry=registry)  # memory, open files, CPU
     return generate_latest(registry)
 
 
 class _Snapshot(Collector):
-    def __init__(self, snapshot: Row, loop_lag_s: float) -> None:
+    def __init__(self, snapshot: Row, loop_lag_s: float, tasks: int) -> None:
         self._snapshot = snapshot
         self._loop_lag_s = loop_lag_s
+        self._tasks = tasks
 
     def collect(self) -> Iterable[Metric]:
         snapshot = self._snapshot
         labels = {key: str(snapshot[key]) for key in ("station", "version", "config")}
         yield InfoMetricFamily("shorewatch", "What runs here", value=labels)
         yield _one("loop_lag_seconds", "Worst lag of the gateway's loop in 10 s", self._loop_lag_s)
+        yield _one("tasks", "Tasks of the gateway's loop", self._tasks)
         yield from _lines(snapshot)
         yield from _devices(snapshot)
         yield from _ways_out(snapshot)
