@@ -218,7 +218,7 @@ async def _shown(station, texts):
 def _ready(view):
     """An expression that is true once a view has shown what it has."""
     count = {"/": "#areas article", "/devices": "#devices tr", "/alarms": "#figures article"}
-    wanted = count.get(view, "#chosen button" if view == "/trend" else "#tables p")
+    wanted = count.get(view, "#chosen button" if view == "/trend" else "#tables :is(p, td)")
     shown = ["#verdict p + p", wanted, *(["#past tr"] if view == "/alarms" else [])]
     return f"{json.dumps(shown)}.every((one) => document.querySelector(one))"
 
