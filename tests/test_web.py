@@ -641,7 +641,7 @@ async def test_the_cable_is_on_the_overview_with_its_fault(tmp_path, sumqayit, w
     }  # fmt: skip
     look = _snapshot(sumqayit, cable=watch)
     async with (
-        page(look, draw=lambda: picture(file, Shown(147.0, 1.00045), None)) as (_, port),
+        page(look, draw=lambda _: picture(file, Shown(147.0, 1.00045), None)) as (_, port),
         opened(chromium, f"http://127.0.0.1:{port}/", tmp_path, width=width) as browser,
     ):
         await browser.until("document.querySelector('img.cable')?.naturalWidth === 960")

@@ -210,7 +210,7 @@ async def _shown(station, texts):
     file = station.cable_file
     async with page(
         everything, about=describe(station), diary=diary.answer, history=history, words=words,
-        draw=lambda: picture(file, Shown(147.0, 1.0), None), texts=texts,
+        draw=lambda _: picture(file, Shown(147.0, 1.0), None), texts=texts,
     ) as (_, port):  # fmt: skip
         yield port, everything
 

@@ -215,11 +215,12 @@ class Locator:
             ],
         }
 
-    def draw(self) -> str:
+    def draw(self, is_narrow: bool) -> str:
         """The cable as SVG, with what both ends showed last and the fault that stands."""
         pair, fault = self._pair, self._standing.fault
         a, b = (None, None) if pair is None else (pair.a, pair.b)
-        return picture(self.file, a, b, None if fault is None else fault.place)
+        place = None if fault is None else fault.place
+        return picture(self.file, a, b, place, is_narrow=is_narrow)
 
     async def _found(self, finding: Finding) -> None:
         self._standing.note(finding)

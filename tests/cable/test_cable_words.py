@@ -149,15 +149,32 @@ def test_the_profiles_of_both_ends_meet_the_plants() -> None:
             )
 
 
-def test_the_picture_is_well_formed_and_shows_the_fault() -> None:
+@pytest.mark.parametrize("is_narrow", [False, True])
+def test_the_picture_is_well_formed_and_shows_the_fault(is_narrow: bool) -> None:
     """The SVG parses, names the place, and needs no style sheet or script."""
     a, b = shown(faulty(100.0))
     place = judge(FILE, a, b, before=BEFORE).place
-    text = picture(FILE, a, b, place, BEFORE)
+    text = picture(FILE, a, b, place, BEFORE, is_narrow=is_narrow)
     root = ElementTree.fromstring(text)
     words = " ".join(element.text or "" for element in root.iter())
     assert "from Sumqayit (95 %" in words and "R4" in words
     assert "style=" not in text and "<script" not in text
+
+
+def test_a_narrow_picture_is_a_phones_and_has_no_text_outside() -> None:
+    """It is no wider than a phone's view, with letters of 12 units and all texts within."""
+    a, b = shown(faulty(100.0))
+    place = judge(FILE, a, b, before=BEFORE).place
+    root = ElementTree.fromstring(picture(FILE, a, b, place, BEFORE, is_narrow=True))
+    texts = [element for element in root.iter() if element.tag.endswith("text")]
+    assert float(root.attrib["width"]) <= 390
+    for element in texts:
+        size, x = float(element.attrib["font-size"]), float(element.attrib["x"])
+        long = 0.6 * size * len(element.text or "")
+        left = x - {"start": 0.0, "middle": long / 2, "end": long}[element.attrib["text-anchor"]]
+        assert size >= 12 and left >= 0, element.text
+        assert left + long <= float(root.attrib["width"]), element.text
+        assert float(element.attrib["y"]) < float(root.attrib["height"])
 
 
 def test_a_name_cannot_break_the_picture(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ async def show(path: Path, port: int, cert: Path | None, key: Path | None, folde
             cert_file=cert,
             key_file=key,
             describe=lambda: describe(station),
-            draw=None if cable is None else lambda: picture(cable, _FEED, _FEED),
+            draw=None if cable is None else lambda _: picture(cable, _FEED, _FEED),
         )
         listener = socket.create_server(("127.0.0.1", port))
         listener.setblocking(False)

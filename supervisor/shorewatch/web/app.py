@@ -4,7 +4,7 @@ It shows without a login and changes something for a named user only (action.py)
 reaches a board. It works with the network down: everything it needs comes from here.
 
     / and its views     the page          /static/        its parts
-    /cable.svg          the cable's potentials, and a fault that stands
+    /cable.svg          the cable's potentials, and a fault that stands; ?narrow for a phone
     /api/v1/station     what the station is, as its file says (describe.py)
     /api/v1/words       a device's registers as they came (words.py)
     /api/v1/status      a snapshot        /api/v1/stream  snapshots as server-sent events (feed.py)
@@ -56,7 +56,7 @@ class Place:
     diary: past.Ask | None = None
     describe: Look | None = None  # what the station is (describe.py)
     words: Callable[[str], Mapping[str, object]] | None = None  # of a device (ValueError refuses)
-    draw: Callable[[], str] | None = None  # the cable as SVG
+    draw: Callable[[bool], str] | None = None  # the cable as SVG; for a narrow screen
     document: Callable[[], Mapping[str, object]] | None = None  # this interface (OpenAPI)
     texts: Texts = field(default_factory=english)
 
@@ -92,7 +92,7 @@ def make_app(look: Look, feed: Feed, lag: LoopLag, stop: asyncio.Event, place: P
 
     async def cable(request: Request) -> Response:
         assert place.draw is not None, "only then there is a route"
-        drawn = await asyncio.to_thread(place.draw)
+        drawn = await asyncio.to_thread(place.draw, "narrow" in request.query_params)
         return await packed(request, drawn.encode(), "image/svg+xml")
 
     async def stream(request: Request) -> Response:

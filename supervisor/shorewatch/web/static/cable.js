@@ -28,11 +28,14 @@ function lineCard(watch) {
 }
 
 export function cable(watch) {
+  const narrow = make("source");
+  narrow.media = "(max-width: 40rem)";
+  narrow.srcset = `/cable.svg?narrow&${version(watch)}`;
   const picture = make("img", "cable");
   picture.src = `/cable.svg?${version(watch)}`;
   picture.alt = watch.standing.map(({ text }) => text).join("; ") || t("cable.picture");
   picture.width = 960;
   picture.height = 440;
   const ends = Object.values(watch.ends).map(endCard);
-  return [make("div", "ends", ends[0], lineCard(watch), ends[1]), make("div", "scroll", picture)];
+  return [make("div", "ends", ends[0], lineCard(watch), ends[1]), make("div", "scroll", make("picture", "", narrow, picture))];
 }
