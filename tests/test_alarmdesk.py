@@ -145,6 +145,8 @@ async def test_the_most_urgent_is_listed_first(compiled, tmp_path) -> None:
         bench.put("manhole", lid=True)
         await bench.until(room_warm="unacknowledged", lid="unacknowledged")
         assert [row["id"] for row in bench.desk.listed()] == ["lid", "room-warm"]
+        assert [row["id"] for row in bench.desk.listed(1)] == ["lid"]
+        assert bench.desk.count == 2
         await bench.tell("shelve", "lid", seconds=60, text="splice work")
         assert [row["id"] for row in bench.desk.listed()] == ["room-warm", "lid"]
 

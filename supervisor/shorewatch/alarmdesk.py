@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from shorewatch.alarms import Alarm, AlarmError, Alarms, Rule, State, Transition
@@ -26,6 +27,7 @@ KEEP_S = 30.0
 _KEY = "alarm/"
 _MODE_KEY = "maintenance"
 _SWITCHES = ("maintenance-begin", "maintenance-end", "test")
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _PRIORITIES = ("critical", "major", "minor", "warning")
 _THERE = Value(Quality.GOOD, value=True)
 _LOST = Value(Quality.BAD, Reason.LINK_DOWN)
@@ -141,12 +143,20 @@ class AlarmDesk:
         self._watchers.append(changes)
         return changes
 
-    def listed(self) -> list[dict[str, Any]]:
-        """Every alarm that is not normal, the most urgent first, the newest of these first."""
+    def listed(self, most: int | None = None) -> list[dict[str, Any]]:
+        """Every alarm that is not normal, the most urgent first, the newest of these first.
+
+        Of many, `most` is how many are wanted.
+        """
         alarms = [alarm for alarm in self._alarms if _is_listed(alarm)]
-        alarms.sort(key=lambda alarm: to_text(alarm.on_since) or "", reverse=True)
+        alarms.sort(key=lambda alarm: alarm.on_since or _LONG_AGO, reverse=True)
         alarms.sort(key=lambda a: (a.is_hidden, _PRIORITIES.index(self._config(a).priority)))
-        return [self._row(alarm) for alarm in alarms]
+        return [self._row(alarm) for alarm in alarms[:most]]
+
+    @property
+    def count(self) -> int:
+        """How many alarms are not normal."""
+        return sum(map(_is_listed, self._alarms))
 
     @property
     def mode(self) -> dict[str, Any]:

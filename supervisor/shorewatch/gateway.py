@@ -38,7 +38,7 @@ from shorewatch.outbox import Outbox
 from shorewatch.plan import BoardPlan, DirectPlan
 from shorewatch.report import Reporter
 from shorewatch.sparkplug.node import EdgeNode
-from shorewatch.status import Snapshot, device_row, snapshot
+from shorewatch.status import ALARMS_MAX, Snapshot, device_row, snapshot
 
 STALE_CHECK_S = 1.0
 CANCEL_AGAIN_S = 0.1
@@ -147,7 +147,8 @@ class Gateway:
             boards={board_id: link.status for board_id, link in self.links.items()},
             directs={direct_id: line.status for direct_id, line in self.directs.items()},
             uplinks={uplink_id: uplink.status for uplink_id, uplink in self.uplinks.items()},
-            alarms=self.desk.listed(),
+            alarms=self.desk.listed(ALARMS_MAX),
+            alarms_count=self.desk.count,
             alarm_mode=self.desk.mode,
             history=self.history.status,
             cable_watch=None if self.locator is None else self.locator.snapshot(),

@@ -83,6 +83,7 @@ def snapshot(
     directs: Mapping[str, DirectStatus],
     uplinks: Mapping[str, UplinkStatus],
     alarms: Sequence[Snapshot],
+    alarms_count: int | None = None,
     clock: StationClock,
     started_at: datetime,
     config_trouble: Snapshot | None = None,
@@ -92,7 +93,8 @@ def snapshot(
 ) -> Snapshot:
     """The station now. Ages are in seconds, None for never; times are RFC 3339 UTC.
 
-    Of `alarms`, the most urgent first, ALARMS_MAX are in it, and how many there are more.
+    Of `alarms`, the most urgent first, ALARMS_MAX are in it, and how many more there are of all
+    `alarms_count` of them; without a count, of those given.
     """
     now_s = time.monotonic()
     lines: list[BoardStatus | DirectStatus] = [*boards.values(), *directs.values()]
@@ -114,7 +116,7 @@ def snapshot(
             for device in station.devices.values()
         },
         "alarms": list(alarms[:ALARMS_MAX]),
-        "alarms_more": max(0, len(alarms) - ALARMS_MAX),
+        "alarms_more": max(0, (alarms_count or len(alarms)) - ALARMS_MAX),
         "alarm_mode": alarm_mode,
         "uplinks": {name: _uplink(status, outbox.last) for name, status in uplinks.items()},
         "clock": _clock(clock),
