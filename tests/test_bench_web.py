@@ -22,13 +22,17 @@ async def test_the_relay_counts_what_came_from_the_page():
         writer.close()
 
     far, near = free_ports(2), free_ports(2)
-    async with await asyncio.start_server(echo, "127.0.0.1", far), web._relayed(near, far) as count:
+    async with (
+        await asyncio.start_server(echo, "127.0.0.1", far),
+        web._relayed(near, far) as passed,
+    ):
         reader, writer = await asyncio.open_connection("127.0.0.1", near)
-        writer.write(b"word\n")
-        assert await reader.read() == b"word\n" * 3
+        line = b"GET / HTTP/1.1\r\n"
+        writer.write(line)
+        assert await reader.read() == line * 3
         writer.close()
 
-        assert sum(count) == 15
+        assert (passed.requests, passed.down_bytes) == (1, 3 * len(line))
 
 
 def test_the_station_of_viewers_has_two_hundred_points(tmp_path):

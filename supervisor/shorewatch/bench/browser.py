@@ -9,7 +9,6 @@ import base64
 import itertools
 import json
 import os
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,14 +21,10 @@ _FLAGS = (
 
 
 class Page:
-    """One tab. `errors` collects what its scripts threw and what the console called an error.
-
-    `heard` counts the events of the protocol, by name.
-    """
+    """One tab. `errors` collects what its scripts threw and what the console called an error."""
 
     def __init__(self, reader: asyncio.StreamReader, write_fd: int) -> None:
         self.errors: list[str] = []
-        self.heard: Counter[str] = Counter()
         self._reader = reader
         self._write_fd = write_fd
         self._ids = itertools.count(1)
@@ -44,7 +39,6 @@ class Page:
         os.write(self._write_fd, json.dumps(message).encode() + b"\0")
         while True:
             answer = json.loads((await self._reader.readuntil(b"\0"))[:-1])
-            self.heard[answer.get("method", "")] += 1
             if answer.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(answer["params"]["exceptionDetails"]))
             if answer.get("method") == "Log.entryAdded":

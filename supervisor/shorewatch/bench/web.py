@@ -7,8 +7,9 @@
     viewers_mb             and how much more memory
     viewer_kb_s            what goes to each of them
 
-The page is a real one (page.py) in a process of its own. Bytes are counted on their way, by a relay
-between browser and page, with all headers; nothing is in the browser's cache. The median of LOADS.
+The page is a real one (page.py) in a process of its own. Requests and bytes, with all headers, are
+counted on their way, by a relay between browser and page, whichever part of the browser asked;
+nothing is in its cache. The median of LOADS.
 """
 
 import asyncio
@@ -64,8 +65,16 @@ class Load:
     """One first load of the overview."""
 
     kb: float
-    requests: int
+    requests: int  # 0 where TLS hides them
     usable_s: float
+
+
+@dataclass(slots=True)
+class Passed:
+    """What went through a relay: requests one way, bytes the other."""
+
+    requests: int = 0
+    down_bytes: int = 0
 
 
 def run_web(say: Callable[[str], None], first_port: int, *, loads: int = LOADS) -> Result:
@@ -112,13 +121,13 @@ async def _loads(
 ) -> list[Load]:
     scheme = "https" if files else "http"
     found = []
-    async with _page(folder, station, port, files), _relayed(port + 1, port) as count:
+    async with _page(folder, station, port, files), _relayed(port + 1, port) as passed:
         for number in range(loads):
             profile = folder / f"browser{number}"
             async with opened(chromium, "about:blank", profile) as browser:
                 await _throttle(browser)
-                count.clear()
-                found.append(await _load(browser, f"{scheme}://127.0.0.1:{port + 1}/", count))
+                passed.requests = passed.down_bytes = 0
+                found.append(await _load(browser, f"{scheme}://127.0.0.1:{port + 1}/", passed))
     return found
 
 
@@ -134,14 +143,12 @@ async def _throttle(browser: Page) -> None:
     await browser.call("Page.addScriptToEvaluateOnNewDocument", source=_SEEN)
 
 
-async def _load(browser: Page, url: str, count: list[int]) -> Load:
-    before = browser.heard["Network.requestWillBeSent"]
+async def _load(browser: Page, url: str, passed: Passed) -> Load:
     await browser.call("Page.navigate", url=url)
     async with asyncio.timeout(LOAD_S_MAX):
         await browser.until("window.usableMs > 0")
-    kb = sum(count) / 1000
+    kb, requests = passed.down_bytes / 1000, passed.requests
     usable_ms = await browser.value("window.usableMs")
-    requests = browser.heard["Network.requestWillBeSent"] - before
     return Load(kb, requests, float(usable_ms) / 1000)
 
 
@@ -225,14 +232,21 @@ async def _answers(port: int) -> bool:
 
 
 @asynccontextmanager
-async def _relayed(port: int, to_port: int) -> AsyncIterator[list[int]]:
-    """Pass connections on; the list grows by what came from the page."""
-    count: list[int] = []
+async def _relayed(port: int, to_port: int) -> AsyncIterator[Passed]:
+    """Pass connections on, and count."""
+    passed = Passed()
     talks: set[asyncio.Task[None]] = set()
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", to_port)
-        talk = asyncio.gather(_pump(reader, far_writer, []), _pump(far_reader, writer, count))
+
+        def ask(data: bytes) -> None:
+            passed.requests += data.count(b" HTTP/1.1\r\n")
+
+        def answer(data: bytes) -> None:
+            passed.down_bytes += len(data)
+
+        talk = asyncio.gather(_pump(reader, far_writer, ask), _pump(far_reader, writer, answer))
         with contextlib.suppress(OSError):
             await talk
 
@@ -241,7 +255,7 @@ async def _relayed(port: int, to_port: int) -> AsyncIterator[list[int]]:
 
     server = await asyncio.start_server(accept, "127.0.0.1", port)
     try:
-        yield count
+        yield passed
     finally:
         server.close()
         for talk in talks:
@@ -250,11 +264,11 @@ async def _relayed(port: int, to_port: int) -> AsyncIterator[list[int]]:
 
 
 async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: list[int]
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, note: Callable[[bytes], None]
 ) -> None:
     try:
         while data := await reader.read(65_536):
-            count.append(len(data))
+            note(data)
             writer.write(data)
             await writer.drain()
     finally:
