@@ -19,6 +19,8 @@ ALARM = {
 class Journal:
     """A journal in memory, read back `step` numbers at a time."""
 
+    journal = "one"
+
     def __init__(self, *records: Record, step: int = 3) -> None:
         self.all = list(records)
         self.step = step
@@ -74,6 +76,20 @@ async def test_a_list_goes_on_where_it_ended():
         before = reply["before"]
 
     assert seen == list(range(10, 0, -1))
+
+
+async def test_a_list_of_a_journal_that_is_no_more_is_not_gone_on_with():
+    """Numbers of a journal that was moved aside are others' in the one begun since: refused."""
+    found, journal = diary(*(record(seq) for seq in range(1, 9)))
+    reply = await asked(found, count=2)
+    assert reply["journal"] == "one"
+    older = {"before": reply["before"], "journal": reply["journal"]}
+    assert (await asked(found, **older))["records"]
+
+    journal.journal = "two"
+    with pytest.raises(ValueError, match="another journal has begun"):
+        await asked(found, **older)
+    assert (await asked(found))["journal"] == "two"
 
 
 async def test_a_long_search_can_be_gone_on_with():

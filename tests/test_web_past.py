@@ -1,6 +1,7 @@
 """The page's past: what happened and how the alarms serve, asked for by a browser."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,8 @@ from shorewatch.store import Record
 
 class Journal:
     """A journal in memory, given whole."""
+
+    journal = "one"
 
     def __init__(self, *records: Record) -> None:
         self.all = records
@@ -105,6 +108,37 @@ async def test_a_hundred_thousand_alarms_leave_the_page_usable(tmp_path, sumqayi
         assert "and 99900 more alarms" in await browser.value(last)
         await browser.value("document.querySelector('#enter').click()")
         assert await browser.value("document.querySelector('#login').open")
+
+
+async def test_a_long_past_is_shown_so_far_and_says_so(tmp_path, sumqayit):
+    """Page by page up to 2000 rows of 100 000, then where to go on; a new journal is told."""
+    chromium = need("chromium")
+    event = records()[0]
+    journal = Journal(*(replace(event, seq=seq) for seq in range(1, 100_001)))
+    diary = Diary(journal, list)
+    async with (
+        page(_snapshot(sumqayit), diary=diary.answer) as (_, port),
+        opened(chromium, f"http://127.0.0.1:{port}/alarms", tmp_path) as browser,
+    ):
+        rows = "document.querySelectorAll('#past tbody tr').length"
+        said = "document.querySelector('#past-said').innerText"
+        await browser.until(f"{said}.startsWith('No record')")
+        await _choose(browser, list="events")
+        for count in range(100, 2001, 100):
+            await browser.until(f"{rows} === {count}")
+            assert (count < 2000) == (not await browser.value(_MORE + ".hidden"))
+            await browser.value(f"{_MORE}.click()")
+        assert "and more: ask for another time" in await browser.value(said)
+
+        await _choose(browser, list="events")
+        await browser.until(f"{rows} === 100")
+        journal.journal = "two"
+        await browser.value(f"{_MORE}.click()")
+        await browser.until(f"{said}.includes('another journal has begun')")
+        assert await browser.value(rows) == 100
+
+
+_MORE = "document.querySelector('#past-more')"
 
 
 async def _choose(browser, **values):

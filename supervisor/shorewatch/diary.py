@@ -8,8 +8,8 @@
 
 Each may be asked for `from` and `to`; the lists also for `priority`, `state` (lists with commas),
 `source` (a device, a point, a board; or an alarm's id), `count`, and `before`, the sequence to go
-on from. The journal keeps what fits its file: `reaches` says back to when, and figures that would
-begin before that begin there.
+on from, with the `journal` that it is one of. The journal keeps what fits its file: `reaches` says
+back to when, and figures that would begin before that begin there.
 
 Limits: one question at a time, STEPS_MAX steps of the outbox's thread each, COUNT_MAX records an
 answer, DAYS_MAX of figures, RAISED_MAX alarms in them.
@@ -51,6 +51,8 @@ T = TypeVar("T")
 class Journal(Protocol):
     """What is read: the outbox."""
 
+    @property
+    def journal(self) -> str | None: ...
     @property
     def first(self) -> int: ...
     @property
@@ -121,6 +123,11 @@ class Diary:
 
     async def _listing(self, request: Request, kinds: Collection[str]) -> Reply:
         wanted = _wanted(request)
+        journal = self._journal.journal
+        if request.get("journal") not in (None, "", journal):
+            raise ValueError(
+                "another journal has begun, which knows nothing older: ask from its end"
+            )
         count = _number(request, "count", COUNT, COUNT_MAX)
         before = _number(request, "before", self._journal.last + 1, self._journal.last + 1)
         found: list[Row] = []
@@ -133,7 +140,12 @@ class Diary:
             return is_wanted  # one more than asked for: there it goes on
 
         go_on = await self._back(kinds, before, wanted.from_at, take)
-        return {"records": found, "before": go_on or None, "reaches": await self._reaches()}
+        return {
+            "records": found,
+            "before": go_on or None,
+            "journal": journal,
+            "reaches": await self._reaches(),
+        }
 
     async def _figures(self, request: Request) -> Reply:
         wanted = _wanted(request)

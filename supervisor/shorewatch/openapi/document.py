@@ -25,6 +25,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "source": "Only of this device, point, board or alarm",
     "count": "At most so many, the newest; 500 at most",
     "before": "Only records before this sequence: to go on where an answer ended",
+    "journal": "The journal of that answer: refused where another has begun since",
     "device": "A device's id",
     "point": "Device and point, as pfe.line_current",
     "points": "At most so many spans; 5000 at most",
@@ -49,7 +50,7 @@ class _Route:
         return "get" if self.body is None else "post"
 
 
-_LIST: Final = ("from", "to", "source", "count", "before")
+_LIST: Final = ("from", "to", "source", "count", "before", "journal")
 _SPAN: Final = ("point", "from", "to", "points")
 _POST: Final = (400, 403, 413, 415)
 ROUTES: Final = (

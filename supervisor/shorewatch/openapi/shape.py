@@ -387,6 +387,7 @@ class Records(Shape):
 
     records: list[Record]
     before: Annotated[Seq | None, Field(description="ask for `before` this for older ones")]
+    journal: Annotated[str | None, Field(description="... and for this journal")]
     reaches: Annotated[Time | None, Field(description="when the first record kept was written")]
 
 

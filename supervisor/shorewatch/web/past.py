@@ -4,7 +4,8 @@
     GET /api/v1/alarms/figures   ?from=...&to=...
     GET /api/v1/events           ?from=...&to=...&source=...
 
-All keys may be left out; `count` and `before` page through the lists, from the newest back.
+All keys may be left out; `count`, `before` and `journal` page through the lists, from the newest
+back.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +19,7 @@ from shorewatch.model import encode
 from shorewatch.web.asset import packed
 
 Ask = Callable[[Mapping[str, object]], Awaitable[Mapping[str, Any]]]
-KEYS = ("from", "to", "priority", "state", "source", "count", "before")
+KEYS = ("from", "to", "priority", "state", "source", "count", "before", "journal")
 PLACES = {
     "/api/v1/alarms/history": "alarm-history",
     "/api/v1/alarms/figures": "alarm-figures",

@@ -15,6 +15,7 @@ const SVG = "http://www.w3.org/2000/svg";
 let hours = 24;
 let shown = []; // the rows in the list
 let before = null; // where older ones begin
+let journal = null; // and in which journal
 let seen = null; // the alarms as they were when it was asked
 let timer = null;
 let isAsking = false;
@@ -70,9 +71,9 @@ function wanted() {
 async function read(older = null) {
   const [path, values] = wanted();
   try {
-    const found = await ask(query(path, { ...values, before: older }));
+    const found = await ask(query(path, { ...values, before: older, journal: older && journal }));
     shown = older ? [...shown, ...found.records] : found.records;
-    before = found.before;
+    [before, journal] = [found.before, found.journal];
     isPaged = Boolean(older);
     list(found.reaches);
   } catch (error) {
