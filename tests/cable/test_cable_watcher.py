@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from cable_field import START_S, faulty, seconds
 
-from shorewatch.cable.budget import Budget
+from shorewatch.cable.budget import Budget, Shown
 from shorewatch.cable.finding import Finding
 from shorewatch.cable.pairing import Pair
 from shorewatch.cable.watcher import Feed, Watcher
@@ -59,6 +59,40 @@ def test_a_repair_ends_the_fault() -> None:
     circuit = lambda second: faulty(100.0) if 300 <= second < 500 else HEALTHY  # noqa: E731
     kinds = [finding.kind for finding in watched(seconds(circuit, 700))]
     assert kinds == ["shunt", "shunt", "over"]
+
+
+@pytest.mark.parametrize("at_s", [312, 500])
+@pytest.mark.parametrize(
+    "volts", [[], [570.0], [900.0] * 30, [700.0] * 60, [700.0 - 7 * i for i in range(100)]]
+)
+def test_a_far_end_that_trips_into_a_fault_leaves_it_where_it_is(
+    volts: list[float], at_s: int
+) -> None:
+    """From its limit it falls to 0 V without current: the fault is not over, nor moved."""
+    pairs = list(seconds(turned(300, faulty(143.2)), at_s + 300))
+    for number, pair in enumerate(pairs[at_s:]):
+        end = Shown(volts[number] if number < len(volts) else 0.0, 0.0)
+        pairs[at_s + number] = replace(pair, b=end)
+    found = watched(pairs)
+    assert [finding.kind for finding in found] == ["shunt", "shunt"]
+    assert [finding.is_final for finding in found] == [False, True]
+    for finding in found:
+        assert finding.place is not None and 143.2 in finding.place.interval
+        assert finding.place.interval.width_km < 5
+
+
+@pytest.mark.parametrize("volts", [[], [570.0], [900.0] * 30])
+def test_a_cable_that_parts_with_one_end_sealed_is_placed_by_the_other(volts: list[float]) -> None:
+    """The end behind the seal goes to its limit and trips: its volts tell nothing."""
+    pairs = list(seconds(turned(300, replace(HEALTHY, cut=Cut(143.2, 15.0))), 600))
+    for number, pair in enumerate(pairs[300:]):
+        end = Shown(volts[number] if number < len(volts) else 0.0, 0.0)
+        pairs[300 + number] = replace(pair, b=end)
+    found = watched(pairs)
+    assert [finding.kind for finding in found] == ["shunt", "shunt"]
+    for finding in found:
+        assert finding.place is not None and 143.2 in finding.place.interval
+        assert finding.place.method == "single-ended from A"
 
 
 @pytest.mark.parametrize("set_a", [1.0002, 1.001, 0.9995, 0.9967])

@@ -18,7 +18,7 @@ from shorewatch.cable.locate import Interval, Place
 from shorewatch.cable.picture import picture, profile_from
 from shorewatch.cable.verdict import judge
 from shorewatch.cable.words import place_record, record, sentence
-from shorewatch.plant.cable import HEALTHY, Source, profile
+from shorewatch.plant.cable import HEALTHY, Cut, Source, profile
 
 FILE = load_cable(asset_folder("stations") / "cables" / "trans-caspian.toml")
 BEFORE = shown(HEALTHY)
@@ -128,6 +128,15 @@ def test_any_numbers_get_a_verdict(
         assert 0 <= said.place.interval.low_km <= said.place.interval.high_km <= 380
         assert json.dumps(place_record(FILE, said.place))
     assert ElementTree.fromstring(picture(FILE, shown_a, shown_b, said.place)) is not None
+
+
+def test_of_an_end_that_tripped_the_numbers_are_not_used() -> None:
+    """Behind a sealed end a source stands at its limit or is off: the other end gives the place."""
+    a, _ = shown(replace(HEALTHY, cut=Cut(143.2, 15.0)))
+    for volts in (900.0, 0.0):
+        said = judge(FILE, a, Shown(volts, 0.0), before=BEFORE)
+        assert said.verdict == "fault" and "Aktau fed the cable" in said.because[0]
+        assert said.place is not None and 143.2 in said.place.interval
 
 
 def test_a_slow_leak_in_numbers_has_only_a_side() -> None:

@@ -11,6 +11,7 @@ what is seen, so that a sum which a quiet earth cannot explain widens the interv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from shorewatch.cable.line import Cable
 
@@ -68,6 +69,28 @@ class Baseline:
 
     def __post_init__(self) -> None:
         assert self.earth_v > 0, "no mean of the earth's potentials is exact"
+
+
+DEAD_SHARE: Final = 0.2  # of the nominal current: an end with less drives none
+_EARTHED_SHARE: Final = 0.02  # of both voltages: an end with less does not feed
+
+
+def telling(
+    now: tuple[Shown, Shown], was: tuple[Shown, Shown], nominal_a: float
+) -> tuple[Shown | None, Shown | None]:
+    """Both ends as they are `now`; None for one that fed the cable and drives no current any more.
+
+    It stands at its limit or is off, behind a cut or by a trip: its volts say nothing of a fault.
+    An end that was earthed all the time has none to lose, and tells. Both out stay as they are.
+    """
+    fed_v = _EARTHED_SHARE * sum(end.volts for end in was)
+    is_out = [
+        end.amps < DEAD_SHARE * nominal_a and before.volts > fed_v
+        for end, before in zip(now, was, strict=True)
+    ]
+    if all(is_out):
+        return now
+    return (None if is_out[0] else now[0], None if is_out[1] else now[1])
 
 
 @dataclass(frozen=True, slots=True)

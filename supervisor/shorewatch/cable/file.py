@@ -12,7 +12,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from shorewatch.cable.budget import Budget
+from shorewatch.cable.budget import Budget, Shown
 from shorewatch.cable.line import Cable, End
 from shorewatch.cable.watcher import Feed
 from shorewatch.errors import ConfigError, Problem
@@ -65,6 +65,11 @@ class EndConfig(Table):
     amps: Amperes
     droop_a_per_v: Annotated[float, Field(ge=1e-9, le=1e-2)]
     volts_max: Volts
+
+    @property
+    def share(self) -> Shown:
+        """Its nominal share of the feed, as it shows it on a healthy cable."""
+        return Shown(self.volts, self.amps)
 
 
 class NodeConfig(Table):

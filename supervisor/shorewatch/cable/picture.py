@@ -82,10 +82,7 @@ def picture(
     A narrow one can be read on a screen of 390 px.
     """
     cable, sheet = file.line, _NARROW if is_narrow else _WIDE
-    was = before or (
-        Shown(file.end[0].volts, file.end[0].amps),
-        Shown(file.end[1].volts, file.end[1].amps),
-    )
+    was = before or (file.end[0].share, file.end[1].share)
     healthy = profile_from(cable, was[0], "A")
     seen = [(end, profile_from(cable, shown, end)) for end, shown in _ends(a, b)]
     volts = [volt for _, line in [("A", healthy), *seen] for _, volt in line]

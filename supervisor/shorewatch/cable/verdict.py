@@ -7,7 +7,7 @@ a set current moved the balance, and to which side; without it the ends' nominal
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from shorewatch.cable.budget import Evidence, Shown
+from shorewatch.cable.budget import DEAD_SHARE, Evidence, Shown, telling
 from shorewatch.cable.contact import Contact, measured
 from shorewatch.cable.file import CableFile
 from shorewatch.cable.line import End
@@ -15,7 +15,6 @@ from shorewatch.cable.locate import Interval, Onset, Place, blind, locate
 
 Verdict = Literal["fault", "nothing", "source", "dead"]
 _STEP_V_MIN = 4.0
-_DEAD_SHARE = 0.2
 _TELLS = 3.0
 _LEAK_SHARE = 0.05
 _EARTHED_SHARE = 0.02
@@ -50,16 +49,25 @@ def judge(
     """
     cable, evidence = file.line, Evidence(a, b)
     present = [shown for shown in (a, b) if shown is not None]
-    if max(shown.amps for shown in present) < _DEAD_SHARE * cable.nominal_a:
+    if max(shown.amps for shown in present) < DEAD_SHARE * cable.nominal_a:
         why = "there is no line current: direct voltages locate nothing on a dead cable"
         return Said("dead", (why,))
-    if any(shown.amps < _DEAD_SHARE * cable.nominal_a for shown in before or ()):
+    if any(shown.amps < DEAD_SHARE * cable.nominal_a for shown in before or ()):
         before = None  # a cable that was not fed tells of no change
     if a is None or b is None:
         known = before is not None
         side = _side(a, b, before) if known else None
         why = "one end alone cannot tell a fault from a set current at the far end"
         return Said("fault", (why,), locate(cable, file.sigmas, evidence, onset=onset, side=side))
+    was = before or (file.end[0].share, file.end[1].share)
+    if None in (ends := telling((a, b), was, cable.nominal_a)):
+        out = file.end[0 if ends[0] is None else 1].name
+        why = (
+            f"{out} fed the cable and drives no current any more: its volts say nothing of a fault"
+        )
+        side = _side(*ends, was)
+        place = locate(cable, file.sigmas, Evidence(*ends), onset=onset, side=side)
+        return Said("fault", (why,), place)
     contact = None
     if before is not None and moved is not None:
         step_a = file.budget.meter_amp_step_a
@@ -80,7 +88,7 @@ def _judge_both(
     contact: Contact | None,
 ) -> Said:
     cable, feed = file.line, file.feed
-    was_a, was_b = before or tuple(Shown(end.volts, end.amps) for end in file.end)
+    was_a, was_b = before or (file.end[0].share, file.end[1].share)
     moved_v = (
         feed.droop_a * (a.volts - was_a.volts) - feed.droop_b * (b.volts - was_b.volts)
     ) / feed.both

@@ -24,11 +24,19 @@ to days; a set current that drifts moves the balance alone, earth and temperatur
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from shorewatch.cable.budget import Baseline, Budget, Evidence
+from shorewatch.cable.budget import (
+    DEAD_SHARE,
+    Baseline,
+    Budget,
+    Evidence,
+    Shown,
+    healthy_sum_v,
+    telling,
+)
 from shorewatch.cable.contact import Contact, measured
 from shorewatch.cable.finding import Finding
 from shorewatch.cable.line import Cable
@@ -48,9 +56,9 @@ _TELL_SIGMAS = 8.0
 _GAP_S = 3600.0
 _RAMP_S = 120.0
 _FEED_SHARE = 0.003  # of the nominal current: more than any fault moves it
-_DEAD_SHARE = 0.2
 _LIVE_SHARE = 0.9
 _LEAK_SHARE = 0.05
+_STEADY_SHARE = 0.03  # of nominal current and sum, within which readings are of one state
 _OFF_V = 20.0
 _EARTHED_SHARE = 0.02  # of the sum: an end with less does not feed
 _MEASURE_STEPS = 2.0  # of the ammeters, that the leak's current must have changed by
@@ -137,7 +145,7 @@ class Watcher:
         if row.at_s - self._last_s > _GAP_S:
             self._forget()
         self._last_s = row.at_s
-        if row.amps < _DEAD_SHARE * self._cable.nominal_a:
+        if row.amps < DEAD_SHARE * self._cable.nominal_a:
             yield from self._dead(row)
             return
         self._is_lost = False
@@ -145,8 +153,6 @@ class Watcher:
             self._step.after.add(row)
             yield from self._judge(self._step, row.at_s)
             return
-        if self._fault is not None and not self._is_told:
-            yield from self._tell_final(self._fault, row)
         self._new.append(row)
         if len(self._reference) >= _REFERENCE_MIN and len(self._new) == _TRIGGER:
             if all(self._is_leaking(new) for new in self._new) or self._is_triggered():
@@ -158,7 +164,9 @@ class Watcher:
             self._reference.add(self._new[0])
             if self._fault is None:
                 yield from self._tracked.take(self._new[0])
-            elif self._is_told and not self._is_measured:
+            elif not self._is_told:
+                yield from self._tell_final(self._fault, self._new[0], row.at_s)
+            elif not self._is_measured:
                 yield from self._measure(self._fault, row.at_s)
             if not self._is_begun and len(self._reference) == _REFERENCE:
                 yield from self._begin_watch(row.at_s)
@@ -169,7 +177,7 @@ class Watcher:
         off_v = self._reference.mean.balance_v - self._feed.balance_v
         since_s = self._reference.rows[0].at_s
         fault = self._fault
-        if fault is not None and _is_back(fault, fault.after, self._reference):
+        if fault is not None and self._is_back(fault, fault.after, self._reference):
             self._fault = None
             yield Finding("over", since_s, at_s)
         elif abs(off_v) > _OFF_V and self._fault is None:
@@ -231,14 +239,19 @@ class Watcher:
         moved_v = after.balance_v - before.balance_v
         leak_a = after.leak_a - before.leak_a
         due_a = -self._feed.both * moved_v
-        is_large = abs(leak_a) > _LEAK_SHARE * self._cable.nominal_a
-        if is_large or abs(due_a) > _TELL_SIGMAS * self._leak_sigma_a(step):
-            if is_large or abs(leak_a - due_a) < abs(due_a) / 2:
-                yield self._shunt(step, at_s)
+        is_overdue = at_s - step.since_s >= JUDGE_S
+        if abs(leak_a) > _LEAK_SHARE * self._cable.nominal_a or self._is_out(step.after):
+            step.after.keep(_TRIGGER)
+            if not (self._is_steady(step.after.rows) or is_overdue):
+                return
+            yield from self._shunt(step, at_s)
+        elif abs(due_a) > _TELL_SIGMAS * self._leak_sigma_a(step):
+            if abs(leak_a - due_a) < abs(due_a) / 2:
+                yield from self._shunt(step, at_s)
             else:
                 self._tracked.shift(moved_v)
                 yield Finding("source", step.since_s, at_s, step_v=moved_v, leak_a=leak_a)
-        elif at_s - step.since_s >= JUDGE_S:
+        elif is_overdue:
             if abs(moved_v) > _STEP_V_MIN / 2:
                 yield Finding("unclear", step.since_s, at_s, step_v=moved_v, leak_a=leak_a)
         else:
@@ -252,23 +265,58 @@ class Watcher:
         hidden_a = (0.1 if spread > 0.3 * resolution_a else 0.4) * resolution_a
         return math.hypot(hidden_a, spread * math.sqrt(1 / len(step.before) + 1 / len(step.after)))
 
-    def _shunt(self, step: _Step, at_s: float) -> Finding:
-        if self._fault is not None and _is_back(self._fault, step.before, step.after):
-            self._fault = None
-            return Finding("over", step.since_s, at_s)
-        self._fault = self._fault or step
-        self._is_told = self._is_measured = False
-        return self._finding(step, at_s, is_final=False)
+    def _is_out(self, after: Window) -> bool:
+        """Whether of a fault that stands one end tells nothing any more."""
+        return self._fault is not None and None in self._telling(self._fault.before, after)
 
-    def _tell_final(self, fault: _Step, row: Row) -> Iterator[Finding]:
-        fault.after.add(row)
-        if row.at_s - fault.since_s >= FINAL_S:
+    def _telling(self, before: Window, after: Window) -> tuple[Shown | None, Shown | None]:
+        return telling(ends_of(after.mean), ends_of(before.mean), self._cable.nominal_a)
+
+    def _is_steady(self, rows: Collection[Row]) -> bool:
+        """Whether they are of one state: an end that trips goes to its limit first, then to 0."""
+        amps = _STEADY_SHARE * self._cable.nominal_a
+        volts = _STEADY_SHARE * healthy_sum_v(self._cable, self._cable.nominal_a)
+        return all(
+            max(seen) - min(seen) <= limit
+            for limit, seen in (
+                (amps, [row.amps_a for row in rows]),
+                (amps, [row.amps_b for row in rows]),
+                (volts, [row.volts_a for row in rows]),
+                (volts, [row.volts_b for row in rows]),
+            )
+        )
+
+    def _shunt(self, step: _Step, at_s: float) -> Iterator[Finding]:
+        fault = self._fault
+        if fault is not None and self._is_back(fault, step.before, step.after):
+            self._fault = None
+            yield Finding("over", step.since_s, at_s)
+            return
+        if fault is not None:
+            step = replace(step, before=fault.before)
+        found = self._finding(step, at_s, is_final=False)
+        if fault is not None and self._is_out(step.after):
+            # One end alone knows less than both did: what it says must not contradict them.
+            known = self._finding(fault, at_s, is_final=True)
+            if _is_overlapping(known, found):
+                if not self._is_told:
+                    yield known
+                self._is_told = True
+                return
+        self._fault = step
+        self._is_told = self._is_measured = False
+        yield found
+
+    def _tell_final(self, fault: _Step, row: Row, at_s: float) -> Iterator[Finding]:
+        if self._is_steady([fault.after.mean, row]):
+            fault.after.add(row)
+        if at_s - fault.since_s >= FINAL_S:
             self._is_told = True
-            yield self._finding(fault, row.at_s, is_final=True)
+            yield self._finding(fault, at_s, is_final=True)
 
     def _measure(self, fault: _Step, at_s: float) -> Iterator[Finding]:
         """Once a set current has moved the leak's current, the fault's ohms are known."""
-        if len(self._reference) < _REFERENCE:
+        if len(self._reference) < _REFERENCE or self._is_out(self._reference):
             return
         moved_a = abs(self._reference.mean.leak_a - fault.after.mean.leak_a)
         if moved_a < _MEASURE_STEPS * self._feed.amp_step_a:
@@ -289,11 +337,17 @@ class Watcher:
     ) -> Finding:
         before, after = step.before.mean, step.after.mean
         moved_v = after.balance_v - before.balance_v
+        a, b = self._telling(step.before, step.after)
+        has_a_fallen = moved_v < 0
+        if a is None:
+            has_a_fallen = after.volts_b > before.volts_b
+        elif b is None:
+            has_a_fallen = after.volts_a < before.volts_a
         place = locate(
             self._cable,
             self._tracked.budget,
-            Evidence(*ends_of(after), self._tracked.baseline),
-            side="A" if moved_v < 0 else "B",
+            Evidence(a, b, self._tracked.baseline),
+            side="A" if has_a_fallen else "B",
             contact=contact,
         )
         return Finding(
@@ -306,6 +360,20 @@ class Watcher:
             sum_v=after.sum_v - before.sum_v,
             is_final=is_final,
         )
+
+    def _is_back(self, fault: _Step, was: Window, now: Window) -> bool:
+        """Whether the balance has gone from where it `was` to what it had been before the fault.
+
+        An end that trips can pass there, or come near: not while it takes no part in the current.
+        """
+        healthy = fault.before.mean
+        lost_a = abs(now.mean.leak_a - healthy.leak_a)
+        if lost_a > _LEAK_SHARE * self._cable.nominal_a:
+            return False
+        off_v, was_off_v = (
+            abs(mean.balance_v - healthy.balance_v) for mean in (now.mean, was.mean)
+        )
+        return off_v < 0.3 * was_off_v
 
     def _settle(self, step: _Step) -> None:
         """What came after the step is what is normal from here on."""
@@ -322,7 +390,7 @@ class Watcher:
         self._tracked.pause()
 
 
-def _is_back(fault: _Step, was: Window, now: Window) -> bool:
-    """Whether the balance has gone from where it `was` to what it had been before the fault."""
-    healthy_v = fault.before.mean.balance_v
-    return abs(now.mean.balance_v - healthy_v) < 0.3 * abs(was.mean.balance_v - healthy_v)
+def _is_overlapping(one: Finding, other: Finding) -> bool:
+    assert one.place is not None and other.place is not None, "shunts have a place"
+    a, b = one.place.interval, other.place.interval
+    return a.low_km <= b.high_km and b.low_km <= a.high_km

@@ -72,6 +72,12 @@ class Window:
         if len(self.rows) > self._count_max:
             self._count(self.rows.popleft(), -1)
 
+    def keep(self, count: int) -> None:
+        """Leave the newest `count` rows alone in it."""
+        while len(self.rows) > count:
+            self._mean = None
+            self._count(self.rows.popleft(), -1)
+
     @property
     def mean(self) -> Row:
         """The mean of each quantity."""
