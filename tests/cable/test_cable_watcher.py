@@ -9,9 +9,12 @@ from cable_field import START_S, faulty, seconds
 from shorewatch.cable.budget import Budget, Shown
 from shorewatch.cable.finding import Finding
 from shorewatch.cable.pairing import Pair
+from shorewatch.cable.standing import Standing
 from shorewatch.cable.watcher import Feed, Watcher
 from shorewatch.plant.cable import CABLE, HEALTHY, Circuit, Cut, Shunt, Source
 from shorewatch.plant.noise import Noise
+from shorewatch.plant.scenario import Play, load_scenario
+from shorewatch.plant.world import World
 
 FEED = Feed(3.3e-6, 3.3e-6)
 
@@ -79,6 +82,26 @@ def test_a_far_end_that_trips_into_a_fault_leaves_it_where_it_is(
     for finding in found:
         assert finding.place is not None and 143.2 in finding.place.interval
         assert finding.place.interval.width_km < 5
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_the_anchor_drag_is_placed_from_its_beginning_to_its_end(seed: int) -> None:
+    """As the scenario has it: a shunt, then a parted cable, and equipment that trips."""
+    begins_s = START_S + 100
+    world = World(seed, Play(load_scenario("anchor-drag"), begins_s, 10.0))
+    watcher, standing = Watcher(CABLE, Budget(), FEED), Standing(CABLE)
+    for second in range(220):
+        at_s = START_S + second
+        world.bring(at_s)
+        ends = [world.seen("A", at_s), world.seen("B", at_s)]
+        a, b = (Shown(round(end.voltage_v, 1), round(end.current_a, 4)) for end in ends)
+        pair = Pair(at_s, a, b)
+        for finding in [*watcher.take(pair), *standing.take(pair)]:
+            standing.note(finding)
+        if second >= 115:
+            fault = standing.fault
+            assert fault is not None and fault.place is not None, second
+            assert 143.2 in fault.place.interval and fault.place.interval.width_km < 5
 
 
 @pytest.mark.parametrize("volts", [[], [570.0], [900.0] * 30])

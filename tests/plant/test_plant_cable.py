@@ -237,7 +237,7 @@ def test_two_stations_read_one_cable(seed: int, offset_s: float) -> None:
     at_s = UTC_S + offset_s
     world = World(seed)
     a, b = world.seen("A", at_s), world.seen("B", at_s)
-    ends = solve(replace(HEALTHY, earth_a_v=earth_v(seed, at_s)))
+    ends = solve(replace(HEALTHY, emf_v_per_km=earth_v(seed, at_s) / CABLE.length_km))
     total_v = ends["A"].voltage_v + ends["B"].voltage_v
     assert a.voltage_v + b.voltage_v == pytest.approx(total_v, abs=2 * 3.47 * 0.1)
     assert a.current_a == pytest.approx(b.current_a, abs=2 * 3.47 * 0.00005)

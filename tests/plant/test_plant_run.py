@@ -18,7 +18,7 @@ from pymodbus.exceptions import ModbusIOException
 
 from shorewatch.config import Station
 from shorewatch.direct.frame import with_crc
-from shorewatch.plant.cable import HEALTHY, earth_v, solve
+from shorewatch.plant.cable import CABLE, HEALTHY, earth_v, solve
 from shorewatch.plant.devices import simulated
 from shorewatch.plant.port import SIZE_MAX
 from shorewatch.plant.run import line_path, run_line
@@ -82,7 +82,7 @@ def test_two_processes_share_one_cable(
         points = station.devices["pfe"].points
         volts.append(float(points["line_voltage"].decode(words[7:9])[0] or 0))
         time_s = float(points["device_time"].decode(words[60:64])[0] or 0)
-    ends = solve(replace(HEALTHY, earth_a_v=earth_v(SEED, time_s)))
+    ends = solve(replace(HEALTHY, emf_v_per_km=earth_v(SEED, time_s) / CABLE.length_km))
     assert volts[0] > 0 > volts[1]
     # Two meters' noise, and what the earth potential moves between the two reads.
     total_v = ends["A"].voltage_v + ends["B"].voltage_v

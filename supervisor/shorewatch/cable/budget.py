@@ -25,8 +25,9 @@ class Budget:
 
     `earth_v` is the emf along the whole cable, `coast_v` each end's own potential, which is
     `coast_storm_v` in a `storm_share` of all cases. A contact to the sea has a voltage of its own
-    and ohms that the leak's current meets. `leak_a` is half of what sources with droops drive into
-    one: so far both ends carry the same current, whatever their ammeters say.
+    and ohms that the leak's current meets: `bare_ohm` those of one that takes the whole current, as
+    a bared end does when the far source drives nothing. `leak_a` is half of what sources with
+    droops drive into one: so far both ends carry the same current, whatever their ammeters say.
     """
 
     ohm_per_km_share: float = 0.01
@@ -41,6 +42,7 @@ class Budget:
     storm_share: float = 0.05
     contact_v: float = 0.3
     contact_ohm: float = 100.0
+    bare_ohm: float = 15.0
     leak_a: float = 0.0006
 
     def __post_init__(self) -> None:
@@ -97,13 +99,15 @@ def telling(
 class Evidence:
     """What is known of a fault: one end or both, and the tracked sum where there is one.
 
-    `fault_v` is the voltage at the fault and one sigma of it, where that was measured.
+    `fault_v` is the voltage at the fault and one sigma of it, where that was measured. With
+    `is_all_lost` the end that is not there drives nothing, and the fault takes all the current.
     """
 
     a: Shown | None
     b: Shown | None
     baseline: Baseline | None = None
     fault_v: tuple[float, float] | None = None
+    is_all_lost: bool = False
 
     def __post_init__(self) -> None:
         assert self.a is not None or self.b is not None, "somebody must have measured something"
@@ -240,7 +244,10 @@ def _sources(cable: Cable, budget: Budget, evidence: Evidence, km: float) -> Ite
     yield budget.earth_v * km / length, budget.earth_v * (length - km) / length, 0.0
     if base is not None:
         yield 0.0, 0.0, base.earth_v
-    contact_v = math.hypot(budget.contact_v, budget.contact_ohm * evidence.leak_a)
+    drop_v = budget.contact_ohm * evidence.leak_a
+    if evidence.is_all_lost:
+        drop_v = budget.bare_ohm * evidence.amps_a
+    contact_v = math.hypot(budget.contact_v, drop_v)
     if evidence.fault_v is not None:
         contact_v = evidence.fault_v[1]
     yield contact_v, -contact_v, 0.0

@@ -99,6 +99,7 @@ class BudgetConfig(Table):
     storm_share: Annotated[float, Field(gt=0, lt=1)] = Budget().storm_share
     contact_v: Sigma = Budget().contact_v
     contact_ohm: Annotated[float, Field(ge=0, le=1e5)] = Budget().contact_ohm
+    bare_ohm: Annotated[float, Field(ge=0, le=1e4)] = Budget().bare_ohm
     leak_a: Annotated[float, Field(ge=0, le=1)] = Budget().leak_a
 
 

@@ -66,7 +66,8 @@ def judge(
             f"{out} fed the cable and drives no current any more: its volts say nothing of a fault"
         )
         side = _side(*ends, was)
-        place = locate(cable, file.sigmas, Evidence(*ends), onset=onset, side=side)
+        evidence = Evidence(*ends, is_all_lost=True)
+        place = locate(cable, file.sigmas, evidence, onset=onset, side=side)
         return Said("fault", (why,), place)
     contact = None
     if before is not None and moved is not None:

@@ -346,7 +346,7 @@ class Watcher:
         place = locate(
             self._cable,
             self._tracked.budget,
-            Evidence(a, b, self._tracked.baseline),
+            Evidence(a, b, self._tracked.baseline, is_all_lost=a is None or b is None),
             side="A" if has_a_fallen else "B",
             contact=contact,
         )

@@ -179,7 +179,8 @@ class World:
             )
         if utc_s is None:
             return circuit
-        return replace(circuit, earth_a_v=circuit.earth_a_v + earth_v(self.seed, utc_s))
+        quiet = earth_v(self.seed, utc_s) / CABLE.length_km
+        return replace(circuit, emf_v_per_km=circuit.emf_v_per_km + quiet)
 
     def _wander(self, name: str, at_s: float) -> float:
         period_s = _STORM_PERIOD_S if name == "storm" else _COAST_PERIOD_S
