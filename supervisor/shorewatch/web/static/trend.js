@@ -82,7 +82,7 @@ function layout(units) {
   const ink = style.color;
   const [grid, soft] = ["--line", "--soft"].map((name) => style.getPropertyValue(name));
   const found = {
-    height: Math.max(320, 240 * units.length), margin: { l: 70, r: 15, t: 35, b: 40 },
+    height: Math.max(320, 240 * units.length), margin: { l: 70, r: 15, t: 35, b: 62 },
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: ink, family: style.fontFamily, size: 12 },
     hovermode: "x unified", hoverlabel: { bgcolor: style.backgroundColor },
@@ -90,6 +90,7 @@ function layout(units) {
     modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
     xaxis: {
       type: "date", range: range().map((ms) => utc(ms).replace("Z", "")), gridcolor: grid, title: { text: "UTC" },
+      tickangle: 0, nticks: Math.max(3, Math.floor($("chart").clientWidth / 90)),
       showspikes: true, spikemode: "across", spikethickness: 1, spikecolor: ink, anchor: "free", position: 0,
     },
   };
