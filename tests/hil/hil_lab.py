@@ -14,7 +14,7 @@ from shorewatch.plant.port import Port, open_port
 STATION = Path(__file__).parents[2] / "hil_tests" / "stations" / "bench.toml"
 BUSES = {"north": (0, 1), "south": (0,)}
 IDS = {"north": "5357000000000001", "south": "5357000000000002"}
-# As a relay's program would: it moves one contact of a board that somebody else plays.
+# As a relay's program would: it moves one contact of a board that somebody else plays, 3 ms later.
 _CONTACT = "import sys; open(sys.argv[1], 'wb', 0).write(sys.argv[2].encode() + b'\\n')"
 _POWER = "import os, sys; os.kill(int(open(sys.argv[1]).read()), int(sys.argv[2]))"
 # As a debug probe's would: it stops the VM, the child of the process that plays the board.
@@ -76,8 +76,8 @@ def bench_text(
             contacts = folder / "state" / "boards" / f"{name}.contacts"
             lines += ["[[board.contact]]", f"input = {number}", "[board.contact.switch]"]
             wired_to = relays.get((name, number), number)
-            lines += ['kind = "command"', f"on = {_words(_CONTACT, contacts, f'{wired_to} 1 100')}"]
-            lines += [f"off = {_words(_CONTACT, contacts, f'{wired_to} 0 100')}"]
+            on, off = (_words(_CONTACT, contacts, f"{wired_to} {state} 3000") for state in (1, 0))
+            lines += ['kind = "command"', f"on = {on}", f"off = {off}"]
     return "\n".join(lines) + "\n"
 
 

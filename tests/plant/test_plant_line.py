@@ -235,6 +235,16 @@ def test_a_request_right_after_a_reply_is_dropped(pause: float, is_answered: boo
     assert line.counts.early == (0 if is_answered else 1)
 
 
+def test_where_a_wire_has_paced_a_request_right_after_a_reply_is_answered() -> None:
+    """Behind an adapter times of arrival are no silences; a pause still ends a frame."""
+    line = Line({1: Registers()}, char_s=1e-6, t35_s=0.005, utc=float, is_paced=True)
+    line.hear(0, request(1, 0, 1))
+    ((end_s, _),) = run(line)
+    line.hear(end_s + 1e-4, request(1, 1, 1))
+    assert heard(run(line)) == reply(1, 1, 1)
+    assert line.counts.early == 0 and line.counts.answered == 2
+
+
 def test_bytes_sent_into_a_reply_spoil_both() -> None:
     """What the client sends while a reply leaves is lost, and so are the reply's bytes under it."""
     line = line_of(1, 2)

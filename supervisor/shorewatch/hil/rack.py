@@ -3,7 +3,7 @@
     python -m shorewatch.hil.rack STATION BOARD UART (--pty PATH | --tty DEVICE) --record FOLDER
 
 On a pty it paces like a wire. Behind an RS-485 adapter the wire paces, and a request has ended
-after GAP_S of silence, since X
+after GAP_S of silence: an adapter hands over what it has heard in pieces.
 It is told by lines of JSON on stdin, each answered by one on stdout, and ends with stdin:
 
     {"do": "trouble", "trouble": {...}}       what is wrong with the line (plant/trouble.py)
@@ -107,6 +107,7 @@ class Rack:
             utc=self._utc,
             trouble=lambda _: self._trouble,
             fates=Fates(self._seed, self._name),
+            is_paced=is_wire,
         )
 
     def obey(self, told: Mapping[str, Any]) -> None:

@@ -126,15 +126,18 @@ class Line:
         utc: Callable[[float], float],
         trouble: Callable[[float], Trouble] | None = None,
         fates: Fates | None = None,
+        is_paced: bool = False,
     ) -> None:
         """`servers` by unit id; `utc` turns the caller's monotonic seconds into Unix seconds.
 
-        `trouble` says what is wrong with the line at such a second, `fates` what comes of it.
+        `trouble` says what is wrong with the line at such a second, `fates` what comes of it. Where
+        a real wire `is_paced` already, how soon after a reply a request arrives says nothing.
         """
         self.counts = Counts()
         self._servers = servers
         self._char_s = char_s
         self._t35_s = t35_s
+        self._quiet_s = 0.0 if is_paced else t35_s
         self._utc = utc
         self._trouble = trouble
         self._fates = fates or Fates(0, "line")
@@ -223,7 +226,7 @@ class Line:
             self._stray_s += self._fates.gap_s(trouble.noise_per_s)
 
     def _is_one_frame(self, reply: _Reply, start_s: float, end_s: float) -> bool:
-        return reply.start_s < end_s + self._t35_s and start_s < reply.end_s + self._t35_s
+        return reply.start_s < end_s + self._quiet_s and start_s < reply.end_s + self._quiet_s
 
     def _serve(self, frame: bytes, ended_s: float) -> None:
         unit_id = frame[0]
